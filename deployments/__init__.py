@@ -1,0 +1,1 @@
+"""What runs where and when: pools, deployments, automations, and the `sep` command."""

@@ -1,0 +1,1 @@
+"""Damping mathematics on CPU and GPU: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The steps of the pipeline: thin Prefect tasks over kernels and infra."""
