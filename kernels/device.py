@@ -1,0 +1,172 @@
+"""Where a kernel runs: the choice of engine, arrays on host and GPU, and the loader of CUDA source.
+
+NumPy arrays live on the host, CuPy arrays on the GPU. An engine works on arrays of its own kind,
+and a public kernel returns arrays of the kind it was given.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, resources
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""A NumPy or a CuPy array."""
+
+EngineName: TypeAlias = Literal["cpu", "gpu"]
+
+CUDA_STANDARD = "--std=c++17"
+
+
+class EngineUnavailable(RuntimeError):  # noqa: N818 (says what is)
+    """The engine that was asked for cannot run on this machine."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine that runs, and why it was chosen.
+
+    Attributes
+    ----------
+    name : {"cpu", "gpu"}
+    reason : str
+        One clause for people, such as "no NVIDIA driver (libcuda.so.1) on this machine".
+    """
+
+    name: EngineName
+    reason: str
+
+    @property
+    def xp(self) -> Any:
+        """The array module the engine works with: numpy or cupy."""
+        return _cupy() if self.name == "gpu" else np
+
+
+def _cupy() -> Any:
+    return import_module("cupy")
+
+
+@cache
+def gpu_unavailable() -> str | None:
+    """Say why the GPU engine cannot run here.
+
+    Asks the cheapest question first: the driver (0.1 ms), then CuPy, then a device, then the
+    run-time compiler.
+
+    Returns
+    -------
+    str or None
+        The reason and what to do about it; None where the GPU engine runs.
+    """
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver (libcuda.so.1) on this machine"
+    try:
+        cupy = _cupy()
+    except ImportError as error:
+        return f"CuPy does not import ({error}); install the extra gpu12 or gpu13"
+    if not cupy.cuda.is_available():
+        return "CuPy sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+    try:
+        import_module("cupy_backends.cuda.libs.nvrtc").getVersion()
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"NVRTC does not load ({error}); install the extra gpu12 or gpu13"
+    return None
+
+
+def choose_engine(engine: str = "auto") -> Engine:
+    """Choose the engine and say why.
+
+    Parameters
+    ----------
+    engine : {"auto", "cpu", "gpu"}
+        "auto" takes the GPU where it runs and the CPU otherwise.
+
+    Raises
+    ------
+    EngineUnavailable
+        If the GPU is asked for and cannot run; the message says why.
+    ValueError
+        If `engine` is none of the three names.
+    """
+    if engine not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"engine must be 'auto', 'cpu' or 'gpu', not {engine!r}")
+    if engine == "cpu":
+        return Engine("cpu", "asked for")
+    missing = gpu_unavailable()
+    if missing is None:
+        return Engine("gpu", "asked for" if engine == "gpu" else "a GPU is available")
+    if engine == "gpu":
+        raise EngineUnavailable(f"engine='gpu' cannot run: {missing}; or take engine='cpu'")
+    return Engine("cpu", missing)
+
+
+def _is_cupy(array: Array) -> bool:
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def array_module(*arrays: Array) -> Any:
+    """Return cupy if any of the arrays is a CuPy array, numpy otherwise."""
+    return _cupy() if any(_is_cupy(array) for array in arrays) else np
+
+
+def to_host(array: Array) -> Array:
+    """Return a NumPy array, C-contiguous; copies only what is not one already."""
+    return np.ascontiguousarray(_cupy().asnumpy(array) if _is_cupy(array) else array)
+
+
+def to_device(array: Array) -> Array:
+    """Return a CuPy array, C-contiguous; copies only what is not one already."""
+    return _cupy().ascontiguousarray(_cupy().asarray(array))
+
+
+def move(array: Array, xp: Any) -> Array:
+    """Return the array as one of module `xp` (numpy or cupy), C-contiguous."""
+    return to_host(array) if xp is np else to_device(array)
+
+
+def source(name: str) -> str:
+    """Return the text of kernels/cuda/<name>.cu."""
+    return (resources.files("kernels") / "cuda" / f"{name}.cu").read_text("utf-8")
+
+
+def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None]:
+    """Load an ``extern "C"`` CUDA kernel, compiled once for each architecture.
+
+    Parameters
+    ----------
+    source_name : str
+        Stem of a file in kernels/cuda.
+    name : str
+        Name of the kernel in that file.
+    **defines : int
+        Preprocessor constants, such as ``BLOCK=128``.
+
+    Returns
+    -------
+    callable
+        Called as ``kernel(grid, block, arguments, shared_mem=bytes)`` (a `cupy.RawKernel`).
+
+    Raises
+    ------
+    EngineUnavailable
+        If there is no usable GPU.
+    """
+    missing = gpu_unavailable()
+    if missing is not None:
+        raise EngineUnavailable(f"kernel {name!r} needs a GPU: {missing}")
+    arch = _cupy().cuda.Device().compute_capability
+    loaded = _module(arch, source_name, tuple(sorted(defines.items())))
+    return cast(Callable[..., None], loaded.get_function(name))
+
+
+@cache
+def _module(arch: str, source_name: str, defines: tuple[tuple[str, int], ...]) -> Any:
+    options = (CUDA_STANDARD, *(f"-D{key}={value}" for key, value in defines))
+    return _cupy().RawModule(code=source(source_name), options=options)
