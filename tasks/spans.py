@@ -1,0 +1,99 @@
+"""The split of a history in time: library | purge | calibration | purge | test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bars `start` to `stop` (exclusive), by position."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def __contains__(self, position: int) -> bool:
+        return self.start <= position < self.stop
+
+    def positions(self, step: int = 1) -> NDArray[np.int64]:
+        """Every `step`-th position of the span: int64[m]."""
+        return np.arange(self.start, self.stop, step, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The three spans of a walk-forward; between them lies a purge of `horizon` + 1 bars."""
+
+    library: Span
+    calibration: Span
+    test: Span
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Spans:
+        """Read what `to_dict` wrote."""
+        return cls(**{name: Span(**span) for name, span in data.items()})
+
+    def names(self, n: int) -> list[str | None]:
+        """Name the span of each of n bars; None in purges and warm-up."""
+        named: list[str | None] = [None] * n
+        for name in ("library", "calibration", "test"):
+            span: Span = getattr(self, name)
+            named[span.start : span.stop] = [name] * len(span)
+        return named
+
+
+class TooShort(ValueError):
+    """The history cannot be split into spans worth measuring on."""
+
+
+MINIMUM_OUTCOMES = 20
+
+
+def split(
+    first: int, stop: int, horizon: int, *, fractions: tuple[float, float] = (0.5, 0.25)
+) -> Spans:
+    """Split the bars `first` to `stop` in time.
+
+    Parameters
+    ----------
+    first, stop : int
+        Positions of the first bar with metrics and one past the last bar.
+    horizon : int
+        Bars a trade is held; a purge is `horizon` + 1 bars (mathematics, section 7).
+    fractions : (float, float)
+        Shares of library and calibration; the test takes the rest.
+
+    Raises
+    ------
+    TooShort
+        If a span holds fewer than 20 outcomes that do not overlap.
+    """
+    purge = horizon + 1
+    usable = stop - first - 2 * purge
+    library = int(usable * fractions[0])
+    calibration = int(usable * fractions[1])
+    start = first + library + purge
+    spans = Spans(
+        Span(first, first + library),
+        Span(start, start + calibration),
+        Span(start + calibration + purge, stop),
+    )
+    shortest = min(len(spans.library), len(spans.calibration), len(spans.test) - purge)
+    if shortest < MINIMUM_OUTCOMES * horizon:
+        raise TooShort(
+            f"{stop - first} bars with metrics are too few for horizon {horizon}: each span needs "
+            f"{MINIMUM_OUTCOMES} outcomes that do not overlap; ingest more bars or shorten the "
+            "horizon"
+        )
+    return spans
