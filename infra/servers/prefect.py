@@ -1,0 +1,75 @@
+"""A Prefect server on loopback, its SQLite file and settings in `home/prefect`."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from infra.servers.process import Launch, alive
+from infra.servers.process import start as start_process
+from infra.servers.process import stop as stop_process
+
+NAME = "prefect-server"
+PORT = 4200
+
+
+def start(home: Path, *, port: int = PORT) -> str:
+    """Start the Prefect server unless it runs, on `port` if that is free.
+
+    Returns
+    -------
+    str
+        Address of its API, `http://127.0.0.1:<port>/api`.
+
+    Raises
+    ------
+    ServerError
+        If it does not answer within two minutes.
+    """
+    launch = Launch(
+        command=_command,
+        healthy=_answers,
+        port=port,
+        environment=environment(home),
+        timeout=120,
+    )
+    return _address(start_process(home, NAME, launch).port)
+
+
+def find(home: Path) -> str | None:
+    """Return the address of the running server's API, None if none answers."""
+    record = alive(home, NAME)
+    return _address(record.port) if record and _answers(record.port) else None
+
+
+def stop(home: Path) -> None:
+    """End the server; runs, logs and artifacts stay in its SQLite file."""
+    stop_process(home, NAME)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return what server, workers and flows share: where Prefect keeps things, no telemetry."""
+    return {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _command(port: int) -> list[str]:
+    here = ("--host", "127.0.0.1", "--port", str(port))
+    return [sys.executable, "-m", "prefect", "server", "start", *here]
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"{_address(port)}/health", timeout=2) as reply:  # noqa: S310
+            return bool(reply.read() == b"true")
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"

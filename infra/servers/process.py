@@ -1,0 +1,284 @@
+"""A server process that outlives its starter and is never mistaken for another.
+
+A running server has a record, `home/run/<name>.json`: process id, creation time and address.
+The record counts only while a process with that id *and* that creation time lives, so a reused
+process id or a file left by a crash is nothing to trip over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
+MARK = "SEP_SERVER"
+_ATTEMPTS = 3
+_CLOCK_STEP = 2.0  # seconds by which creation times of one process may differ
+_PORT_RELEASE = 1.0  # seconds a killed process may need to let go of its port
+
+
+class ServerError(RuntimeError):
+    """A server did not start or stop; the message ends with the tail of its log."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a running server.
+
+    Attributes
+    ----------
+    pid : int
+        Process id.
+    created : float
+        Creation time of the process, seconds since 1970.
+    port : int
+        Port on 127.0.0.1; 0 where it listens on none.
+    """
+
+    pid: int
+    created: float
+    port: int
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server.
+
+    Attributes
+    ----------
+    command : callable
+        Port to command line.
+    healthy : callable
+        Port to whether the server answers there.
+    port : int or None
+        Port preferred the first time, 0 for any; None where the server listens on none.
+    environment : mapping
+        Added to the environment of the starter.
+    user : str or None
+        System user to run as.
+    folder : Path or None
+        Working folder.
+    timeout : float
+        Seconds to wait until healthy.
+    """
+
+    command: Callable[[int], Sequence[str]]
+    healthy: Callable[[int], bool]
+    port: int | None = 0
+    environment: Mapping[str, str] | None = None
+    user: str | None = None
+    folder: Path | None = None
+    timeout: float = 60.0
+
+
+def record_path(home: Path, name: str) -> Path:
+    """Return the file that holds the record of server `name`."""
+    return home / "run" / f"{name}.json"
+
+
+def log_path(home: Path, name: str) -> Path:
+    """Return the log file of server `name`."""
+    return home / "logs" / f"{name}.log"
+
+
+def read_record(home: Path, name: str) -> Record | None:
+    """Return the last record of server `name`, whether or not it still runs."""
+    try:
+        return Record(**json.loads(record_path(home, name).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def alive(home: Path, name: str) -> Record | None:
+    """Return the record of server `name` if that very process runs."""
+    record = read_record(home, name)
+    return record if record and _process(record) else None
+
+
+def start(home: Path, name: str, launch: Launch) -> Record:
+    """Start server `name` unless it runs, and wait until it is healthy.
+
+    Raises
+    ------
+    ServerError
+        If it ends or stays silent; with the tail of its log.
+    """
+    with locked(home, name):
+        running = alive(home, name)
+        if running and _wait(running, launch):
+            return running
+        _end(home, name)
+        for _ in range(_ATTEMPTS):
+            record = _spawn(home, name, launch)
+            if _wait(record, launch):
+                return record
+            _end(home, name)
+    raise ServerError(f"{name} did not start. {log_tail(home, name)}")
+
+
+def stop(home: Path, name: str, *, ask: signal.Signals = signal.SIGTERM, grace: float = 20) -> None:
+    """End server `name` and what it left behind: asked first, killed after `grace` seconds."""
+    with locked(home, name):
+        _end(home, name, ask=ask, grace=grace)
+
+
+def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace: float) -> None:
+    """Ask processes to end, kill those that live on after `grace` seconds, wait for all."""
+    _signal(processes, ask)
+    _, left = psutil.wait_procs(list(processes), timeout=grace)
+    _signal(left, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=grace)
+
+
+def log_tail(home: Path, name: str, *, lines: int = 20) -> str:
+    """Return the end of the server's log, headed by its path."""
+    path = log_path(home, name)
+    try:
+        text = path.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        text = []
+    return "\n".join([f"The end of its log, {path}:", *(text or ["(empty)"])])
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return `preferred` if it is free on 127.0.0.1, else a port that is."""
+    for port in (preferred, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(listener.getsockname()[1])
+    raise ServerError("no free port on 127.0.0.1: end some of the programs that listen there")
+
+
+def secret(home: Path, name: str) -> str:
+    """Return the password of server `name`, made at first use and readable by its owner alone."""
+    path = home / "secrets" / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(24))
+        draft.rename(path)
+    return path.read_text()
+
+
+@contextmanager
+def locked(home: Path, name: str) -> Iterator[None]:
+    """Hold the lock of server `name`; the system frees it when its holder dies."""
+    path = record_path(home, name).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _spawn(home: Path, name: str, launch: Launch) -> Record:
+    port = 0 if launch.port is None else _port(read_record(home, name), launch.port)
+    log = log_path(home, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603
+            launch.command(port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=launch.folder,
+            env={**os.environ, **(launch.environment or {}), MARK: _mark(home, name)},
+            user=launch.user,
+            group=launch.user,
+            extra_groups=[] if launch.user else None,
+        )
+    record = Record(child.pid, psutil.Process(child.pid).create_time(), port)
+    _write(record_path(home, name), json.dumps(asdict(record)))
+    child.returncode = 0  # it outlives this object on purpose: no ResourceWarning
+    return record
+
+
+def _port(last: Record | None, preferred: int) -> int:
+    """Prefer the port of the last run: who knew the address finds the server again."""
+    if last is None or not last.port:
+        return free_port(preferred)
+    deadline = time.monotonic() + _PORT_RELEASE
+    while (port := free_port(last.port)) != last.port and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return port
+
+
+def _wait(record: Record, launch: Launch) -> bool:
+    deadline = time.monotonic() + launch.timeout
+    while _process(record) and time.monotonic() < deadline:
+        if launch.healthy(record.port):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _end(home: Path, name: str, *, ask: int = signal.SIGTERM, grace: float = 20) -> None:
+    record = read_record(home, name)
+    leader = _process(record) if record else None
+    if leader:
+        end([leader], ask=ask, grace=grace)
+    end(_marked(_mark(home, name)), grace=grace)
+
+
+def _process(record: Record) -> psutil.Process | None:
+    try:
+        process = psutil.Process(record.pid)
+        same = abs(process.create_time() - record.created) < _CLOCK_STEP
+        return process if same and not _defunct(process) else None
+    except psutil.Error:
+        return None
+
+
+def _defunct(process: psutil.Process) -> bool:
+    """Reap a dead child of ours; a zombie of others counts as gone, too."""
+    if process.status() != psutil.STATUS_ZOMBIE:
+        return False
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """Processes of a server whose leader died, or whose record was never written."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def _mark(home: Path, name: str) -> str:
+    return f"{home}:{name}"
+
+
+def _signal(processes: Sequence[psutil.Process], number: int) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(path)

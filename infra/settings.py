@@ -1,0 +1,76 @@
+"""Settings: one class, read from `SEP_*` environment variables."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Where things are and how much of them to keep; every field has its `SEP_` variable."""
+
+    model_config = SettingsConfigDict(env_prefix="SEP_", env_ignore_empty=True, frozen=True)
+
+    home: Path = Field(
+        default=PROJECT / ".sep",
+        description="Folder of all state: databases, bars, runs, logs.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL to use, `postgresql://user:password@host/name`; "
+        "unset: the embedded one that `sep up` starts.",
+    )
+    valkey_url: SecretStr | None = Field(
+        default=None,
+        description="Valkey or Redis to use, `redis://:password@host:6379/0`; "
+        "unset: the embedded one that `sep up` starts.",
+    )
+    prefect_api_url: str | None = Field(
+        default=None,
+        description="Prefect API to use, `http://host:4200/api`; "
+        "unset: the server that `sep up` starts.",
+    )
+    prefect_port: int = Field(
+        default=4200,
+        ge=0,
+        le=65535,
+        description="Port the embedded Prefect server prefers; a free one if it is taken.",
+    )
+    engine: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto",
+        description="Engine of the kernels: `auto`, `cpu` or `gpu`.",
+    )
+    shared_bars: int = Field(
+        default=20_000,
+        ge=0,
+        description="Recent bars of each pair and timeframe kept in PostgreSQL; "
+        "all of them are in the bulk store.",
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+
+def settings() -> Settings:
+    """Return the settings of the present environment.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a `SEP_` variable holds a value that its field does not allow.
+    """
+    return _settings(tuple(sorted(kv for kv in os.environ.items() if kv[0].startswith("SEP_"))))
+
+
+@lru_cache(maxsize=8)
+def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:
+    return Settings()
