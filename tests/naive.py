@@ -1,0 +1,229 @@
+"""The mathematics, written out slowly: float64, bar by bar, event by event.
+
+Every fast kernel is compared with its twin in this file. Nothing here imports `kernels`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import exp, isfinite, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.uint8]
+
+# --- 1. Bars and segments -----------------------------------------------------------------
+
+
+def is_scheduled_closure(moment: datetime) -> bool:
+    """Friday 20:00 to Monday 01:00 UTC, and 24 December to 2 January."""
+    hour_of_week = moment.weekday() * 24 + moment.hour
+    weekend = hour_of_week >= 4 * 24 + 20 or hour_of_week < 1
+    holidays = (moment.month == 12 and moment.day >= 24) or (moment.month == 1 and moment.day <= 2)
+    return weekend or holidays
+
+
+def segments(timestamp: NDArray[np.int64], bar_seconds: int) -> NDArray[np.int32]:
+    """Count the open minutes without bars, one by one (whole minutes only)."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    limit = max(12 * bar_seconds, 4 * 3600) / 60
+    segment = np.zeros(len(timestamp), np.int32)
+    for i in range(1, len(timestamp)):
+        moment = epoch + timedelta(microseconds=int(timestamp[i - 1]), seconds=bar_seconds)
+        end = epoch + timedelta(microseconds=int(timestamp[i]))
+        missing = 0
+        while moment < end:
+            missing += not is_scheduled_closure(moment)
+            moment += timedelta(minutes=1)
+        segment[i] = segment[i - 1] + (missing > limit)
+    return segment
+
+
+def volatility(log_price: Floats, segment: NDArray[np.int32], window: int = 64) -> Floats:
+    sigma = np.full(len(log_price), np.nan)
+    for t in range(window, len(log_price)):
+        if segment[t - window] == segment[t]:
+            returns = [log_price[i] - log_price[i - 1] for i in range(t - window + 1, t + 1)]
+            sigma[t] = sqrt(sum(r * r for r in returns) / window)
+    return sigma
+
+
+# --- 2. Bitstream and events --------------------------------------------------------------
+
+
+def encode_bits(
+    bars: dict[str, Floats], segment: NDArray[np.int32], encoder: str
+) -> tuple[Codes, NDArray[np.bool_]]:
+    n = len(segment)
+    bits, valid = np.zeros(n, np.uint8), np.zeros(n, np.bool_)
+    for t in range(n):
+        bit = ENCODERS[encoder](bars, segment, t)
+        if bit is not None:
+            bits[t], valid[t] = bit, True
+    return bits, valid
+
+
+def direction_bit(bars: dict[str, Floats], segment: NDArray[np.int32], t: int) -> int | None:
+    if t == 0 or segment[t - 1] != segment[t]:
+        return None
+    x, before = np.log(bars["close"][t]), np.log(bars["close"][t - 1])
+    return 1 if x > before else 0 if x < before else None
+
+
+def body_bit(bars: dict[str, Floats], segment: NDArray[np.int32], t: int) -> int | None:
+    body = bars["close"][t] - bars["open"][t]
+    return 1 if body > 0 else 0 if body < 0 else None
+
+
+def volatility_bit(bars: dict[str, Floats], segment: NDArray[np.int32], t: int) -> int | None:
+    if t < 65 or segment[t - 65] != segment[t]:
+        return None
+    ranges = [true_range(bars, i) for i in range(t - 64, t + 1)]
+    return exceeds_mean(ranges)
+
+
+def true_range(bars: dict[str, Floats], t: int) -> float:
+    before = float(bars["close"][t - 1])
+    high, low = float(bars["high"][t]), float(bars["low"][t])
+    if not (isfinite(before) and isfinite(high) and isfinite(low)):
+        return np.nan
+    return max(high, before) - min(low, before)
+
+
+def volume_bit(bars: dict[str, Floats], segment: NDArray[np.int32], t: int) -> int | None:
+    if t < 64 or segment[t - 64] != segment[t]:
+        return None
+    return exceeds_mean([float(v) for v in bars["volume"][t - 64 : t + 1]])
+
+
+def exceeds_mean(values: list[float]) -> int | None:
+    *before, newest = values
+    if not all(isfinite(value) for value in values):
+        return None
+    return int(newest > sum(before) / len(before))
+
+
+ENCODERS = {
+    "direction": direction_bit,
+    "volatility": volatility_bit,
+    "volume": volume_bit,
+    "body": body_bit,
+}
+
+
+def pack(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    words = [0] * (-(-len(flags) // 64))
+    for i, flag in enumerate(flags):
+        words[i // 64] |= int(flag) << (i % 64)
+    return np.array(words, np.uint64)
+
+
+def transitions(bits: Codes, valid: NDArray[np.bool_], segment: NDArray[np.int32]) -> Codes:
+    events = np.full(len(bits), 4, np.uint8)
+    last: int | None = None
+    for t in range(len(bits)):
+        if t > 0 and segment[t] != segment[t - 1]:
+            last = None
+        if valid[t]:
+            if last is not None:
+                events[t] = 2 * last + bits[t]
+            last = int(bits[t])
+    return events
+
+
+# --- 4. Damping ---------------------------------------------------------------------------
+
+WINDOWS = [round(8 * 2 ** (k / 3)) for k in range(16)]
+STATES = [[0, 1], [1, 2]]  # NULL, FLIP, RUPTURE of (x, y)
+
+
+class Params(NamedTuple):
+    k1: float = 0.30
+    k2: float = 0.20
+    tau: float = 8.0
+    decay0: float = 0.25
+    tolerance: float = 1e-2
+
+
+class Damped(NamedTuple):
+    trajectory: Floats
+    decay: Floats
+    steps: NDArray[np.int8]
+    converged: NDArray[np.bool_]
+    state_ratios: Floats
+
+
+def damp(
+    events: Codes,
+    log_price: Floats,
+    sigma: Floats,
+    segment: NDArray[np.int32],
+    params: Params | None = None,
+) -> Damped:
+    n = len(events)
+    damped = Damped(
+        np.full((n, 16, 4), np.nan),
+        np.full((n, 16), np.nan),
+        np.full(n, -1, np.int8),
+        np.zeros(n, np.bool_),
+        np.full((n, 3), np.nan),
+    )
+    for t in range(n):
+        if has_metrics(events, log_price, segment, t):
+            damp_bar(events, log_price, sigma, params or Params(), t, damped)
+    return damped
+
+
+def has_metrics(events: Codes, log_price: Floats, segment: NDArray[np.int32], t: int) -> bool:
+    if t < 257 or segment[t - 257] != segment[t]:
+        return False
+    return bool(np.isfinite(log_price[t - 257 : t + 1]).all() and (events[t - 7 : t + 1] < 4).any())
+
+
+def damp_bar(
+    events: Codes, log_price: Floats, sigma: Floats, params: Params, t: int, damped: Damped
+) -> None:
+    decay = params.decay0
+    for k, n in enumerate(WINDOWS):
+        damped.decay[t, k] = decay
+        h, c, s, p = metrics(events, t, n, decay / params.tau)
+        v = damped_value(log_price, sigma[t], t, n, decay / params.tau)
+        damped.trajectory[t, k] = h, c, s, v
+        decay = min(max(params.k1 * h + params.k2 * (1 - c), 0.01), 1.0)
+    damped.state_ratios[t] = p
+    moves = np.abs(np.diff(damped.trajectory[t, :, :3], axis=0)).max(axis=1)
+    small = [k for k in range(1, 16) if (moves[k - 1 :] <= params.tolerance).all()]
+    damped.converged[t] = moves[-1] <= params.tolerance
+    damped.steps[t] = small[0] if small else 16
+
+
+def metrics(events: Codes, t: int, n: int, rate: float) -> tuple[float, float, float, list[float]]:
+    counts = [[0.0, 0.0], [0.0, 0.0]]
+    slow, fast, wrong = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0.0
+    for j in range(n - 1, -1, -1):
+        if events[t - j] == 4:
+            continue
+        x, y = divmod(int(events[t - j]), 2)
+        w = exp(-rate * j)
+        repeat, change = counts[x][x], counts[x][1 - x]
+        wrong += w * ((x if repeat >= change else 1 - x) != y)
+        counts[x][y] += w
+        slow[STATES[x][y]] += w
+        fast[STATES[x][y]] += w * w
+    p = [value / sum(slow) for value in slow]
+    q = [value / sum(fast) for value in fast]
+    entropy = -sum(p_s * log(p_s) for p_s in p if p_s > 0) / log(3)
+    coherence = sum(sqrt(p_s * q_s) for p_s, q_s in zip(p, q, strict=True)) ** 2
+    return entropy, coherence, 1 - wrong / sum(slow), p
+
+
+def damped_value(log_price: Floats, sigma: float, t: int, n: int, rate: float) -> float:
+    if not sigma > 0:
+        return np.nan
+    weights = [exp(-rate * j) for j in range(1, n + 1)]
+    moves = [log_price[t] - log_price[t - j] for j in range(1, n + 1)]
+    total = sum(w * move for w, move in zip(weights, moves, strict=True))
+    return float(total / (sigma * sum(weights)))
