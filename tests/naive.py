@@ -227,3 +227,123 @@ def damped_value(log_price: Floats, sigma: float, t: int, n: int, rate: float) -
     moves = [log_price[t] - log_price[t - j] for j in range(1, n + 1)]
     total = sum(w * move for w, move in zip(weights, moves, strict=True))
     return float(total / (sigma * sum(weights)))
+
+
+# --- 5. Paths and neighbours ---
+
+
+def unit_paths(trajectory: Any, mean: Any, deviation: Any) -> Any:
+    """Standardised trajectories scaled to unit length; NaN rows where there is none."""
+    flat = np.asarray(trajectory, np.float64).reshape(len(trajectory), 64)
+    paths = np.full_like(flat, np.nan)
+    for t, row in enumerate(flat):
+        z = (row - mean) / deviation
+        length = np.sqrt((z * z).sum())
+        if length > 0:
+            paths[t] = z / length
+    return paths
+
+
+def nearest(
+    queries: Any, library: Any, position: Any, group: Any, known_before: Any, exclusion: int, k: int
+) -> list[tuple[Any, list[int]]]:
+    """Per query: (scores, indices) of the kept neighbours, best first."""
+    found = []
+    for query, seen in zip(np.asarray(queries, np.float64), known_before, strict=True):
+        scores = np.asarray(library[:seen], np.float64) @ query
+        rows = [i for i in range(seen) if not np.isnan(scores[i])]
+        rows.sort(key=lambda i: (-scores[i], i))
+        kept = thin(rows[:k], position, group, exclusion)
+        found.append((scores[kept], kept))
+    return found
+
+
+def thin(rows: list[int], position: Any, group: Any, exclusion: int) -> list[int]:
+    """Drop, best first, what overlaps one already kept."""
+    kept: list[int] = []
+    for i in rows:
+        if not any(
+            group[i] == group[j] and abs(position[i] - position[j]) < exclusion for j in kept
+        ):
+            kept.append(i)
+    return kept
+
+
+# --- 6. Outcomes ---
+
+
+def outcomes(
+    quotes: Any, segments: Any, horizon: int, stop: Any, target: Any, slippage: float
+) -> list[list[Any]]:
+    """Per bar and side (long, short): (entry, exit, exit bar), or None where null."""
+    return [
+        [
+            trade(quotes, segments, t, side, horizon, stop, target, slippage)
+            for side in ("long", "short")
+        ]
+        for t in range(len(segments))
+    ]
+
+
+def trade(
+    quotes: Any,
+    segments: Any,
+    t: int,
+    side: str,
+    horizon: int,
+    stop: Any,
+    target: Any,
+    slippage: float,
+) -> tuple[float, float, int] | None:
+    """Buy at the ask and leave at the bid; a short is a long in prices of opposite sign."""
+    last = t + horizon + 1
+    if last >= len(segments) or segments[last] != segments[t]:
+        return None
+    sign = 1 if side == "long" else -1
+    enter, leave = ("ask", "bid") if side == "long" else ("bid", "ask")
+    worst, best = ("low", "high") if side == "long" else ("high", "low")
+    opens = sign * quotes[f"{leave}_open"]
+    worst_price, best_price = sign * quotes[f"{leave}_{worst}"], sign * quotes[f"{leave}_{best}"]
+    entry = sign * quotes[f"{enter}_open"][t + 1] + slippage
+    exit_price, exit_bar = opens[last], last
+    for u in reversed(range(t + 1, last)):
+        if target is not None:
+            reached = best_price[u] >= entry + target[t]
+            exit_price, exit_bar = (entry + target[t], u) if reached else (exit_price, exit_bar)
+            if np.isnan(best_price[u] + target[t]):
+                exit_price = np.nan
+        if stop is not None:
+            level = entry - stop[t]
+            if worst_price[u] <= level or opens[u] <= level:
+                exit_price, exit_bar = min(opens[u], level), u
+            if np.isnan(opens[u] + worst_price[u] + level):
+                exit_price = np.nan
+    return None if np.isnan(entry + exit_price) else (sign * entry, sign * exit_price, exit_bar)
+
+
+def forward_value(
+    log_price: Any, sigma: Any, decay: Any, segments: Any, horizon: int, tau: float
+) -> Any:
+    values = np.full(len(log_price), np.nan)
+    for t in range(len(log_price) - horizon):
+        if segments[t + horizon] == segments[t] and sigma[t] > 0:
+            weights = [np.exp(-decay[t] * j / tau) for j in range(1, horizon + 1)]
+            moves = [log_price[t + j] - log_price[t] for j in range(1, horizon + 1)]
+            values[t] = np.dot(moves, weights) / (sigma[t] * sum(weights))
+    return values
+
+
+# --- 7. Confidence ---
+
+
+def beta_binomial_log_likelihood(wins: Any, k_eff: Any, base_rate: float, strength: float) -> float:
+    """Without the binomial coefficients, which no strength changes."""
+    total = 0.0
+    for w, k in zip(wins, k_eff, strict=True):
+        if strength == np.inf:
+            total += w * log(base_rate) + (k - w) * log(1 - base_rate)
+        else:
+            a, b = strength * base_rate, strength * (1 - base_rate)
+            total += lgamma(w + a) + lgamma(k - w + b) - lgamma(k + a + b)
+            total -= lgamma(a) + lgamma(b) - lgamma(a + b)
+    return total
