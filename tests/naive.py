@@ -6,8 +6,8 @@ Every fast kernel is compared with its twin in this file. Nothing here imports `
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from math import exp, isfinite, log, sqrt
-from typing import NamedTuple
+from math import exp, isfinite, lgamma, log, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
