@@ -7,6 +7,7 @@ and a public kernel returns arrays of the kind it was given.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,13 @@ Array: TypeAlias = Any
 
 EngineName: TypeAlias = Literal["cpu", "gpu"]
 
+Loader: TypeAlias = Callable[[str, str], Callable[..., None]]
+"""Finds a kernel by its module and name; `kernel` is the one for the GPU."""
+
 CUDA_STANDARD = "--std=c++17"
+BLOCK = 128
+
+_one_at_a_time = threading.Lock()  # numba's plain threading layer aborts when two threads enter it
 
 
 class EngineUnavailable(RuntimeError):  # noqa: N818 (says what is)
@@ -170,3 +177,66 @@ def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None
 def _module(arch: str, source_name: str, defines: tuple[tuple[str, int], ...]) -> Any:
     options = (CUDA_STANDARD, *(f"-D{key}={value}" for key, value in defines))
     return _cupy().RawModule(code=source(source_name), options=options)
+
+
+def launch(engine: Engine, module: str, name: str, n: int, *arguments: Any) -> None:
+    """Run a kernel that takes ``(n, inputs, parameters, outputs)`` with one lane a bar.
+
+    The CPU twin in kernels/cpu/<module>.py has the same name and arguments as the CUDA kernel.
+
+    Parameters
+    ----------
+    engine : Engine
+    module, name : str
+        Stem of the files and name of the kernel.
+    n : int
+        Number of bars, passed as int64.
+    *arguments
+        Arrays of the engine's kind and NumPy scalars of the exact width.
+    """
+    if engine.name == "gpu":
+        launch_blocks(kernel, module, name, n, *arguments)
+    elif n > 0:
+        with _one_at_a_time:
+            getattr(import_module(f"kernels.cpu.{module}"), name)(np.int64(n), *arguments)
+
+
+def launch_blocks(load: Loader, module: str, name: str, n: int, *arguments: Any) -> None:
+    """Run a CUDA kernel with one thread a bar, in blocks of `BLOCK` threads."""
+    if n > 0:
+        load(module, name)((-(-n // BLOCK),), (BLOCK,), (np.int64(n), *arguments))
+
+
+def require_array(name: str, array: Array, dtype: str, shape: tuple[int | None, ...]) -> None:
+    """Refuse an array of another dtype or shape; None in `shape` leaves a dimension open.
+
+    Raises
+    ------
+    TypeError
+        If `array` is no NumPy or CuPy array of that dtype.
+    ValueError
+        If its shape differs.
+    """
+    if not (isinstance(array, np.ndarray) or _is_cupy(array)):
+        kind = type(array).__name__
+        raise TypeError(f"{name} must be a NumPy or CuPy array, not {kind}; use np.asarray")
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, not {array.dtype}; use {name}.astype('{dtype}')")
+    if len(array.shape) != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name} must have shape ({wanted}), not {array.shape}")
+
+
+def require_segments(segments: Array, n: int) -> None:
+    """Refuse segment numbers that are not int32[n] or that decrease.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `require_array`, and ValueError if a number is smaller than the one before.
+    """
+    require_array("segments", segments, "int32", (n,))
+    if bool((segments[1:] < segments[:-1]).any()):
+        raise ValueError("segments must not decrease; use kernels.segments on sorted timestamps")

@@ -1,0 +1,75 @@
+"""Bits, events and volatility on the CPU; the arguments are those of kernels/cuda/bits.cu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(parallel=True, cache=True)
+def direction(n: int, close: Any, segments: Any, bits: Any, valid: Any) -> None:
+    """Bit 1 where the close rose, 0 where it fell, none where it stood."""
+    for t in prange(n):
+        known = t > 0 and segments[t - 1] == segments[t] and close[t - 1] > 0 and close[t] > 0
+        bits[t] = known and close[t] > close[t - 1]
+        valid[t] = known and close[t] != close[t - 1]
+
+
+@njit(parallel=True, cache=True)
+def body(n: int, opening: Any, close: Any, bits: Any, valid: Any) -> None:
+    """Bit 1 where the bar closed above its open, 0 below, none where equal."""
+    for t in prange(n):
+        bits[t] = close[t] > opening[t]
+        valid[t] = close[t] > opening[t] or close[t] < opening[t]
+
+
+@njit(parallel=True, cache=True)
+def true_range(n: int, high: Any, low: Any, close: Any, segments: Any, out: Any) -> None:
+    """Range of the bar together with the close before it; NaN in a segment's first bar."""
+    for t in prange(n):
+        out[t] = np.nan
+        if t > 0 and segments[t - 1] == segments[t]:
+            before = close[t - 1]
+            if np.isfinite(before) and np.isfinite(high[t]) and np.isfinite(low[t]):
+                out[t] = max(high[t], before) - min(low[t], before)
+
+
+@njit(parallel=True, cache=True)
+def exceeds_mean(n: int, value: Any, segments: Any, window: int, bits: Any, valid: Any) -> None:
+    """Bit 1 where the value exceeds the mean of the `window` values before it."""
+    for t in prange(n):
+        total = np.nan
+        if t >= window and segments[t - window] == segments[t]:
+            total = 0.0
+            for i in range(t - window, t):
+                total += value[i]
+        valid[t] = np.isfinite(total) and np.isfinite(value[t])
+        bits[t] = valid[t] and value[t] > total / window
+
+
+@njit(parallel=True, cache=True)
+def transitions(n: int, bits: Any, valid: Any, segments: Any, events: Any) -> None:
+    """Code 2 x + y of the last earlier bit x in the segment and the bit y; 4 without a pair."""
+    for t in prange(n):
+        events[t] = 4
+        if valid[t]:
+            i = t - 1
+            while i >= 0 and segments[i] == segments[t] and not valid[i]:
+                i -= 1
+            if i >= 0 and segments[i] == segments[t]:
+                events[t] = 2 * bits[i] + bits[t]
+
+
+@njit(parallel=True, cache=True)
+def volatility(n: int, log_price: Any, segments: Any, window: int, sigma: Any) -> None:
+    """Root mean square of the last `window` returns, summed anew at each bar."""
+    for t in prange(n):
+        sigma[t] = np.nan
+        if t >= window and segments[t - window] == segments[t]:
+            total = 0.0
+            for i in range(t - window, t):
+                change = log_price[i + 1] - log_price[i]
+                total += change * change
+            sigma[t] = np.sqrt(total / window)
