@@ -1,0 +1,300 @@
+"""Tables of the shared database (SQLAlchemy 2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Names of constraints and indexes, the same in models and migrations."""
+
+
+class Base(DeclarativeBase):
+    """Base of all tables: times carry their zone, floats are doubles, dicts are JSONB."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        float: Double,
+        int: BigInteger,
+        str: Text,
+    }
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+def _identity() -> Mapped[int]:
+    return mapped_column(Identity(), primary_key=True)
+
+
+class Bar(Base):
+    """Recent bars of every pair and timeframe; the bulk store has all of them."""
+
+    __tablename__ = "bars"
+    __table_args__ = (
+        CheckConstraint("low > 0 AND low <= least(open, close)", name="low"),
+        CheckConstraint("high >= greatest(open, close)", name="high"),
+        CheckConstraint("volume >= 0", name="volume"),
+    )
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+    open: Mapped[float]
+    high: Mapped[float]
+    low: Mapped[float]
+    close: Mapped[float]
+    volume: Mapped[float | None]
+    bid_open: Mapped[float | None]
+    bid_high: Mapped[float | None]
+    bid_low: Mapped[float | None]
+    bid_close: Mapped[float | None]
+    ask_open: Mapped[float | None]
+    ask_high: Mapped[float | None]
+    ask_low: Mapped[float | None]
+    ask_close: Mapped[float | None]
+
+
+class Quarantine(Base):
+    """Rows of a source that are not bars, each with the reason: nothing is dropped."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("pair", "timeframe", "source", "source_row", "digest"),)
+
+    id: Mapped[int] = _identity()
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    source: Mapped[str]
+    source_row: Mapped[int]
+    reason: Mapped[str] = mapped_column(index=True)
+    raw: Mapped[dict[str, Any]]
+    digest: Mapped[str]
+    run_id: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+
+
+class IngestCursor(Base):
+    """How far a source has been read."""
+
+    __tablename__ = "ingest_cursor"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    last_timestamp: Mapped[datetime | None]
+    rows: Mapped[int]
+    quarantined: Mapped[int]
+    content_hash: Mapped[str]
+    run_id: Mapped[str | None]
+    updated_at: Mapped[datetime] = _now()
+
+
+class Pair(Base):
+    """Pairs and timeframes that are traded or watched, with their limits."""
+
+    __tablename__ = "pairs"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    limits: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+
+
+class Model(Base):
+    """A trained model: what it was made from, where its files are, how it did."""
+
+    __tablename__ = "model"
+    __table_args__ = (
+        CheckConstraint("status IN ('candidate', 'champion', 'retired')", name="status"),
+    )
+
+    model_id: Mapped[str] = mapped_column(primary_key=True)
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    strategy: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'candidate'"))
+    parameters: Mapped[dict[str, Any]]
+    data_hash: Mapped[str]
+    code_version: Mapped[str]
+    trained_from: Mapped[datetime]
+    trained_until: Mapped[datetime]
+    path: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _now()
+
+
+class Signal(Base):
+    """A published signal: one for each key, never changed afterwards."""
+
+    __tablename__ = "signal"
+    __table_args__ = (
+        UniqueConstraint("strategy", "pair", "timeframe", "bar_ts"),
+        CheckConstraint("side IN ('long', 'short')", name="side"),
+        CheckConstraint("action IN ('BUY', 'SELL', 'CLOSE')", name="action"),
+        CheckConstraint("mode IN ('shadow', 'live')", name="mode"),
+    )
+
+    id: Mapped[int] = _identity()
+    strategy: Mapped[str]
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    bar_ts: Mapped[datetime]
+    side: Mapped[str]
+    action: Mapped[str]
+    confidence: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    break_even: Mapped[float | None]
+    entropy: Mapped[float | None]
+    coherence: Mapped[float | None]
+    stability: Mapped[float | None]
+    damped_value: Mapped[float | None]
+    stop_distance: Mapped[float | None]
+    target_distance: Mapped[float | None]
+    horizon: Mapped[int]
+    valid_until: Mapped[datetime] = mapped_column(index=True)
+    mode: Mapped[str]
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))
+    run_id: Mapped[str | None]
+    published_at: Mapped[datetime] = _now()
+
+
+class Lease(Base):
+    """Who may act under a name, until when; `token` grows with every change of holder."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    token: Mapped[int] = mapped_column(server_default=text("1"))
+    expires_at: Mapped[datetime]
+
+
+class Intent(Base):
+    """What the executor decided to do about a signal: at most one entry and one exit each."""
+
+    __tablename__ = "intent"
+    __table_args__ = (
+        UniqueConstraint("signal_id", "kind"),
+        CheckConstraint("kind IN ('entry', 'exit')", name="kind"),
+        CheckConstraint("side IN ('long', 'short')", name="side"),
+    )
+
+    id: Mapped[int] = _identity()
+    signal_id: Mapped[int] = mapped_column(ForeignKey("signal.id"))
+    kind: Mapped[str]
+    account: Mapped[str]
+    pair: Mapped[str]
+    side: Mapped[str]
+    units: Mapped[float | None]
+    stop_price: Mapped[float | None]
+    target_price: Mapped[float | None]
+    state: Mapped[str] = mapped_column(server_default=text("'claimed'"), index=True)
+    token: Mapped[int]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class IntentEvent(Base):
+    """The order journal: what happened to an intent, in order, never changed."""
+
+    __tablename__ = "intent_event"
+
+    id: Mapped[int] = _identity()
+    intent_id: Mapped[int] = mapped_column(ForeignKey("intent.id"), index=True)
+    event: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    token: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Fill(Base):
+    """An execution as the broker reports it; `transaction` is the broker's own number."""
+
+    __tablename__ = "fill"
+    __table_args__ = (UniqueConstraint("account", "transaction"),)
+
+    id: Mapped[int] = _identity()
+    intent_id: Mapped[int] = mapped_column(ForeignKey("intent.id"), index=True)
+    account: Mapped[str]
+    transaction: Mapped[str]
+    pair: Mapped[str]
+    side: Mapped[str]
+    units: Mapped[float]
+    price: Mapped[float]
+    cost: Mapped[float] = mapped_column(server_default=text("0"))
+    bar_ts: Mapped[datetime | None]
+    filled_at: Mapped[datetime] = _now()
+
+
+class Position(Base):
+    """A trade from its entry to its exit; one open trade for each account, pair, strategy."""
+
+    __tablename__ = "position"
+    __table_args__ = (
+        Index(
+            "uq_position_open",
+            "account",
+            "pair",
+            "timeframe",
+            "strategy",
+            unique=True,
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+        CheckConstraint("side IN ('long', 'short')", name="side"),
+    )
+
+    id: Mapped[int] = _identity()
+    account: Mapped[str]
+    strategy: Mapped[str]
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    signal_id: Mapped[int] = mapped_column(ForeignKey("signal.id"), index=True)
+    side: Mapped[str]
+    units: Mapped[float]
+    entry_price: Mapped[float]
+    stop_price: Mapped[float | None]
+    target_price: Mapped[float | None]
+    opened_at: Mapped[datetime]
+    exit_due: Mapped[datetime | None]
+    exit_price: Mapped[float | None]
+    exit_reason: Mapped[str | None]
+    profit: Mapped[float | None]
+    closed_at: Mapped[datetime | None]
+
+
+class Equity(Base):
+    """Balance and equity of an account over time."""
+
+    __tablename__ = "equity"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+    balance: Mapped[float]
+    equity: Mapped[float]

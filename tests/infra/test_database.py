@@ -1,0 +1,209 @@
+"""Frames into PostgreSQL and out again, migrations, and what the tables refuse."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from infra import database as db
+from infra.models import Bar, Base, Equity, Model, Signal
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def equity_frame(values: list[tuple[str, datetime, float, float]]) -> pl.DataFrame:
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "account": pl.String,
+        "timestamp": pl.Datetime("us", "UTC"),
+        "balance": pl.Float64,
+        "equity": pl.Float64,
+    }
+    return pl.DataFrame(values, schema=schema, orient="row")
+
+
+def model(model_id: str = "m1") -> Model:
+    return Model(
+        model_id=model_id,
+        pair="EUR_USD",
+        timeframe="H1",
+        strategy="default",
+        parameters={"horizon": 8},
+        data_hash="d",
+        code_version="c",
+        trained_from=NOW,
+        trained_until=NOW,
+        path="p",
+        metrics={},
+    )
+
+
+def signal(**changes: object) -> Signal:
+    values: dict[str, object] = {
+        "strategy": "default",
+        "pair": "EUR_USD",
+        "timeframe": "H1",
+        "bar_ts": NOW,
+        "side": "long",
+        "action": "BUY",
+        "confidence": 0.6,
+        "horizon": 8,
+        "valid_until": NOW,
+        "mode": "shadow",
+        "model_id": "m1",
+    }
+    return Signal(**{**values, **changes})
+
+
+def publish(*rows: Base) -> None:
+    with db.session() as session:
+        for row in rows:
+            session.add(row)
+            session.flush()
+
+
+def test_models_and_migrations_agree(database: str) -> None:
+    with db.engine().connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_migration_can_be_taken_back_and_made_again(database: str) -> None:
+    with db.engine().begin() as connection:
+        command.downgrade(db.migrations(connection), "base")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    db.migrate()
+    with db.engine().connect() as connection:
+        assert set(Base.metadata.tables) < set(inspect(connection).get_table_names())
+
+
+def test_two_migrations_at_once_make_one(database: str) -> None:
+    with db.engine().begin() as connection:
+        command.downgrade(db.migrations(connection), "base")
+    failures: list[BaseException] = []
+
+    def migrate() -> None:
+        try:
+            db.migrate()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_without_a_server_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEP_HOME", str(tmp_path))
+    monkeypatch.delenv("SEP_DATABASE_URL", raising=False)
+    with pytest.raises(db.DatabaseError, match="sep up"):
+        db.engine()
+
+
+def test_address_of_ones_own_database_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEP_DATABASE_URL", "postgresql://me:secret@db.example/trading")
+    assert db.url().render_as_string() == "postgresql+psycopg://me:***@db.example/trading"
+
+
+times = st.integers(0, 4_000_000_000_000_000).map(
+    lambda microseconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+)
+rows = st.tuples(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+    times,
+    st.floats(allow_subnormal=False),
+    st.floats(),
+)
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(values=st.lists(rows, max_size=20, unique_by=lambda row: row[:2]))
+def test_frame_comes_back_bit_for_bit(
+    database: str, values: list[tuple[str, datetime, float, float]]
+) -> None:
+    frame = equity_frame(values).sort("account", "timestamp")
+    with db.engine().connect() as connection:
+        assert db.copy_frame(frame, Equity, connection=connection) == frame.height
+        back = db.read_frame("SELECT * FROM equity", connection=connection)
+    assert back.sort("account", "timestamp").equals(frame)
+    assert back.schema == frame.schema
+
+
+def test_second_copy_changes_nothing(database: str) -> None:
+    frame = equity_frame([("a", NOW, 1.0, 2.0), ("b", NOW, float("nan"), 2.0)])
+    assert [db.copy_frame(frame, Equity) for _ in range(2)] == [2, 0]
+
+
+def test_changed_row_is_updated_or_left_alone(database: str) -> None:
+    db.copy_frame(equity_frame([("a", NOW, 1.0, 1.0)]), Equity)
+    newer = equity_frame([("a", NOW, 2.0, 2.0)])
+    assert db.copy_frame(newer, Equity, update=False) == 0
+    assert db.copy_frame(newer, Equity) == 1
+    assert db.read_frame("SELECT balance FROM equity")["balance"].to_list() == [2.0]
+
+
+def test_copy_takes_part_in_the_transaction(database: str) -> None:
+    with db.engine().connect() as connection, connection.begin() as transaction:
+        db.copy_frame(equity_frame([("a", NOW, 1.0, 1.0)]), Equity, connection=connection)
+        transaction.rollback()
+    assert db.read_frame("SELECT * FROM equity").is_empty()
+
+
+def test_query_parameters_types_and_nulls(database: str) -> None:
+    back = db.read_frame(
+        "SELECT %s::text AS name, true AS yes, NULL::bool AS unknown, 3::int AS n, "
+        "'2026-01-05 13:00+01'::timestamptz AS at, '{\"a\": 1}'::jsonb AS raw",
+        ["it's 100 %"],
+    )
+    assert back.row(0) == ("it's 100 %", True, None, 3, NOW, '{"a": 1}')
+
+
+def test_impossible_bar_is_refused(database: str) -> None:
+    bar = {"pair": "EUR_USD", "timeframe": "H1", "timestamp": NOW}
+    with pytest.raises(IntegrityError, match="ck_bars_low"):
+        publish(Bar(**bar, open=1.0, high=1.2, low=1.1, close=1.15))
+
+
+def test_signal_exists_once(database: str) -> None:
+    publish(model(), signal())
+    with pytest.raises(IntegrityError, match="uq_signal"):
+        publish(signal(side="short", action="SELL"))
+
+
+@pytest.mark.parametrize("change", ["UPDATE signal SET mode = 'live'", "DELETE FROM signal"])
+def test_published_signal_is_never_changed(database: str, change: str) -> None:
+    publish(model(), signal())
+    with pytest.raises(DBAPIError, match="never changed"), Session(db.engine()) as session:
+        session.execute(text(change))
+
+
+def test_intent_is_claimed_by_one_executor(database: str) -> None:
+    publish(model(), signal())
+    claim = text(
+        "INSERT INTO intent (signal_id, kind, account, pair, side, token) "
+        "VALUES (1, 'entry', 'paper', 'EUR_USD', 'long', 1) "
+        "ON CONFLICT DO NOTHING RETURNING id"
+    )
+    with db.session() as session:
+        assert [session.execute(claim).scalar() for _ in range(2)] == [1, None]
