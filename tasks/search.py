@@ -1,0 +1,76 @@
+"""Nearest past paths, counted: how many neighbours a bar has and how many of them won."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kernels.confidence import count_wins
+from kernels.nearest import nearest
+from tasks.library import SIDES, Library
+
+CHUNK = 32_768
+
+
+def search(
+    paths: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    library: Library,
+    *,
+    horizon: int,
+    k: int = 64,
+    engine: str = "auto",
+    progress: Callable[[float], None] = lambda share: None,
+) -> pl.DataFrame:
+    """Count neighbours and wins of each query, chunk by chunk.
+
+    Parameters
+    ----------
+    paths : float32[q, 64]
+        Unit paths of the queries (NaN where a bar has none).
+    positions : int64[q]
+        Their bar numbers: a query sees only outcomes known at its own close.
+    library : Library
+    horizon : int
+        Neighbours closer than this many bars to a better one are dropped.
+    k : int
+        Neighbours asked for.
+    progress : callable
+        Called with the share done, 0 to 1, after each chunk.
+
+    Returns
+    -------
+    polars.DataFrame
+        position, k_eff, wins_long, wins_short; no row depends on the chunks.
+    """
+    known = library.known_before(positions)
+    parts = []
+    for start in range(0, len(positions), CHUNK):
+        rows = slice(start, start + CHUNK)
+        neighbours = nearest(
+            paths[rows],
+            library.paths,
+            position=library.position,
+            group=library.group,
+            known_before=known[rows],
+            exclusion=horizon,
+            k=k,
+            engine=engine,
+        )
+        wins = [count_wins(neighbours, library.win[:, side]) for side in range(len(SIDES))]
+        parts.append((wins[0][1], wins[0][0], wins[1][0]))
+        progress(min(1.0, (start + CHUNK) / len(positions)))
+    empty = np.zeros(0, np.int64)
+    columns = [np.concatenate([empty, *column]) for column in zip(*parts, strict=True)] or [
+        empty
+    ] * 3
+    return pl.DataFrame(
+        dict(
+            zip(
+                ("position", "k_eff", "wins_long", "wins_short"), [positions, *columns], strict=True
+            )
+        )
+    )
