@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from infra.brokers.paper import Exit, Holding, NoPrice, Order, PaperBroker
 from infra.database import session
@@ -79,7 +79,7 @@ def _enter_fresh(executor: Executor, now: datetime, done: Done) -> None:
         opened.expunge_all()
     for signal in fresh:
         held = _held(executor, signal)
-        reason = refusal(signal) or _too_early(signal, now) or _same_side(signal, held)
+        reason = refusal(signal) or _too_early(signal, now) or _ignored(signal, held)
         if reason is not None:
             done.refused.append(_row(signal, reason=reason))
             continue
@@ -164,11 +164,18 @@ def _too_early(signal: Signal, now: datetime) -> str | None:
 
 
 def _held(executor: Executor, signal: Signal) -> Position | None:
-    same = select(Position).where(
-        *_open(executor),
-        Position.pair == signal.pair,
-        Position.timeframe == signal.timeframe,
-        Position.strategy == signal.strategy,
+    """Return the position that was open on the signal's bar or is open still."""
+    same = (
+        select(Position)
+        .where(
+            Position.account == executor.journal.account,
+            Position.pair == signal.pair,
+            Position.timeframe == signal.timeframe,
+            Position.strategy == signal.strategy,
+            or_(Position.closed_at.is_(None), Position.closed_at > signal.bar_ts),
+        )
+        .order_by(Position.closed_at.desc().nulls_first())
+        .limit(1)
     )
     with session() as opened:
         held = opened.scalar(same)
@@ -176,10 +183,12 @@ def _held(executor: Executor, signal: Signal) -> Position | None:
     return held
 
 
-def _same_side(signal: Signal, held: Position | None) -> str | None:
-    if held is None or held.side != signal.side:
+def _ignored(signal: Signal, held: Position | None) -> str | None:
+    if held is None:
         return None
-    return f"a {held.side} position is open"
+    if held.closed_at is not None:
+        return f"a {held.side} position was open on its bar"
+    return f"a {held.side} position is open" if held.side == signal.side else None
 
 
 def _open(executor: Executor) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import settings
+from infra.store import BarStore
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,8 @@ class RunFolder:
     def report(self) -> Path:
         """The report."""
         return self.path / "report.html"
+
+
+def bar_store() -> BarStore:
+    """Return the bulk store of the present settings."""
+    return BarStore(settings().home / "bars")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+from kernels.confidence import count_wins
 from numpy.typing import NDArray
 
-from kernels.confidence import count_wins
 from kernels.nearest import nearest
 from tasks.library import SIDES, Library
 

@@ -1,0 +1,22 @@
+"""The version of the code that computed something."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMPUTES = ("kernels/**/*.py", "kernels/**/*.cu", "tasks/*.py")
+
+
+@cache
+def code_version() -> str:
+    """Return the release and 8 digits of the code that decides numbers: 0.1.0+1a2b3c4d."""
+    digest = hashlib.sha256()
+    for pattern in COMPUTES:
+        for path in sorted(PROJECT.glob(pattern)):
+            digest.update(path.relative_to(PROJECT).as_posix().encode())
+            digest.update(path.read_bytes())
+    return f"{version('sep-trader')}+{digest.hexdigest()[:8]}"
