@@ -30,7 +30,7 @@ BLOCK = 128
 _one_at_a_time = threading.Lock()  # numba's plain threading layer aborts when two threads enter it
 
 
-class EngineUnavailable(RuntimeError):  # noqa: N818 (says what is)
+class EngineUnavailable(RuntimeError):
     """The engine that was asked for cannot run on this machine."""
 
 

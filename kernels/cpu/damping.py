@@ -1,4 +1,4 @@
-"""Damping trajectories on the CPU: bars side by side in blocks, so that each visit fills SIMD lanes.
+"""Damping trajectories on the CPU: bars side by side in blocks, so that visits fill SIMD lanes.
 
 A lane sees only its own bar and all blocks are of one size: a bar's numbers do not depend on
 where its block begins. The arguments are those of kernels/cuda/damping.cu.
@@ -83,10 +83,7 @@ def _known_prices(n: int, log_price: Any, segments: Any) -> Any:
 
 @njit(cache=True, error_model="numpy")
 def _recent_event(events: Any, t: int) -> bool:
-    for i in range(t - WINDOWS[0] + 1, t + 1):
-        if events[i] < 4:
-            return True
-    return False
+    return bool((events[t - WINDOWS[0] + 1 : t + 1] < 4).any())
 
 
 @njit(cache=True, error_model="numpy")
@@ -175,9 +172,7 @@ def _metrics(sums: Any) -> Any:
     null, flip, rupture = sums[C00], sums[C01] + sums[C10], sums[C11]
     total = null + flip + rupture
     h = _surprise(null / total) + _surprise(flip / total) + _surprise(rupture / total)
-    overlap = (
-        sqrt(null * sums[NULL]) + sqrt(flip * sums[FLIP]) + sqrt(rupture * sums[RUPTURE])
-    )
+    overlap = sqrt(null * sums[NULL]) + sqrt(flip * sums[FLIP]) + sqrt(rupture * sums[RUPTURE])
     fast = sums[NULL] + sums[FLIP] + sums[RUPTURE]
     return h, overlap * overlap / (total * fast), 1 - sums[WRONG] / total
 

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from kernels.device import array_module, to_host
+from kernels.segments import segments
+from tests import naive
+
+MINUTE, HOUR = 60, 3600
+
+
+def stamps(*moments: str) -> np.ndarray:
+    parsed = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in moments]
+    return np.array([int(moment.timestamp()) * 1_000_000 for moment in parsed], np.int64)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bar_seconds", "parts"),
+    [
+        ("2024-03-05 10:00", "2024-03-05 14:01", MINUTE, False),  # 240 minutes missed
+        ("2024-03-05 10:00", "2024-03-05 14:02", MINUTE, True),
+        ("2024-03-05 10:00", "2024-03-05 23:00", HOUR, False),  # 12 bars missed
+        ("2024-03-05 10:00", "2024-03-06 00:00", HOUR, True),
+        ("2024-03-08 19:59", "2024-03-11 01:00", MINUTE, False),  # a weekend
+        ("2024-03-08 18:00", "2024-03-11 03:01", MINUTE, False),  # and 119 + 121 minutes
+        ("2024-03-08 18:00", "2024-03-11 03:02", MINUTE, True),
+        ("2024-12-23 23:59", "2025-01-03 00:00", MINUTE, False),  # the holidays
+        ("2024-12-23 20:00", "2025-01-03 01:00", MINUTE, True),
+        ("2021-12-31 12:00", "2022-01-03 01:00", MINUTE, False),  # holidays into a weekend
+        ("2020-12-23 23:59", "2020-12-28 03:00", MINUTE, False),  # a weekend inside the holidays
+        ("2023-12-29 10:00", "2024-01-02 22:00", MINUTE, False),
+        ("2024-03-09 10:00", "2024-03-10 22:00", MINUTE, False),  # wholly inside a weekend
+    ],
+)
+def test_edges(before: str, after: str, bar_seconds: int, parts: bool) -> None:
+    timestamp = stamps(before, after)
+    computed = segments(timestamp, bar_seconds=bar_seconds)
+    np.testing.assert_array_equal(computed, [0, int(parts)])
+    np.testing.assert_array_equal(naive.segments(timestamp, bar_seconds), computed)
+
+
+@pytest.mark.parametrize("bar_seconds", [MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 24 * HOUR])
+def test_random_gaps_match_the_reference(bar_seconds: int) -> None:
+    rng = np.random.default_rng(bar_seconds)
+    bars = 1 + rng.integers(0, 2, 40) * rng.integers(0, 20 + 4000 * MINUTE // bar_seconds, 40)
+    first = stamps("2019-12-16 00:00")[0]
+    timestamp = first + np.cumsum(bars) * bar_seconds * 1_000_000
+    reference = naive.segments(timestamp, bar_seconds)
+    computed = segments(timestamp, bar_seconds=bar_seconds)
+    assert computed.dtype == np.int32
+    np.testing.assert_array_equal(computed, reference)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_short_series(n: int, engine: str, native: object) -> None:
+    assert callable(native)
+    timestamp = native(np.arange(n, dtype=np.int64) * 60_000_000)
+    computed = segments(timestamp, bar_seconds=60)
+    assert array_module(computed) is array_module(timestamp)
+    np.testing.assert_array_equal(to_host(computed), np.zeros(n, np.int32))
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ValueError, match="timestamp must rise strictly"):
+        segments(np.array([1, 1]), bar_seconds=60)
+    with pytest.raises(ValueError, match="bar_seconds must be positive, not 0"):
+        segments(np.array([1, 2]), bar_seconds=0)
+    with pytest.raises(TypeError, match="timestamp must be int64, not float64"):
+        segments(np.array([1.0]), bar_seconds=60)
