@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m tests.benchmarks kernels` checks equality, then times."""
