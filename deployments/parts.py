@@ -1,0 +1,73 @@
+"""The parts that run in the background, in the order in which they start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from deployments import workers
+from deployments.pools import POOLS
+from infra.servers import postgres, prefect, valkey
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that runs.
+
+    Attributes
+    ----------
+    name : str
+        Name of its record and its log.
+    title : str
+        Name for people.
+    find, stop : callable
+        Address of what runs under a home; end of it.
+    external : str or None
+        Address of the server that a setting names instead.
+    """
+
+    name: str
+    title: str
+    find: Callable[[Path], str | None]
+    stop: Callable[[Path], None]
+    external: str | None = None
+
+
+def parts(settings: Settings) -> list[Part]:
+    """Return all parts in the order in which they start."""
+    database, cache = settings.database_url, settings.valkey_url
+    return [
+        Part(
+            postgres.NAME,
+            "PostgreSQL",
+            postgres.find,
+            postgres.stop,
+            database.get_secret_value() if database else None,
+        ),
+        Part(
+            valkey.NAME,
+            "Valkey",
+            valkey.find,
+            valkey.stop,
+            cache.get_secret_value() if cache else None,
+        ),
+        Part(prefect.NAME, "Prefect server", prefect.find, prefect.stop, settings.prefect_api_url),
+        *(
+            Part(
+                workers.name(pool),
+                f"worker {pool}",
+                partial(workers.find, pool=pool),
+                partial(workers.stop, pool=pool),
+            )
+            for pool in POOLS
+        ),
+    ]
+
+
+def masked(address: str) -> str:
+    """Return an address without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", address)

@@ -1,0 +1,199 @@
+"""Everything that runs in the background: brought up and taken down."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from deployments import environment, registration, workers
+from deployments.api import Api, PrefectError
+from deployments.automations import ensure_automations
+from deployments.parts import Part, masked, parts
+from deployments.pools import POOLS, ensure_pools
+from infra.servers import postgres, prefect, valkey
+from infra.servers.process import ServerError, alive
+from infra.settings import Settings
+
+
+def up(settings: Settings, console: Console) -> str:
+    """Start what does not run, register what is not registered; return the API's address.
+
+    Raises
+    ------
+    ServerError, DatabaseError, PrefectError
+        The first step that failed. What did start keeps running.
+    """
+    # A script's "&" makes us ignore SIGINT, our workers inherit that, and would not stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with exclusive(settings.home, console):
+        _wanted(settings.home).touch()
+        if settings.prefect_api_url is None:
+            environment.forget_other_servers()
+        steps = {
+            "PostgreSQL": partial(_database, settings),
+            "Valkey": partial(_cache, settings),
+            "Prefect server": partial(_prefect, settings),
+        }
+        api_url = together(console, steps)["Prefect server"]
+        with Api(api_url) as api:
+            ensure_pools(api)
+            ensure_automations(api)
+            together(console, _second_steps(settings, api))
+        environment.write_toml(settings, api_url)
+    return api_url
+
+
+def down(settings: Settings, console: Console) -> None:
+    """Stop what `up` started, in the opposite order; servers that settings name stay."""
+    with exclusive(settings.home, console):
+        _wanted(settings.home).unlink(missing_ok=True)
+        for name, run in running(settings):
+            console.print(
+                f"[yellow]![/] the flow run {name} is under way and ends here; "
+                f"afterwards: prefect flow-run retry {run}"
+            )
+        database, cache, server, *work = parts(settings)
+        for group in (work, [server], [cache, database]):  # runs end before what they need
+            together(console, {part.title: partial(_stop, part, settings.home) for part in group})
+        environment.remove_toml(settings)
+
+
+def is_wanted(home: Path) -> bool:
+    """Say whether `up` was asked for last, and not `down`."""
+    return _wanted(home).exists()
+
+
+def running(settings: Settings) -> list[tuple[str, str]]:
+    """Return name and id of the flow runs under way in our pools; none if nobody answers."""
+    api_url = settings.prefect_api_url or prefect.find(settings.home)
+    query = {
+        "work_pools": {"name": {"any_": list(POOLS)}},
+        "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
+    }
+    if api_url is None:
+        return []
+    try:
+        with Api(api_url, timeout=5) as api:
+            return [(run["name"], run["id"]) for run in api.post("/flow_runs/filter", query)]
+    except PrefectError:
+        return []
+
+
+def api_url(settings: Settings) -> str:
+    """Return the address of the Prefect API.
+
+    Raises
+    ------
+    PrefectError
+        If no setting names one and none runs.
+    """
+    found = settings.prefect_api_url or prefect.find(settings.home)
+    if found is None:
+        raise PrefectError(f"no Prefect server runs under {settings.home}: start it with `sep up`")
+    return found
+
+
+@contextmanager
+def exclusive(home: Path, console: Console) -> Iterator[None]:
+    """Be the only `sep` that starts or stops things under a home, waiting for another one."""
+    path = home / "run" / "sep.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("another `sep` is at work here: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def together(console: Console, steps: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """Run steps side by side, a line for each when it is done; return what each answered.
+
+    Raises
+    ------
+    Exception
+        What the first failing step raised, after the others have ended.
+    """
+    answers: dict[str, str] = {}
+    failures: list[BaseException] = []
+    begin = time.monotonic()
+    with console.status(", ".join(steps)), ThreadPoolExecutor(len(steps)) as pool:
+        futures: dict[Future[str], str] = {pool.submit(run): title for title, run in steps.items()}
+        for future in as_completed(futures):
+            title, seconds = futures[future], time.monotonic() - begin
+            if error := future.exception():
+                failures.append(error)
+                console.print(f"[red]✘[/] {title:<18} failed after {seconds:.1f} s")
+                continue
+            answers[title] = future.result()
+            console.print(f"[green]✔[/] {title:<18} {seconds:5.1f} s  {masked(answers[title])}")
+    if failures:
+        raise failures[0]
+    return answers
+
+
+def _second_steps(settings: Settings, api: Api) -> dict[str, Callable[[], str]]:
+    variables = environment.worker_environment(settings, api.url)
+    steps: dict[str, Callable[[], str]] = {
+        f"worker {pool}": partial(_worker, settings, pool, api, variables) for pool in POOLS
+    }
+    return {**steps, "deployments": partial(_deployments, api, variables)}
+
+
+def _database(settings: Settings) -> str:
+    from infra import database
+
+    configured = settings.database_url
+    address = configured.get_secret_value() if configured else postgres.start(settings.home)
+    database.migrate()
+    return address
+
+
+def _cache(settings: Settings) -> str:
+    """Start the cache; everything runs without one, so its absence is no failure."""
+    if settings.valkey_url:
+        return settings.valkey_url.get_secret_value()
+    try:
+        return valkey.start(settings.home)
+    except ServerError as error:
+        return f"not used: {error}"
+
+
+def _prefect(settings: Settings) -> str:
+    if settings.prefect_api_url is None:
+        return prefect.start(settings.home, port=settings.prefect_port)
+    with Api(settings.prefect_api_url, timeout=10) as api:
+        api.get("/health")
+    return settings.prefect_api_url
+
+
+def _worker(settings: Settings, pool: str, api: Api, variables: Mapping[str, str]) -> str:
+    sole = settings.prefect_api_url is None
+    started = workers.start(settings.home, pool, api, variables, sole=sole)
+    if started == "busy":
+        return "has other settings and runs a flow: `sep down`, then `sep up`, to change them"
+    return started
+
+
+def _deployments(api: Api, variables: Mapping[str, str]) -> str:
+    changed = registration.register(api, variables)
+    return "registered" if changed else "unchanged"
+
+
+def _stop(part: Part, home: Path) -> str:
+    before = alive(home, part.name)
+    part.stop(home)
+    return "stopped" if before else "did not run"
+
+
+def _wanted(home: Path) -> Path:
+    return home / "run" / "wanted"

@@ -1,0 +1,165 @@
+"""The whole system, started by `sep up` in a temporary `SEP_HOME`, for tests of what runs in it.
+
+A conftest imports `session_stack` and `stack`; a test takes `stack`. However many do, it is
+started once a session and stopped at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
+
+from deployments import environment, parts
+from deployments.api import Api
+from infra.servers import prefect
+from infra.servers.process import MARK, alive
+from infra.settings import Settings
+
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+_KEY = pytest.StashKey["Stack"]()
+
+
+@dataclass
+class Stack:
+    """A home, its servers and workers.
+
+    Attributes
+    ----------
+    home : Path
+        Its `SEP_HOME`.
+    seconds : float
+        What the first `sep up` took.
+    screen : str
+        What it printed.
+    """
+
+    home: Path
+    seconds: float = field(default=0.0)
+    screen: str = field(default="")
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=self.home, prefect_port=0)
+
+    @property
+    def api_url(self) -> str:
+        found = prefect.find(self.home)
+        assert found is not None
+        return found
+
+    @property
+    def environment(self) -> dict[str, str]:
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEP_", "PREFECT_"))}
+        return {**plain, "SEP_HOME": str(self.home), "SEP_PREFECT_PORT": "0", "COLUMNS": "160"}
+
+    def api(self) -> Api:
+        return Api(self.api_url)
+
+    def sep(
+        self, *arguments: str, check: bool = True, extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the `sep` command."""
+        command = [sys.executable, "-m", "deployments.cli", *arguments]
+        return self._run(command, check, {**self.environment, **(extra or {})})
+
+    def prefect(self, *arguments: str) -> str:
+        """Run the `prefect` command as a user would after `eval "$(sep env)"`."""
+        variables = environment.client_environment(self.settings, self.api_url)
+        command = [sys.executable, "-m", "prefect", *arguments]
+        return self._run(command, True, {**self.environment, **variables}).stdout
+
+    def begin(self, deployment: str, **parameters: Any) -> str:
+        """Ask for a flow run and return its id; `deployment` as in `backtest/local`."""
+        with self.api() as api:
+            found = api.get(f"/deployments/name/{deployment}")
+            body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+            run = api.post(f"/deployments/{found['id']}/create_flow_run", body)
+        return str(run["id"])
+
+    def state(self, run: str) -> str:
+        """Return the type of the flow run's state, such as `COMPLETED`."""
+        with self.api() as api:
+            return str(api.get(f"/flow_runs/{run}")["state_type"])
+
+    def wait(self, run: str, *states: str, seconds: float = 60) -> str:
+        """Wait until the flow run is in one of the states (any final one if left out)."""
+        deadline = time.monotonic() + seconds
+        while (state := self.state(run)) not in (states or FINAL):
+            assert time.monotonic() < deadline, f"{run} is still {state}"
+            time.sleep(0.3)
+        return state
+
+    def retry(self, run: str) -> str:
+        """Retry a finished flow run by the command line, and wait for its new end."""
+        self.prefect("flow-run", "retry", run)
+        return self.wait(run)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process id of every part that runs."""
+        records = {part.name: alive(self.home, part.name) for part in parts.parts(self.settings)}
+        return {name: record.pid for name, record in records.items() if record}
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that belong to the home, flow runs included."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK, "").startswith(f"{self.home}:"):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def kill(self, *names: str) -> None:
+        """Kill parts (all if none is named) and what they started, as a power cut does."""
+        marks = {f"{self.home}:{name}" for name in names or self.pids()}
+        chosen = [p for p in self.processes() if p.environ()[MARK] in marks]
+        for process in chosen:
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(chosen, timeout=10)
+
+    def _run(
+        self, command: list[str], check: bool, variables: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self.home.parent, env=variables, capture_output=True, text=True
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="session")
+def session_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Stack:
+    """Start the stack once, however many conftests import this."""
+    stash = request.config.stash
+    if _KEY not in stash:
+        stack = Stack(tmp_path_factory.mktemp("stack") / "home")
+        request.config.add_cleanup(lambda: stack.sep("down") and None)
+        begin = time.monotonic()
+        stack.screen = stack.sep("up").stdout
+        stack.seconds = time.monotonic() - begin
+        stash[_KEY] = stack
+    return stash[_KEY]
+
+
+@pytest.fixture
+def stack(session_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The running stack; `settings()` of the test process means it, too."""
+    for name in [key for key in os.environ if key.startswith("SEP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SEP_HOME", str(session_stack.home))
+    if len(session_stack.pids()) < len(parts.parts(session_stack.settings)):
+        session_stack.sep("up")
+    return session_stack
