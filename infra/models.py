@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     Double,
     ForeignKey,
@@ -94,7 +95,7 @@ class Quarantine(Base):
     source_row: Mapped[int]
     reason: Mapped[str] = mapped_column(index=True)
     raw: Mapped[dict[str, Any]]
-    digest: Mapped[str]
+    digest: Mapped[str] = mapped_column(Computed("md5(raw::text)", persisted=True))
     run_id: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
 

@@ -200,7 +200,7 @@ def _by_year(bars: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
 
 
 def _write_year(folder: Path, year: int, rows: pl.DataFrame) -> Written:
-    path = folder / f"{year}.parquet"
+    path = folder / f"{year:04d}.parquet"
     before, known = 0, None
     if path.exists():
         known = _stored_hash(path)

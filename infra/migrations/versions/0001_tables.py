@@ -127,7 +127,9 @@ def upgrade() -> None:
         sa.Column("source_row", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("raw", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column(
+            "digest", sa.Text(), sa.Computed("md5(raw::text)", persisted=True), nullable=False
+        ),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column(
             "created_at",

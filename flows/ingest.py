@@ -1,0 +1,105 @@
+"""Bars from a source into the stores: fetch, validate, store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from tasks.folder import RunFolder
+from tasks.ingest import IngestRequest, PairName, Source, fetch, store, validate
+
+
+@flow(name="ingest", log_prints=False, persist_result=True, result_serializer="json")
+def ingest(
+    pair: PairName = "EUR_USD",
+    timeframe: str = "H1",
+    source: Source = "sample",
+    path: str | None = None,
+    timezone: str | None = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000,
+) -> dict[str, Any]:
+    """Bring the bars of a source into the bulk store and PostgreSQL; bad rows to quarantine.
+
+    Parameters
+    ----------
+    pair, timeframe
+        What the bars are of: EUR_USD, H1.
+    source
+        sample (5,000 EURUSD hours), csv, parquet, or planted (a walk with a known edge).
+    path
+        The file of csv and parquet, on the machine of the worker.
+    timezone
+        Zone of timestamps that name none; without it such rows are quarantined.
+    seed, bars
+        Of planted: the seed of its walk and how many bars.
+
+    Returns
+    -------
+    dict
+        rows read, good, added, stored, quarantined, reasons, content_hash, first, last.
+    """
+    request = IngestRequest(
+        pair=pair,
+        timeframe=timeframe,
+        source=source,
+        path=Path(path) if path else None,
+        timezone=timezone,
+        seed=seed,
+        bars=bars,
+    )
+    run = str(flow_run.get_id())
+    folder = RunFolder.of("ingest", run).path
+    progress = create_progress_artifact(0.0, description=f"{pair} {timeframe} from {request.name}")
+    assert isinstance(progress, UUID)
+    fetched = fetch(request, str(folder))
+    update_progress_artifact(progress, 30.0)
+    validated = validate(fetched, timeframe=timeframe)
+    update_progress_artifact(progress, 60.0)
+    stored = store(validated, request, run_id=run)
+    update_progress_artifact(progress, 100.0)
+    shutil.rmtree(folder, ignore_errors=True)
+    result = {**stored, **{name: validated[name] for name in ("rows", "good", "reasons")}}
+    _show(request, result)
+    return result
+
+
+def _show(request: IngestRequest, result: dict[str, Any]) -> None:
+    logger = get_run_logger()
+    reasons: dict[str, int] = result["reasons"]
+    counts = {"rows read": result["rows"], "bars": result["good"], "bars added": result["added"]}
+    counts |= {f"quarantined: {reason}": n for reason, n in reasons.items()}
+    table = [{"what": what, "rows": n} for what, n in counts.items()]
+    key = f"ingest-{request.pair}-{request.timeframe}".lower().replace("_", "-")
+    title = f"{request.pair} {request.timeframe} from {request.name}"
+    create_table_artifact(key=key, table=table, description=title)
+    create_markdown_artifact(key=f"{key}-summary", markdown=_markdown(title, result))
+    logger.info("%s: %s rows, %s added", title, result["rows"], result["added"])
+    if reasons:
+        logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
+    if "naive timestamp" in reasons:
+        logger.warning("pass timezone=... to say in which zone the timestamps of this file are")
+
+
+def _markdown(title: str, result: dict[str, Any]) -> str:
+    bad = result["rows"] - result["good"]
+    lines = [
+        f"### {title}",
+        f"- **{result['rows']:,}** rows read, **{result['added']:,}** bars added, "
+        f"**{bad:,}** rows in quarantine ({result['quarantined']:,} of them new)",
+        f"- **{result['stored']:,}** bars in the store, {result['first']} to {result['last']}",
+        f"- content `{result['content_hash'][:16]}`",
+    ]
+    return "\n".join(lines + [f"- {n:,} x {reason}" for reason, n in result["reasons"].items()])

@@ -1,0 +1,276 @@
+"""The steps of `ingest`: fetch rows from a source, tell bars from others, store both."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sqlalchemy import Connection, text
+
+from infra import database
+from infra.models import Bar, IngestCursor, Pair, Quarantine
+from infra.settings import settings
+from infra.sources import sample
+from infra.sources.columns import PRICES, QUOTES
+from infra.sources.csv import read_csv
+from infra.sources.parquet import read_parquet
+from infra.store import TIME
+from kernels.synthetic import planted_walk
+from tasks import validation
+from tasks.folder import bar_store
+from tasks.instruments import SYNTHETIC, bar_length, bar_seconds
+from tasks.steps import step
+
+PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
+
+PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
+Source = Literal["sample", "csv", "parquet", "planted"]
+
+
+class IngestRequest(BaseModel):
+    """What to ingest.
+
+    Attributes
+    ----------
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    source : {"sample", "csv", "parquet", "planted"}
+    path : Path, optional
+        The file of `csv` and `parquet`.
+    timezone : str, optional
+        Zone of timestamps that name none, such as `America/New_York`.
+    seed, bars : int
+        Of `planted`: the seed of its walk and how many bars.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pair: PairName = sample.PAIR
+    timeframe: str = sample.TIMEFRAME
+    source: Source = "sample"
+    path: Path | None = None
+    timezone: str | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
+
+    @field_validator("timeframe")
+    @classmethod
+    def _known(cls, timeframe: str) -> str:
+        bar_seconds(timeframe)
+        return timeframe
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, timezone: str | None) -> str | None:
+        try:
+            return timezone and ZoneInfo(timezone).key
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(
+                f"timezone {timezone!r} is not known: take one such as UTC, America/New_York"
+            ) from error
+
+    @model_validator(mode="after")
+    def _fits(self) -> IngestRequest:
+        if (self.pair in SYNTHETIC) != (self.source == "planted"):
+            raise ValueError(
+                f"source=planted and the pairs {', '.join(sorted(SYNTHETIC))} belong together: "
+                "made-up bars never mix with a market's"
+            )
+        if (self.path is None) == (self.source in ("csv", "parquet")):
+            raise ValueError("path is the file to read: give it with source=csv or parquet alone")
+        if self.source == "sample" and (self.pair, self.timeframe) != _SAMPLE:
+            raise ValueError(f"the sample is {' '.join(_SAMPLE)}: ask for these")
+        if self._end() > datetime.now(UTC):
+            raise ValueError(f"{self.bars} planted bars of {self.timeframe} reach into the future")
+        return self
+
+    def _end(self) -> datetime:
+        planted = self.bars if self.source == "planted" else 0
+        return PLANTED_START + planted * bar_length(self.timeframe)
+
+    @property
+    def name(self) -> str:
+        """Name of the source in the database: kind, and file or seed."""
+        if self.source == "planted":
+            return f"planted:{self.seed}"
+        return f"{self.source}:{self.path.name}" if self.path else self.source
+
+
+_SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
+
+
+def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
+    """Read the source and keep its rows, unjudged, as Parquet in a folder.
+
+    Returns
+    -------
+    dict
+        `raw` (path), `rows` (how many), `timezone` (of stamps that name none).
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If the file is not one of bars, or the sample is not installed.
+    """
+    rows = _read(request)
+    path = Path(folder) / "raw.parquet"
+    rows.write_parquet(path)
+    zone = sample.ZONE if request.source == "sample" else request.timezone
+    return {"raw": str(path), "rows": rows.height, "timezone": zone}
+
+
+def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
+    """Tell bars from rows that are none; keep both as Parquet beside the rows.
+
+    Returns
+    -------
+    dict
+        `bars`, `quarantine` (paths), `rows`, `good`, `reasons` (how many rows of each).
+    """
+    raw = Path(fetched["raw"])
+    rows = pl.read_parquet(raw, glob=False)
+    told = validation.validate(rows, timeframe=timeframe, timezone=fetched["timezone"])
+    bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
+    told.bars.write_parquet(bars)
+    told.quarantined.write_parquet(quarantine)
+    reasons = told.quarantined["reason"].value_counts(sort=True)
+    return {
+        "bars": str(bars),
+        "quarantine": str(quarantine),
+        "rows": fetched["rows"],
+        "good": told.bars.height,
+        "reasons": dict(reasons.iter_rows()),
+    }
+
+
+def store_rows(
+    validated: dict[str, Any], request: IngestRequest, *, run_id: str | None = None
+) -> dict[str, Any]:
+    """Put bars into the bulk store and the newest of them into PostgreSQL; quarantine the rest.
+
+    Doing it again changes nothing.
+
+    Returns
+    -------
+    dict
+        `added` (bars that were not there), `stored` (bars of the pair now), `shared` (rows of
+        PostgreSQL that changed), `quarantined` (rows new to the quarantine), `content_hash`,
+        `first`, `last` (times of the pair's bars, None where it has none).
+    """
+    bulk, pair, timeframe = bar_store(), request.pair, request.timeframe
+    bars = pl.read_parquet(validated["bars"], glob=False)
+    written = bulk.write(pair, timeframe, bars)
+    everything = bulk.scan(pair, timeframe)
+    recent = everything.tail(settings().shared_bars).collect()
+    span = everything.select(
+        pl.len().alias("stored"),
+        pl.col("timestamp").min().alias("first"),
+        pl.col("timestamp").max().alias("last"),
+    ).collect()
+    content, found = bulk.content_hash(pair, timeframe), span.row(0, named=True)
+    with database.engine().begin() as connection:
+        quarantined = _quarantine(connection, validated, request, run_id)
+        shared = _share(connection, recent, request)
+        _advance(connection, validated, request, run_id, content, bars["timestamp"].max())
+    return {
+        "added": sum(year.added for year in written),
+        "stored": found["stored"],
+        "shared": shared,
+        "quarantined": quarantined,
+        "content_hash": content,
+        "first": found["first"] and found["first"].isoformat(),
+        "last": found["last"] and found["last"].isoformat(),
+    }
+
+
+fetch = step("fetch", version=1)(fetch_rows)
+validate = step("validate", version=1)(validate_rows)
+store = step("store", version=1)(store_rows)
+
+
+def _read(request: IngestRequest) -> pl.DataFrame:
+    if request.source == "planted":
+        return planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed)
+    if request.path is None:
+        return sample.read_sample()
+    path = request.path.expanduser().resolve()
+    return read_csv(path) if request.source == "csv" else read_parquet(path)
+
+
+def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:
+    """Return the first bars of a planted walk, as a source would.
+
+    Parameters
+    ----------
+    n : int
+        How many bars, one after the other from 2015-01-05 on.
+    timeframe : str
+    seed : int
+    """
+    walk = planted_walk(n, seed=seed)
+    step_length = bar_length(timeframe)
+    times = pl.datetime_range(
+        PLANTED_START,
+        PLANTED_START + (n - 1) * step_length,
+        step_length,
+        time_unit="us",
+        eager=True,
+    )
+    prices = {name: getattr(walk, name) for name in (*PRICES, "volume", *QUOTES)}
+    return pl.DataFrame(
+        {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times.cast(TIME), **prices}
+    )
+
+
+def _quarantine(
+    connection: Connection, validated: dict[str, Any], request: IngestRequest, run_id: str | None
+) -> int:
+    rows = pl.read_parquet(validated["quarantine"], glob=False).with_columns(
+        pair=pl.lit(request.pair),
+        timeframe=pl.lit(request.timeframe),
+        source=pl.lit(request.name),
+        run_id=pl.lit(run_id, pl.String),
+    )
+    return database.copy_frame(rows, Quarantine, connection=connection, update=False)
+
+
+def _share(connection: Connection, recent: pl.DataFrame, request: IngestRequest) -> int:
+    """Make PostgreSQL hold the newest bars, and none that are older."""
+    key = {"pair": request.pair, "timeframe": request.timeframe}
+    known = pl.DataFrame(key)
+    database.copy_frame(known, Pair, connection=connection, update=False)
+    oldest = text(
+        "DELETE FROM bars WHERE pair = :pair AND timeframe = :timeframe AND timestamp < :first"
+    )
+    connection.execute(oldest, {**key, "first": recent["timestamp"].min()})
+    rows = recent.with_columns(pl.lit(value).alias(name) for name, value in key.items())
+    return database.copy_frame(rows, Bar, connection=connection)
+
+
+def _advance(
+    connection: Connection,
+    validated: dict[str, Any],
+    request: IngestRequest,
+    run_id: str | None,
+    content_hash: str,
+    last: Any,
+) -> None:
+    cursor = {
+        "pair": request.pair,
+        "timeframe": request.timeframe,
+        "source": request.name,
+        "last_timestamp": last,
+        "rows": validated["rows"],
+        "quarantined": validated["rows"] - validated["good"],
+        "content_hash": content_hash,
+        "run_id": run_id,
+        "updated_at": datetime.now(UTC),
+    }
+    schema: dict[str, pl.DataType] = {"last_timestamp": TIME, "run_id": pl.String()}
+    database.copy_frame(
+        pl.DataFrame([cursor], schema_overrides=schema), IngestCursor, connection=connection
+    )
