@@ -16,10 +16,17 @@ from infra.store import content_hash
 from kernels.device import choose_engine
 from tasks.folder import RunFolder, bar_store
 from tasks.measure import Measures, measure, refuse_bad_prices
-from tasks.model import Frozen
+from tasks.model import Frozen, Model
+from tasks.publish import register
 from tasks.recipe import Recipe
+from tasks.report import write_report
 from tasks.resolve import resolve
+from tasks.simulation import Costs, Simulation, simulate
 from tasks.steps import step
+from tasks.strategy import strategy
+from tasks.summary import summarise
+from tasks.training import predictions, train
+from tasks.version import code_version
 from tasks.walkforward import freeze, replay
 
 DIMENSIONS = 64
@@ -125,5 +132,101 @@ def _measures(run: RunFolder) -> Measures:
     return Measures(pl.read_parquet(run.metrics), trajectory)
 
 
-def _frozen(run: RunFolder) -> Frozen:
-    return Frozen.from_dict(json.loads(run.frozen.read_text()))
+@step("train", version=1)
+def train_model(folder: str) -> dict[str, Any]:
+    """Learn confidence and break-even, and tell both of every counted bar.
+
+    Returns
+    -------
+    dict
+        `model_id` and `break_even` by side.
+    """
+    run = RunFolder(Path(folder))
+    frozen = Frozen.from_dict(json.loads(run.frozen.read_text()))
+    measures, counts = _measures(run), pl.read_parquet(run.counts)
+    outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, frozen.recipe, engine="cpu")
+    model = train(outcomes, frozen, counts)
+    model.write(run.model)
+    told = predictions(measures.metrics, outcomes, model, counts)
+    told.write_parquet(run.predictions)
+    return {"model_id": model.model_id, "break_even": model.break_even}
+
+
+@step("simulate", version=1)
+def simulate_trades(folder: str) -> dict[str, Any]:
+    """Trade the strategy's signals of the test span, with costs.
+
+    Returns
+    -------
+    dict
+        `signals` and `trades` (numbers), `net` (sum of gains).
+    """
+    run = RunFolder(Path(folder))
+    recipe, told = Model.read(run.model).frozen.recipe, pl.read_parquet(run.predictions)
+    signals = _signals(recipe, told)
+    simulation = _simulate(run, recipe, told, signals)
+    simulation.trades.write_parquet(run.trades)
+    simulation.equity.write_parquet(run.equity)
+    return {
+        "signals": len(signals),
+        "trades": len(simulation.trades),
+        "net": float(simulation.trades["gain"].sum()),
+    }
+
+
+@step("report", version=1)
+def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
+    """Sum the run up, judge it, and write summary and report.
+
+    Returns
+    -------
+    dict
+        The summary, with `report` (path of the HTML file).
+    """
+    run = RunFolder(Path(folder))
+    model, told = Model.read(run.model), pl.read_parquet(run.predictions)
+    recipe = model.frozen.recipe
+    signals = _signals(recipe, told)
+    simulation = Simulation(pl.read_parquet(run.trades), pl.read_parquet(run.equity))
+    known = {"model": model.model_id, "data_hash": model.frozen.data_hash, **recipe.to_dict()}
+    summary = summarise(told, signals, simulation, horizon=recipe.horizon, about={**known, **about})
+    run.summary.write_text(json.dumps(summary, indent=1))
+    report = write_report(run.path, told, signals, simulation, summary)
+    return {**summary, "report": str(report)}
+
+
+@step("register", version=1)
+def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
+    """Record the model as a candidate in PostgreSQL.
+
+    Returns
+    -------
+    dict
+        `model_id`.
+    """
+    run = RunFolder(Path(folder))
+    model = Model.read(run.model)
+    figures = {name: summary[name] for name in ("verdict", "trades", "money", "calibration")}
+    register(model, str(run.path), figures, code_version())
+    return {"model_id": model.model_id}
+
+
+def _signals(recipe: Recipe, told: pl.DataFrame) -> pl.DataFrame:
+    return strategy(recipe.strategy)(told.filter(pl.col("split") == "test"))
+
+
+def _simulate(
+    run: RunFolder, recipe: Recipe, told: pl.DataFrame, signals: pl.DataFrame
+) -> Simulation:
+    bars = pl.read_parquet(run.bars)
+    distances = signals.join(told, on="timestamp", maintain_order="left")
+    stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
+    return simulate(
+        bars,
+        signals,
+        segments=pl.read_parquet(run.metrics)["segment"].to_numpy(),
+        horizon=recipe.horizon,
+        costs=Costs(recipe.spread, recipe.slippage),
+        stop=stop,
+        target=target,
+    )

@@ -13,7 +13,7 @@ from tasks.instruments import bar_length
 from tasks.library import Library
 from tasks.measure import Measures, measure
 from tasks.model import Model
-from tasks.resolve import distances, resolve
+from tasks.resolve import resolve, with_distances
 from tasks.search import search
 
 LOOKBACK = 4096
@@ -76,32 +76,12 @@ def predict_newest(
     rows = positions - first
     paths = unit_paths(measures.trajectory[rows], model.frozen.standard)
     counts = search(paths, positions, library, horizon=recipe.horizon, k=recipe.k, engine=engine)
-    return join_metrics(measures.metrics, model, counts, rows)
-
-
-def join_metrics(
-    metrics: pl.DataFrame, model: Model, counts: pl.DataFrame, rows: np.ndarray
-) -> pl.DataFrame:
-    """Put metrics, exit distances and confidence of the counted bars side by side.
-
-    Parameters
-    ----------
-    metrics : polars.DataFrame
-        What `measure` said of a stretch of bars.
-    model : Model
-    counts : polars.DataFrame
-        Neighbour counts of some of these bars, by position.
-    rows : int64[q]
-        Where in `metrics` each counted bar stands.
-    """
-    recipe = model.frozen.recipe
-    stop, target = distances(metrics, recipe)
-    nothing = np.full(len(metrics), np.nan)
-    told = metrics.with_columns(
-        stop_distance=nothing if stop is None else stop,
-        target_distance=nothing if target is None else target,
-    )[rows]
-    return pl.concat([told, model.predict(counts)], how="horizontal").fill_nan(None)
+    told = with_distances(measures.metrics, recipe).with_columns(
+        position=pl.int_range(first, first + pl.len(), dtype=pl.Int64)
+    )
+    return told.join(
+        model.predict(counts), on="position", how="inner", maintain_order="left"
+    ).fill_nan(None)
 
 
 def _complete(store: BarStore, model: Model, as_of: datetime) -> pl.DataFrame:

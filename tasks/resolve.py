@@ -39,6 +39,16 @@ def distances(
     return scaled(recipe.stop_deviations), scaled(recipe.target_deviations)
 
 
+def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Return the metrics with stop_distance and target_distance (NaN where there is none)."""
+    nothing = np.full(len(metrics), np.nan)
+    stop, target = distances(metrics, recipe)
+    return metrics.with_columns(
+        stop_distance=nothing if stop is None else stop,
+        target_distance=nothing if target is None else target,
+    )
+
+
 def resolve(
     bars: pl.DataFrame, metrics: pl.DataFrame, recipe: Recipe, *, engine: str = "auto"
 ) -> Outcomes:

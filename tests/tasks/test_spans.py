@@ -1,0 +1,54 @@
+"""The split in time: spans in order, a purge between them, nothing too short."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, split
+
+
+@given(st.integers(0, 500), st.integers(1_000, 100_000), st.integers(1, 60))
+def test_spans_follow_one_another_with_a_purge_between(first: int, bars: int, horizon: int) -> None:
+    try:
+        spans = split(first, first + bars, horizon)
+    except TooShort:
+        assert bars * 0.25 < (MINIMUM_OUTCOMES + 3) * horizon + 4
+        return
+    purge = horizon + 1
+    assert spans.library.start == first
+    assert spans.calibration.start == spans.library.stop + purge
+    assert spans.test.start == spans.calibration.stop + purge
+    assert spans.test.stop == first + bars
+    assert len(spans.calibration) >= MINIMUM_OUTCOMES * horizon
+
+
+def test_no_outcome_of_a_span_reaches_the_next() -> None:
+    horizon = 8
+    spans = split(257, 5000, horizon)
+    last_known = spans.library.stop - 1 + horizon + 1
+    assert last_known < spans.calibration.start
+    assert spans.calibration.stop - 1 + horizon + 1 < spans.test.start
+
+
+def test_a_short_history_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TooShort, match="ingest more bars or shorten the horizon"):
+        split(257, 600, 8)
+
+
+def test_names_tell_the_span_of_each_bar() -> None:
+    spans = Spans(Span(1, 3), Span(4, 5), Span(6, 8))
+    named = ["library", "library", None, "calibration", None, "test", "test"]
+    assert spans.names(8) == [None, *named]
+
+
+def test_spans_survive_json() -> None:
+    spans = split(257, 5000, 8)
+    assert Spans.from_dict(spans.to_dict()) == spans
+
+
+def test_positions_step_through_a_span() -> None:
+    assert Span(3, 10).positions(3).tolist() == [3, 6, 9]
+    assert 3 in Span(3, 10)
+    assert 10 not in Span(3, 10)
