@@ -19,7 +19,6 @@ from tests.kernels.test_damping import assert_agree
 FILES = (resources.files("kernels") / "cuda").iterdir()
 SOURCES = sorted(file.name.removesuffix(".cu") for file in FILES if file.name.endswith(".cu"))
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
-DEFINES = ("-DBLOCK=128", "-DTILE=64")  # for sources that leave their sizes to the caller
 needs_compiler = pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
 
 
@@ -38,7 +37,7 @@ def test_source_compiles(name: str, architecture: str) -> None:
     nvrtc = load_nvrtc()
     program = nvrtc.createProgram(source(name), f"{name}.cu", (), ())
     try:
-        options = (f"--gpu-architecture={architecture}", CUDA_STANDARD, *DEFINES)
+        options = (f"--gpu-architecture={architecture}", CUDA_STANDARD)
         nvrtc.compileProgram(program, options)
         binary = nvrtc.getCUBIN(program)
     except nvrtc.NVRTCError:
