@@ -75,6 +75,7 @@ def test_segment_edges(engine: str) -> None:
     "params",
     [
         {"tau": 1.0},
+        {"tau": 1.0, "k1": 5.0, "k2": 5.0},
         {"tau": 1024.0, "decay0": 0.01},
         {"k1": 0.0, "k2": 0.0, "decay0": 1.0},
         {"k1": 5.0, "k2": 5.0, "tolerance": 1e-4},
