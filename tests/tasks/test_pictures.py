@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tasks.pictures import (
+    draw,
+    draw_confidence,
+    draw_equity,
+    draw_metrics,
+    draw_price,
+    draw_reliability,
+    thin,
+)
+from tasks.simulation import TRADES, Costs, Simulation, simulate
+from tasks.strategy import damped
+from tests.tasks.frames import one_segment, predictions_of, random_predictions
+
+NO_TRADES = pl.DataFrame(schema=TRADES)
+NO_EQUITY = pl.DataFrame(
+    schema={"timestamp": pl.Datetime("us", "UTC"), "equity": pl.Float64, "drawdown": pl.Float64}
+)
+Picture = Callable[[pl.DataFrame], bytes]
+PICTURES: dict[str, Picture] = {
+    "price": lambda predictions: draw_price(predictions, NO_TRADES),
+    "reliability": lambda predictions: draw_reliability(predictions, horizon=8),
+    "metrics": draw_metrics,
+    "confidence": draw_confidence,
+}
+
+
+def opened(png: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert image.width == 1088
+    return image.convert("RGB")
+
+
+def ink(png: bytes) -> float:
+    """Share of pixels that are not the background."""
+    pixels = np.asarray(opened(png))
+    return float((pixels != 255).any(axis=2).mean())
+
+
+def backtest(predictions: pl.DataFrame) -> Simulation:
+    test = predictions.filter(pl.col("split") == "test")
+    options = {"segments": one_segment(test.height), "costs": Costs(spread=0.02)}
+    return simulate(test, damped(test), horizon=8, **options)  # type: ignore[arg-type]
+
+
+def test_every_picture_of_a_backtest_is_drawn_small_and_the_same_again() -> None:
+    predictions = random_predictions(1500, seed=1, skill=1.0)
+    simulation = backtest(predictions)
+    assert simulation.trades.height > 10
+    pictures = draw(predictions, simulation, horizon=8)
+    assert list(pictures) == ["price", "equity", "confidence", "reliability", "metrics"]
+    for png in pictures.values():
+        assert len(png) < 250_000
+        assert 0.01 < ink(png) < 0.6
+    assert draw(predictions, simulation, horizon=8) == pictures
+
+
+def test_trades_leave_their_colours_on_the_price() -> None:
+    predictions = random_predictions(800, seed=2, skill=1.0)
+    with_trades = np.asarray(opened(draw_price(predictions, backtest(predictions).trades)))
+    without = np.asarray(opened(draw_price(predictions, NO_TRADES)))
+    for colour in ((0, 114, 178), (213, 94, 0)):
+        near = [
+            np.abs(image - np.array(colour)).max(axis=2) < 24 for image in (with_trades, without)
+        ]
+        assert near[0].sum() > near[1].sum() + 200
+
+
+@pytest.mark.parametrize("name", list(PICTURES))
+def test_pictures_of_nothing_are_still_pictures(name: str) -> None:
+    frame = predictions_of(30)
+    nulls = frame.with_columns(pl.lit(None).alias(c) for c in frame.columns[6:])
+    for empty in (frame.head(0), nulls, frame.with_columns(split=pl.lit("library"))):
+        assert ink(PICTURES[name](empty)) > 0
+
+
+@pytest.mark.parametrize("name", list(PICTURES))
+@pytest.mark.parametrize("hole", [None, math.nan])
+def test_holes_are_gaps_not_errors(name: str, hole: float | None) -> None:
+    predictions = random_predictions(400, seed=3)
+    every = (pl.col("position") % 3 == 0) | (pl.col("position") > 350)
+    floats = pl.col("^(confidence|lower|upper|entropy|coherence|stability|damped).*$")
+    holes = predictions.with_columns(
+        pl.when(every).then(pl.lit(hole)).otherwise(floats).name.keep()
+    )
+    assert ink(PICTURES[name](holes)) > 0.01
+
+
+def test_a_confidence_that_never_moves_is_drawn() -> None:
+    assert ink(draw_reliability(predictions_of(50), horizon=8)) > 0.01
+
+
+def test_equity_without_trades_and_without_bars() -> None:
+    times = predictions_of(20).select("timestamp")
+    flat = times.with_columns(equity=pl.lit(1.0), drawdown=pl.lit(0.0))
+    assert ink(draw_equity(flat)) > 0.005
+    assert ink(draw_equity(NO_EQUITY)) > 0.005
+
+
+def test_a_single_bar_is_drawn() -> None:
+    one = random_predictions(1, seed=4, splits=(-2.0, -1.0))
+    assert one["split"].to_list() == ["test"]
+    for picture in PICTURES.values():
+        assert ink(picture(one)) > 0
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=300),
+    points=st.integers(2, 40),
+)
+def test_thinning_keeps_the_extremes(values: list[float], points: int) -> None:
+    array = np.array(values, dtype=np.float64)
+    rows = thin(array, points)
+    assert (np.diff(rows) > 0).all()
+    assert rows.size <= max(points, 0) or array.size <= points
+    known = array[~np.isnan(array)]
+    if known.size:
+        assert np.nanmin(array[rows]) == known.min()
+        assert np.nanmax(array[rows]) == known.max()
+
+
+@pytest.mark.parametrize("n", [0, 1, 3999, 4000, 4001, 100_000])
+def test_at_most_four_thousand_points(n: int) -> None:
+    rows = thin(np.random.default_rng(0).normal(size=n))
+    assert rows.size <= 4000
+    assert rows.size == n or rows.size > 1900
