@@ -37,48 +37,54 @@ def nearest(
     index: Any,
 ) -> None:
     """Fill score and index [count, k] with the kept neighbours of each query."""
-    tiles = _cut(library[: known_before.max()])
+    tiles = np.empty(((_most(known_before) + TILE - 1) // TILE, DIMENSIONS, TILE), np.float32)
+    for tile in prange(len(tiles)):
+        _cut(library, tile, tiles[tile])
     blocks = (count + BLOCK - 1) // BLOCK
     for task in prange(blocks):
         # Later queries know more: pair the ends so that every thread gets its share of both.
         block = task // 2 if task % 2 == 0 else blocks - 1 - task // 2
         first, last = block * BLOCK, min((block + 1) * BLOCK, count)
         found, where = score[first:last], index[first:last]
-        found[:], where[:] = -np.inf, -1
         _scan(queries[first:last], tiles, known_before[first:last], found, where)
         for i in range(last - first):
             _sort(found[i], where[i], k)
             _thin(found[i], where[i], position, group, exclusion)
 
 
-@njit(parallel=True, cache=True)
-def _cut(library: Any) -> Any:
-    """Cut [N, 64] into [t, 64, TILE], so that one dimension of a tile's rows is contiguous."""
-    n = len(library)
-    tiles = np.zeros(((n + TILE - 1) // TILE, DIMENSIONS, TILE), np.float32)
-    for row in prange(n):
-        for d in range(DIMENSIONS):
-            tiles[row // TILE, d, row % TILE] = library[row, d]
-    return tiles
+@njit(cache=True)
+def _most(known_before: Any) -> int:
+    most = 0
+    for known in known_before:
+        most = max(most, known)
+    return most
 
 
 @njit(cache=True)
-def _scan(
-    queries: Any,
-    tiles: Any,
-    known_before: Any,
-    score: Any,
-    index: Any,
-) -> None:
-    padded = np.zeros((BLOCK, DIMENSIONS), np.float32)
-    padded[: len(queries)] = queries
+def _cut(library: Any, tile: int, out: Any) -> None:
+    """Copy the rows of a tile as [64, TILE]: one dimension of them is contiguous."""
+    for j in range(TILE):
+        row = tile * TILE + j
+        for d in range(DIMENSIONS):
+            out[d, j] = library[row, d] if row < len(library) else 0
+
+
+@njit(cache=True)
+def _scan(queries: Any, tiles: Any, known_before: Any, score: Any, index: Any) -> None:
+    for i in range(len(queries)):
+        for place in range(score.shape[1]):
+            score[i, place], index[i, place] = -np.inf, -1
+    group = np.zeros((GROUP, DIMENSIONS), np.float32)
     product = np.empty((GROUP, TILE), np.float32)
-    for tile in range((known_before.max() + TILE - 1) // TILE):
+    for tile in range((_most(known_before) + TILE - 1) // TILE):
         base = tile * TILE
         for first in range(0, len(queries), GROUP):
             last = min(first + GROUP, len(queries))
-            if known_before[first:last].max() > base:
-                _multiply(padded[first : first + GROUP], tiles[tile], product)
+            if _most(known_before[first:last]) > base:
+                for i in range(first, last):
+                    for d in range(DIMENSIONS):
+                        group[i - first, d] = queries[i, d]
+                _multiply(group, tiles[tile], product)
                 for i in range(first, last):
                     known = min(known_before[i] - base, TILE)
                     _offer(product[i - first], known, base, score[i], index[i])
@@ -87,7 +93,9 @@ def _scan(
 @njit(cache=True, fastmath={"contract"})
 def _multiply(queries: Any, tile: Any, product: Any) -> None:
     """Every score is the same chain of fused products, wherever query and row stand."""
-    product[:] = 0
+    for i in range(GROUP):
+        for j in range(TILE):
+            product[i, j] = 0
     for d in range(0, DIMENSIONS, 8):
         for i in range(GROUP):
             q0, q1, q2, q3 = queries[i, d], queries[i, d + 1], queries[i, d + 2], queries[i, d + 3]
@@ -165,10 +173,12 @@ def _thin(
     for place in range(len(index)):
         row = index[place]
         free = row >= 0
-        for other in index[:kept]:
+        for better in range(kept):
+            other = index[better]
             near = abs(position[row] - position[other]) < exclusion
             free = free and not (near and group[row] == group[other])
         if free:
             score[kept], index[kept] = score[place], row
             kept += 1
-    score[kept:], index[kept:] = np.nan, -1
+    for place in range(kept, len(index)):
+        score[place], index[place] = np.nan, -1
