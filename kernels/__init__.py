@@ -2,12 +2,17 @@
 
 No reading, no writing, no logging, no frames. Functions take NumPy or CuPy arrays, return arrays
 of the kind they were given, and take `engine` ("auto", "cpu" or "gpu") where there is a choice.
+
+The functions `segments`, `nearest` and `outcomes` are imported from their modules, whose names
+they share: ``from kernels.nearest import nearest``.
 """
 
 from kernels.bits import encode_bits, pack_bits, transitions, unpack_bits, volatility
 from kernels.damping import METRICS, WINDOWS, Damping, DampingParams, damp
 from kernels.device import Engine, EngineUnavailable, choose_engine, gpu_unavailable
-from kernels.segments import segments
+from kernels.nearest import Neighbours
+from kernels.outcomes import ForwardValue, Outcomes, Quotes, forward_value
+from kernels.paths import Standard, fit_standard, has_path, unit_paths
 from kernels.synthetic import PlantedWalk, planted_walk, random_walk
 
 __all__ = [
@@ -17,16 +22,24 @@ __all__ = [
     "DampingParams",
     "Engine",
     "EngineUnavailable",
+    "ForwardValue",
+    "Neighbours",
+    "Outcomes",
     "PlantedWalk",
+    "Quotes",
+    "Standard",
     "choose_engine",
     "damp",
     "encode_bits",
+    "fit_standard",
+    "forward_value",
     "gpu_unavailable",
+    "has_path",
     "pack_bits",
     "planted_walk",
     "random_walk",
-    "segments",
     "transitions",
+    "unit_paths",
     "unpack_bits",
     "volatility",
 ]
