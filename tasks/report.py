@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.pictures import draw
 from tasks.simulation import Simulation
-from tasks.summary import DISCLAIMER, Summary, as_table, interval, number, percent
+from tasks.summary import DISCLAIMER, Summary, as_table, number, percent
 
 LAST_TRADES = 50
 
@@ -37,7 +37,8 @@ GLOSSARY: Mapping[str, str] = {
     "Wilson interval": "Where the true hit rate lies with 95 % certainty, were the trades "
     "independent. Few trades, wide interval.",
     "Brier skill": "How much closer to the outcomes confidence was than the base rate alone: "
-    "1 perfect, 0 no better, below 0 worse. Its 5 % bound comes from a block bootstrap.",
+    "1 perfect, 0 no better, below 0 worse. Its 5 % bound comes from a block bootstrap, against "
+    "the base rate of the library or of the test span itself, whichever is harder to beat.",
     "Calibration error": "The mean distance between the confidence told and the share that won.",
     "Gross, costs, net": "Gains at mid prices, what spread and slippage took, and what was left, "
     "each summed over the trades as a share of the entry price.",
@@ -107,17 +108,23 @@ def _template() -> Any:
 
 def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
     trades, money, calibration = summary["trades"], summary["money"], summary["calibration"]
-    hits = interval(trades["hit_rate"], trades["hit_low"], trades["hit_high"])
     bound = f"5 % bound {number(calibration['skill_low'], 4)}, edge needs more than 0"
-    even = f"break-even {percent(trades['break_even'])}"
-    reach = f"{hits.partition(' (')[2].rstrip(')')}, {even}" if trades["count"] else even
     costs = f"{percent(money['gross'], sign=True)} before {percent(money['cost'])} of costs"
     return [
-        ("Net gain", percent(money["net"], sign=True), costs),
-        ("Hit rate", percent(trades["hit_rate"]), reach),
+        ("Net gain", percent(money["net"], sign=True), costs if trades["count"] else "no trades"),
+        ("Hit rate", percent(trades["hit_rate"]), _hit_words(summary)),
         ("Brier skill", number(calibration["brier_skill"], 4), bound),
         ("Trades", f"{trades['count']:,}", f"from {summary['signals']:,} signals"),
     ]
+
+
+def _hit_words(summary: Summary) -> str:
+    trades, sides = summary["trades"], summary["sides"].items()
+    if not trades["count"]:
+        needed = ", ".join(f"{percent(numbers['break_even'])} {side}" for side, numbers in sides)
+        return f"break-even {needed}"
+    reach = f"95 % interval {percent(trades['hit_low'])} to {percent(trades['hit_high'])}"
+    return f"{reach}, break-even {percent(trades['break_even'])}"
 
 
 def _versions() -> dict[str, str]:

@@ -39,7 +39,7 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
     Notes
     -----
     A null, NaN or infinity in any of a side's four numbers keeps that side silent; of two equal
-    margins the long one wins. No row sees another, so the last row of a frame alone gives its signal.
+    margins the long one wins. No row sees another, so the last row alone gives its signal.
     """
     _require(predictions)
     long, short = _margin("long"), _margin("short")

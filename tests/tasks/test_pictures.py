@@ -65,7 +65,7 @@ def test_every_picture_of_a_backtest_is_drawn_small_and_the_same_again() -> None
     for png in pictures.values():
         assert len(png) < 250_000
         assert 0.01 < ink(png) < 0.6
-    assert draw(predictions, simulation, horizon=8) == pictures
+    assert draw_equity(simulation.equity) == pictures["equity"]
 
 
 def test_trades_leave_their_colours_on_the_price() -> None:
