@@ -51,7 +51,7 @@ def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int)
 
     what = {"pair": pair, "timeframe": "H1"}
     ingested = _run(console, "ingest/local", {**what, **source})
-    tested = _run(console, "backtest/local", what)
+    tested: dict[str, Any] = _run(console, "backtest/local", what)
     summary = json.loads((Path(tested["folder"]) / "summary.json").read_text())
     print_table(summary, console)
     closed = datetime.fromisoformat(ingested["last"]) + HOUR

@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
@@ -122,20 +117,15 @@ def backtest(
 
 
 def _show(summary: dict[str, Any], folder: str) -> None:
-    """Leave the result in the Prefect UI: table, Markdown with pictures, each picture."""
-    create_table_artifact(
-        key="backtest-table", table=as_table(summary), description=summary["sentence"]
-    )
-    pictures = {path.stem: _inline(path) for path in sorted(Path(folder).glob("*.png"))}
-    shown = "\n\n".join(f"![{name}]({address})" for name, address in pictures.items())
+    """Leave the result in the Prefect UI: a table, and a report with its pictures."""
+    sentence = summary["sentence"]
+    create_table_artifact(key="backtest-table", table=as_table(summary), description=sentence)
+    pictures = "\n\n".join(f"![]({_inline(path)})" for path in sorted(Path(folder).glob("*.png")))
     create_markdown_artifact(
         key="backtest-report",
-        markdown=f"{as_markdown(summary)}\n\nThe whole report: `{summary['report']}`\n\n{shown}",
-        description=summary["sentence"],
+        markdown=f"{as_markdown(summary)}\nThe whole report: `{summary['report']}`\n\n{pictures}",
+        description=sentence,
     )
-    for name, address in pictures.items():
-        create_image_artifact(address, key=f"backtest-{name}", description=name)
-    create_link_artifact(Path(summary["report"]).as_uri(), link_text="report.html", key="report")
 
 
 def _inline(path: Path) -> str:
