@@ -37,10 +37,15 @@ Look = dict[str, Any]
 
 
 def draw(predictions: pl.DataFrame, simulation: Simulation, *, horizon: int) -> dict[str, bytes]:
-    """Draw every picture of a report, by name."""
+    """Draw every picture of a report, by name; equity over the test span alone."""
+    test = _test(predictions).select(
+        first=pl.col("timestamp").min(), last=pl.col("timestamp").max()
+    )
+    within = pl.col("timestamp").is_between("first", "last")
+    equity = simulation.equity.join(test, how="cross").filter(within)
     return {
         "price": draw_price(predictions, simulation.trades),
-        "equity": draw_equity(simulation.equity),
+        "equity": draw_equity(equity),
         "confidence": draw_confidence(predictions),
         "reliability": draw_reliability(predictions, horizon=horizon),
         "metrics": draw_metrics(predictions),

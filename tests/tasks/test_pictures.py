@@ -68,6 +68,15 @@ def test_every_picture_of_a_backtest_is_drawn_small_and_the_same_again() -> None
     assert draw_equity(simulation.equity) == pictures["equity"]
 
 
+def test_equity_is_drawn_over_the_test_span_alone() -> None:
+    predictions = random_predictions(600, seed=6, skill=1.0)
+    within = backtest(predictions)
+    before = predictions.filter(pl.col("split") != "test").select("timestamp")
+    flat = before.with_columns(equity=pl.lit(1.0), drawdown=pl.lit(0.0))
+    whole = Simulation(within.trades, pl.concat([flat, within.equity]))
+    assert draw(predictions, whole, horizon=8)["equity"] == draw_equity(within.equity)
+
+
 def test_trades_leave_their_colours_on_the_price() -> None:
     predictions = random_predictions(800, seed=2, skill=1.0)
     with_trades = np.asarray(opened(draw_price(predictions, backtest(predictions).trades)))
