@@ -6,10 +6,14 @@ Prefect's own client takes two seconds to import; a second `sep up` should not w
 from __future__ import annotations
 
 import os
+import time
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+_BUSY = 503  # what a server on SQLite says while its file is locked
+_ATTEMPTS = 8
 
 
 class PrefectError(RuntimeError):
@@ -59,6 +63,10 @@ class Api:
         """Change what is at `path`; raises as `get` does."""
         return self._request("PATCH", path, body)
 
+    def delete(self, path: str) -> None:
+        """Remove what is at `path`; raises as `get` does."""
+        self._request("DELETE", path)
+
     def create(self, path: str, body: Any) -> None:
         """Send `body` unless what it names is there already; raises as `get` does."""
         self._request("POST", path, body, accept=(409,))
@@ -66,19 +74,28 @@ class Api:
     def _request(
         self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = ()
     ) -> Any:
-        try:
-            reply = self._client.request(method, path.lstrip("/"), json=body)
-        except httpx.HTTPError as error:
-            raise PrefectError(
-                f"Prefect does not answer at {self.url} ({error or type(error).__name__}): "
-                "run `sep up`, or correct SEP_PREFECT_API_URL"
-            ) from error
+        reply = self._patiently(method, path, body)
         if reply.is_error and reply.status_code not in accept:
             raise PrefectError(
                 f"Prefect at {self.url} answered {reply.status_code} to {method} {path}: "
                 f"{reply.text[:500]}"
             )
         return reply.json() if reply.content else None
+
+    def _patiently(self, method: str, path: str, body: Any) -> httpx.Response:
+        """Ask again while the server is busy, as Prefect's own client does."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                reply = self._client.request(method, path.lstrip("/"), json=body)
+            except httpx.HTTPError as error:
+                raise PrefectError(
+                    f"Prefect does not answer at {self.url} ({error or type(error).__name__}): "
+                    "run `sep up`, or correct SEP_PREFECT_API_URL"
+                ) from error
+            if reply.status_code != _BUSY:
+                break
+            time.sleep(0.1 * 2**attempt)
+        return reply
 
 
 def _headers() -> dict[str, str]:

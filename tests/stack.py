@@ -99,6 +99,15 @@ class Stack:
             time.sleep(0.3)
         return state
 
+    def beats(self, run: str) -> bool:
+        """Say whether the server has a sign of life of the flow run."""
+        query = {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run}"]},
+        }
+        with self.api() as api:
+            return bool(api.post("/events/filter", {"filter": query})["events"])
+
     def retry(self, run: str) -> str:
         """Retry a finished flow run by the command line, and wait for its new end."""
         self.prefect("flow-run", "retry", run)
@@ -106,26 +115,34 @@ class Stack:
 
     def pids(self) -> dict[str, int]:
         """Return the process id of every part that runs."""
-        records = {part.name: alive(self.home, part.name) for part in parts.parts(self.settings)}
+        records = {name: alive(self.home, name) for name in self.names()}
         return {name: record.pid for name, record in records.items() if record}
 
-    def processes(self) -> list[psutil.Process]:
-        """Return all processes that belong to the home, flow runs included."""
-        found = []
+    def processes(self, *names: str) -> list[psutil.Process]:
+        """Return all processes of the named parts (all if none is named), flow runs included."""
+        pids = [pid for name, pid in self.pids().items() if not names or name in names]
+        marks = {f"{self.home}:{name}" for name in names or self.names()}
+        found = {process.pid: process for pid in pids for process in family(pid)}
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK, "").startswith(f"{self.home}:"):
-                    found.append(process)
+                if process.environ().get(MARK) in marks:
+                    found[process.pid] = process
             except psutil.Error:
                 continue
-        return found
+        return list(found.values())
+
+    def names(self) -> list[str]:
+        """Return the names of all parts."""
+        return [part.name for part in parts.parts(self.settings)]
 
     def kill(self, *names: str) -> None:
         """Kill parts (all if none is named) and what they started, as a power cut does."""
-        marks = {f"{self.home}:{name}" for name in names or self.pids()}
-        chosen = [p for p in self.processes() if p.environ()[MARK] in marks]
+        chosen = self.processes(*names)
         for process in chosen:
-            process.send_signal(signal.SIGKILL)
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                continue
         psutil.wait_procs(chosen, timeout=10)
 
     def _run(
@@ -146,7 +163,7 @@ def session_stack(
     stash = request.config.stash
     if _KEY not in stash:
         stack = Stack(tmp_path_factory.mktemp("stack") / "home")
-        request.config.add_cleanup(lambda: stack.sep("down") and None)
+        request.config.add_cleanup(lambda: _stop(stack))
         begin = time.monotonic()
         stack.screen = stack.sep("up").stdout
         stack.seconds = time.monotonic() - begin
@@ -159,7 +176,21 @@ def stack(session_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """The running stack; `settings()` of the test process means it, too."""
     for name in [key for key in os.environ if key.startswith("SEP_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("SEP_HOME", str(session_stack.home))
-    if len(session_stack.pids()) < len(parts.parts(session_stack.settings)):
+    for name in ("SEP_HOME", "SEP_PREFECT_PORT"):
+        monkeypatch.setenv(name, session_stack.environment[name])
+    if len(session_stack.pids()) < len(session_stack.names()):
         session_stack.sep("up")
     return session_stack
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that descends from it."""
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _stop(stack: Stack) -> None:
+    stack.sep("down")

@@ -10,6 +10,7 @@ from tests.servers import (
     session_home,
     session_prefect,
 )
+from tests.stack import session_stack, stack
 
 __all__ = [
     "cache",
@@ -20,4 +21,6 @@ __all__ = [
     "session_database",
     "session_home",
     "session_prefect",
+    "session_stack",
+    "stack",
 ]

@@ -1,0 +1,152 @@
+"""What `prefect.yaml` declares, and what the server makes of it."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Flow
+
+from deployments import registration
+from deployments.api import PrefectError
+from deployments.automations import ZOMBIES, ensure_automations
+from deployments.pools import POOLS, ensure_pools
+from tests.deployments import scratch
+from tests.stack import Stack
+
+NAMES = {"ingest/local", "backtest/local", "signals/local", "execute/droplet"}
+
+
+def by_entrypoint() -> dict[str, dict[str, Any]]:
+    return {item["entrypoint"]: item for item in registration.declared()}
+
+
+def test_every_entrypoint_is_a_flow() -> None:
+    for entrypoint, item in by_entrypoint().items():
+        path, _, name = entrypoint.partition(":")
+        module = import_module(path.removesuffix(".py").replace("/", "."))
+        flow = getattr(module, name)
+        assert isinstance(flow, Flow)
+        assert f"{flow.name}/{item['name']}" in NAMES
+    assert len(by_entrypoint()) == len(NAMES)
+
+
+def test_pools_queues_and_heartbeats() -> None:
+    for item in registration.declared():
+        pool = item["work_pool"]
+        assert pool["name"] == ("droplet" if item["name"] == "droplet" else "local-gpu")
+        assert pool.get("work_queue_name", "default") in {*POOLS[pool["name"]], "default"}
+        assert pool["job_variables"]["env"] == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
+
+def test_schedules_are_off_and_in_utc() -> None:
+    schedules = [s for item in registration.declared() for s in item.get("schedules", [])]
+    assert len(schedules) == 2
+    assert all(s["active"] is False and s["timezone"] == "UTC" and s["slug"] for s in schedules)
+
+
+def test_only_the_live_cycle_is_limited() -> None:
+    limits = {e: item.get("concurrency_limit") for e, item in by_entrypoint().items()}
+    limited = {entrypoint: limit for entrypoint, limit in limits.items() if limit}
+    one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert limited == {"flows/signals.py:signals": one}
+
+
+def test_the_server_knows_them(stack: Stack) -> None:
+    with stack.api() as api:
+        assert registration.missing(api) == []
+        for name in NAMES:
+            found = api.get(f"/deployments/name/{name}")
+            assert not any(schedule["active"] for schedule in found["schedules"])
+            step = found["pull_steps"][0]["prefect.deployments.steps.set_working_directory"]
+            assert step == {"directory": "{{ $SEP_ROOT }}"}
+        signals = api.get("/deployments/name/signals/local")
+        execute = api.get("/deployments/name/execute/droplet")
+    assert signals["global_concurrency_limit"]["limit"] == 1
+    assert signals["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert signals["work_queue_name"] == "live"
+    assert execute["global_concurrency_limit"] is None
+    assert execute["work_pool_name"] == "droplet"
+
+
+def test_pools_are_made_once_and_left_alone(stack: Stack) -> None:
+    with stack.api() as api:
+        path = "/work_pools/local-gpu/queues/research"
+        api.patch(path, {"concurrency_limit": 5})
+        ensure_pools(api)
+        assert api.get(path)["concurrency_limit"] == 5
+        api.patch(path, {"concurrency_limit": 2})
+        pools = {pool["name"]: pool["type"] for pool in api.post("/work_pools/filter", {})}
+    assert pools == {"local-gpu": "process", "droplet": "process"}
+
+
+def test_a_schedule_switched_on_stays_on_when_registered_anew(stack: Stack) -> None:
+    scratch.register(stack)
+    with stack.api() as api:
+        found = api.get("/deployments/name/scratch/local")
+        path = f"/deployments/{found['id']}/schedules/{found['schedules'][0]['id']}"
+        api.patch(path, {"active": True})
+        wait_for_scheduled_runs(stack, found["id"])
+        flow = scratch.project(stack) / "flows" / "scratch.py"
+        flow.write_text(flow.read_text() + "\n")
+        assert scratch.register(stack)
+        assert not scratch.register(stack)
+        found = api.get("/deployments/name/scratch/local")
+        assert [schedule["active"] for schedule in found["schedules"]] == [True]
+        api.patch(path, {"active": False})
+
+
+def wait_for_scheduled_runs(stack: Stack, deployment: str) -> None:
+    """A cron schedule makes runs within 15 s; an incompatible SQLAlchemy makes none, in silence."""
+    query = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    deadline = time.monotonic() + 15
+    with stack.api() as api:
+        while len(api.post("/flow_runs/filter", query)) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def test_what_cannot_be_registered_is_named(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text(scratch.DECLARATION.format(project=tmp_path))
+    with stack.api() as api, pytest.raises(PrefectError, match=r"not registered: flows/scratch"):
+        registration.register(api, {"PREFECT_API_URL": api.url}, tmp_path)
+
+
+def test_the_zombie_automation_is_there_once(stack: Stack) -> None:
+    query = {"automations": {"name": {"any_": [ZOMBIES["name"]]}}}
+    with stack.api() as api:
+        (found,) = api.post("/automations/filter", query)
+        api.put(f"/automations/{found['id']}", {**ZOMBIES, "enabled": False})
+        ensure_automations(api)
+        (found,) = api.post("/automations/filter", query)
+    assert found["enabled"] is True
+    assert found["trigger"]["posture"] == "Proactive"
+    assert found["trigger"]["within"] == 90
+    assert found["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+    assert found["actions"][0]["state"] == "CRASHED"
+
+
+@pytest.mark.slow
+def test_a_zombie_is_marked_crashed(stack: Stack, tmp_path: Path) -> None:
+    """The automation as it is, but for ten seconds in the place of ninety."""
+    scratch.register(stack)
+    (tmp_path / "wait").touch()
+    quick = {**ZOMBIES, "name": "quick", "trigger": {**ZOMBIES["trigger"], "within": 10}}
+    with stack.api() as api:
+        automation = api.post("/automations/", quick)
+        try:
+            run = stack.begin("scratch/local", folder=str(tmp_path))
+            stack.wait(run, "RUNNING")
+            while not stack.beats(run):
+                time.sleep(0.3)
+            stack.kill("worker-local-gpu")
+            assert stack.state(run) == "RUNNING"
+            assert stack.wait(run, seconds=40) == "CRASHED"
+        finally:
+            api.delete(f"/automations/{automation['id']}")
