@@ -162,9 +162,9 @@ def simulate_trades(folder: str) -> dict[str, Any]:
         `signals` and `trades` (numbers), `net` (sum of gains).
     """
     run = RunFolder(Path(folder))
-    recipe, told = Model.read(run.model).frozen.recipe, pl.read_parquet(run.predictions)
-    signals = _signals(recipe, told)
-    simulation = _simulate(run, recipe, told, signals)
+    frozen, told = Model.read(run.model).frozen, pl.read_parquet(run.predictions)
+    signals = _signals(frozen.recipe, told)
+    simulation = _simulate(run, frozen, told, signals)
     simulation.trades.write_parquet(run.trades)
     simulation.equity.write_parquet(run.equity)
     return {
@@ -216,15 +216,15 @@ def _signals(recipe: Recipe, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _simulate(
-    run: RunFolder, recipe: Recipe, told: pl.DataFrame, signals: pl.DataFrame
+    run: RunFolder, frozen: Frozen, told: pl.DataFrame, signals: pl.DataFrame
 ) -> Simulation:
-    bars = pl.read_parquet(run.bars)
+    test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
     distances = signals.join(told, on="timestamp", maintain_order="left")
     stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
     return simulate(
-        bars,
+        pl.read_parquet(run.bars)[test],
         signals,
-        segments=pl.read_parquet(run.metrics)["segment"].to_numpy(),
+        segments=pl.read_parquet(run.metrics)["segment"].to_numpy()[test],
         horizon=recipe.horizon,
         costs=Costs(recipe.spread, recipe.slippage),
         stop=stop,
