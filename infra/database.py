@@ -142,6 +142,11 @@ def read_frame(
     -------
     polars.DataFrame
         Times as `Datetime("us", "UTC")`; JSON and other types as text.
+
+    Raises
+    ------
+    ValueError
+        If two columns of the query have the same name.
     """
     if connection is None:
         with engine().connect() as own:
@@ -149,7 +154,10 @@ def read_frame(
     with psycopg.ClientCursor(_driver(connection)) as cursor:
         ready = sql.SQL(cursor.mogrify(query, parameters) if parameters else query)
         cursor.execute(sql.SQL("SELECT * FROM ({}) AS probe LIMIT 0").format(ready))
-        types = {c.name: _type_name(c.type_code) for c in cursor.description or ()}
+        columns = cursor.description or []
+        types = {column.name: _type_name(column.type_code) for column in columns}
+        if len(types) < len(columns):
+            raise ValueError(f"two columns of a query have one name, use AS: {query}")
         with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(ready)) as copy:
             data = b"".join(bytes(block) for block in copy)
     return _decode(data, types)

@@ -111,7 +111,7 @@ class BarStore:
         files = self._files(pair, timeframe)
         if not files:
             return pl.LazyFrame(schema=_schema(quotes=False))
-        quotes = any("bid_open" in pl.read_parquet_schema(file) for file in files)
+        quotes = any(map(_quoted, files))
         return pl.scan_parquet(
             files, schema=_schema(quotes=quotes), missing_columns="insert", glob=False
         )
@@ -232,9 +232,15 @@ def _replace(path: Path, rows: pl.DataFrame, content: str) -> None:
         os.close(folder)
 
 
+def _quoted(path: Path) -> bool:
+    with path.open("rb") as file:
+        return "bid_open" in pl.read_parquet_schema(file)
+
+
 def _stored_hash(path: Path) -> str:
     try:
-        metadata = pl.read_parquet_metadata(path)
+        with path.open("rb") as file:
+            metadata = pl.read_parquet_metadata(file)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StoreError(f"{path} is damaged: delete it and ingest that year again") from error
     if metadata.get(_VERSION) != SCHEMA_VERSION or _HASH not in metadata:

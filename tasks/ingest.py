@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete
 
 from infra import database
 from infra.models import Bar, IngestCursor, Pair, Quarantine
@@ -18,7 +18,7 @@ from infra.sources import sample
 from infra.sources.columns import PRICES, QUOTES
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
-from infra.store import TIME
+from infra.store import TIME, BarStore
 from kernels.synthetic import planted_walk
 from tasks import validation
 from tasks.folder import bar_store
@@ -161,30 +161,17 @@ def store_rows(
         PostgreSQL that changed), `quarantined` (rows new to the quarantine), `content_hash`,
         `first`, `last` (times of the pair's bars, None where it has none).
     """
-    bulk, pair, timeframe = bar_store(), request.pair, request.timeframe
+    bulk, key = bar_store(), (request.pair, request.timeframe)
     bars = pl.read_parquet(validated["bars"], glob=False)
-    written = bulk.write(pair, timeframe, bars)
-    everything = bulk.scan(pair, timeframe)
-    recent = everything.tail(settings().shared_bars).collect()
-    span = everything.select(
-        pl.len().alias("stored"),
-        pl.col("timestamp").min().alias("first"),
-        pl.col("timestamp").max().alias("last"),
-    ).collect()
-    content, found = bulk.content_hash(pair, timeframe), span.row(0, named=True)
-    with database.engine().begin() as connection:
+    with database.engine().begin() as connection:  # first: without a database nothing changes
+        written = bulk.write(*key, bars)
         quarantined = _quarantine(connection, validated, request, run_id)
+        recent = bulk.scan(*key).tail(settings().shared_bars).collect()
         shared = _share(connection, recent, request)
-        _advance(connection, validated, request, run_id, content, bars["timestamp"].max())
-    return {
-        "added": sum(year.added for year in written),
-        "stored": found["stored"],
-        "shared": shared,
-        "quarantined": quarantined,
-        "content_hash": content,
-        "first": found["first"] and found["first"].isoformat(),
-        "last": found["last"] and found["last"].isoformat(),
-    }
+        state = _state(bulk, request)
+        _advance(connection, validated, request, run_id, state)
+    added = sum(year.added for year in written)
+    return {**state, "added": added, "shared": shared, "quarantined": quarantined}
 
 
 fetch = step("fetch", version=1)(fetch_rows)
@@ -241,14 +228,27 @@ def _quarantine(
 def _share(connection: Connection, recent: pl.DataFrame, request: IngestRequest) -> int:
     """Make PostgreSQL hold the newest bars, and none that are older."""
     key = {"pair": request.pair, "timeframe": request.timeframe}
-    known = pl.DataFrame(key)
-    database.copy_frame(known, Pair, connection=connection, update=False)
-    oldest = text(
-        "DELETE FROM bars WHERE pair = :pair AND timeframe = :timeframe AND timestamp < :first"
-    )
-    connection.execute(oldest, {**key, "first": recent["timestamp"].min()})
+    database.copy_frame(pl.DataFrame(key), Pair, connection=connection, update=False)
+    stale = delete(Bar).where(Bar.pair == request.pair, Bar.timeframe == request.timeframe)
+    if not recent.is_empty():
+        stale = stale.where(Bar.timestamp < recent["timestamp"].min())
+    connection.execute(stale)
     rows = recent.with_columns(pl.lit(value).alias(name) for name, value in key.items())
     return database.copy_frame(rows, Bar, connection=connection)
+
+
+def _state(bulk: BarStore, request: IngestRequest) -> dict[str, Any]:
+    time = pl.col("timestamp")
+    bars = bulk.scan(request.pair, request.timeframe)
+    stored, first, last = (
+        bars.select(pl.len(), time.min(), time.max().alias("last")).collect().row(0)
+    )
+    return {
+        "stored": stored,
+        "first": first and first.isoformat(),
+        "last": last and last.isoformat(),
+        "content_hash": bulk.content_hash(request.pair, request.timeframe),
+    }
 
 
 def _advance(
@@ -256,21 +256,19 @@ def _advance(
     validated: dict[str, Any],
     request: IngestRequest,
     run_id: str | None,
-    content_hash: str,
-    last: Any,
+    state: dict[str, Any],
 ) -> None:
-    cursor = {
+    row = {
         "pair": request.pair,
         "timeframe": request.timeframe,
         "source": request.name,
-        "last_timestamp": last,
+        "last_timestamp": state["last"],
         "rows": validated["rows"],
         "quarantined": validated["rows"] - validated["good"],
-        "content_hash": content_hash,
+        "content_hash": state["content_hash"],
         "run_id": run_id,
         "updated_at": datetime.now(UTC),
     }
-    schema: dict[str, pl.DataType] = {"last_timestamp": TIME, "run_id": pl.String()}
-    database.copy_frame(
-        pl.DataFrame([cursor], schema_overrides=schema), IngestCursor, connection=connection
-    )
+    schema: dict[str, pl.DataType] = {"last_timestamp": pl.String(), "run_id": pl.String()}
+    cursor = pl.DataFrame([row], schema_overrides=schema)
+    database.copy_frame(cursor, IngestCursor, connection=connection)

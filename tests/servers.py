@@ -11,9 +11,13 @@ The conftest of a folder that needs them imports the fixtures from here:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -30,12 +34,23 @@ from infra.servers import postgres, prefect, valkey
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
+@contextmanager
+def temporary_home(name: str) -> Iterator[Path]:
+    """A `SEP_HOME` whose servers end with it.
+
+    Not below pytest's own folder: each pytest of root shuts that to PostgreSQL's user.
+    """
+    with TemporaryDirectory(prefix="sep-test-") as folder:
+        home = Path(folder).resolve() / name
+        yield home
+        for server in (prefect, valkey, postgres):
+            server.stop(home)
+
+
 @pytest.fixture(scope="session")
-def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("sep") / "home with spaces"
-    yield folder
-    for server in (prefect, valkey, postgres):
-        server.stop(folder)
+def session_home() -> Iterator[Path]:
+    with temporary_home("home with spaces") as home:
+        yield home
 
 
 @pytest.fixture
@@ -75,18 +90,20 @@ def cache(home: Path, session_cache: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def session_prefect(session_home: Path) -> str:
-    return prefect.start(session_home, port=0)
-
-
-@pytest.fixture
-def prefect_server(home: Path, session_prefect: str) -> Iterator[str]:
-    folder = home / "prefect"
+def session_prefect(session_home: Path) -> Iterator[str]:
+    address, folder = prefect.start(session_home, port=0), session_home / "prefect"
     with temporary_settings(
         {
-            PREFECT_API_URL: session_prefect,
+            PREFECT_API_URL: address,
             PREFECT_HOME: folder,
             PREFECT_LOCAL_STORAGE_PATH: folder / "storage",
         }
     ):
-        yield session_prefect
+        yield address
+        for worker in (APILogWorker, EventsWorker):
+            worker.drain_all(timeout=10)
+
+
+@pytest.fixture
+def prefect_server(home: Path, session_prefect: str) -> str:
+    return session_prefect

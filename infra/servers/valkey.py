@@ -77,6 +77,7 @@ def _configuration(home: Path) -> Path:
         "maxmemory-policy allkeys-lru",
         'save ""',
         "appendonly no",
+        "set-proc-title no",  # a title would overwrite the environment that marks the process
     )
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)

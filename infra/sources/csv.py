@@ -11,7 +11,6 @@ from infra.sources.columns import SourceError, map_columns
 
 _SEPARATORS = ",;\t|"
 _HEAD = 65_536
-_NEVER = "\x01"  # a separator that no line holds: each line is one field
 
 
 def read_csv(path: Path) -> pl.DataFrame:
@@ -75,20 +74,9 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def _lines(path: Path) -> pl.DataFrame:
     try:
-        lines = pl.read_csv(
-            path,
-            has_header=False,
-            separator=_NEVER,
-            quote_char=None,
-            schema={"line": pl.String},
-            encoding="utf8-lossy",
-            truncate_ragged_lines=True,
-            row_index_name="source_row",
-            row_index_offset=1,
-            glob=False,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(f"{path} cannot be read as text: {error}") from error
-    line = pl.col("line").str.strip_chars(" \r")
-    lines = lines.slice(1).with_columns(pl.col("source_row").cast(pl.Int64), line)
-    return lines.filter(pl.col("line").str.len_bytes() > 0)
+        lines = pl.read_lines(path, glob=False)
+    except pl.exceptions.ComputeError:  # not UTF-8
+        lines = pl.read_lines(path.read_bytes().decode(errors="replace").encode())
+    number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
+    numbered = lines.select(number, pl.col("line").str.strip_chars(" \r")).slice(1)
+    return numbered.filter(pl.col("line").str.len_bytes() > 0)

@@ -179,6 +179,11 @@ def test_query_parameters_types_and_nulls(database: str) -> None:
     assert back.row(0) == ("it's 100 %", True, None, 3, NOW, '{"a": 1}')
 
 
+def test_columns_of_one_name_are_refused(database: str) -> None:
+    with pytest.raises(ValueError, match="use AS"):
+        db.read_frame("SELECT 1 AS n, 2 AS n")
+
+
 def test_impossible_bar_is_refused(database: str) -> None:
     bar = {"pair": "EUR_USD", "timeframe": "H1", "timestamp": NOW}
     with pytest.raises(IntegrityError, match="ck_bars_low"):

@@ -1,0 +1,180 @@
+"""Sources read rows without judging them; a file that is not of bars is one clear error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from infra.sources import sample
+from infra.sources.columns import QUOTES, SourceError, map_columns
+from infra.sources.csv import read_csv
+from infra.sources.parquet import read_parquet
+
+NOWHERE = Path("bars.csv")
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "some bars [1].csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "timestamp,open,high,low,close",
+        "Time,Open,High,Low,Close",
+        "DATE,OPEN,HIGH,LOW,CLOSE",
+        "datetime, open , high , low , close",
+        ",Open,High,Low,Close",
+        "Gmt time,Open,High,Low,Close",
+        "<DATETIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>",
+    ],
+)
+def test_columns_are_found_whatever_their_case(header: str) -> None:
+    names = header.split(",")
+    columns = map_columns(names, NOWHERE)
+    assert columns.time == (names[0],)
+    assert list(columns.values.values()) == names[1:]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda side, price: f"{side}_{price}",
+        lambda side, price: f"{side.title()}{price.title()}",
+        lambda side, price: f" {side.upper()} {price} ",
+        lambda side, price: f"{side}-{price[0]}",
+    ],
+)
+def test_quotes_are_found(name: Callable[[str, str], str]) -> None:
+    names = [name(*quote.split("_")) for quote in QUOTES]
+    columns = map_columns(["time", *names], NOWHERE)
+    assert columns.values == dict(zip(QUOTES, names, strict=True))
+
+
+def test_date_and_time_of_day_are_put_together(tmp_path: Path) -> None:
+    path = written(tmp_path, "Date\tTime\tOpen\tHigh\tLow\tClose\n2018.01.02\t03:04\t1\t2\t1\t2\n")
+    assert read_csv(path)["timestamp"].to_list() == ["2018.01.02 03:04"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_rows_come_as_text_with_their_line(
+    separator: str, ending: str, mark: str, tmp_path: Path
+) -> None:
+    lines = ["time,open,high,low,close,volume", "t1,1.10,2,1,x,", "", '"t2","1",2,1,2,3,more']
+    path = written(tmp_path, mark + ending.join(lines).replace(",", separator))
+    assert read_csv(path).rows() == [
+        (2, "t1", "1.10", "2", "1", "x", "", None),
+        (4, "t2", "1", "2", "1", "2", "3", "more"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"PK\x03\x04\0\0\0", "is binary"),
+        ("time,open\n".encode("utf-16"), "is binary"),
+        (b"<!DOCTYPE html><html><body>Log in</body></html>", "is a web page"),
+        (b"time,open,high,low\n1,1,1,1\n", "none is close"),
+        (b"open,high,low,close\n1,1,1,1\n", "none is timestamp"),
+        (b"2018-01-01,1,1,1,1\n", "rename its columns to timestamp, open"),
+        (b"time,open,high,low,close\n\n", "no bars"),
+        (b"\xff\xd8\xff\xe0JFIF", "holds no bars"),
+    ],
+)
+def test_file_that_is_not_of_bars_is_one_clear_error(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(SourceError, match=problem) as caught:
+        read_csv(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    for read in (read_csv, read_parquet):
+        with pytest.raises(SourceError, match=r"gone.*cannot be read"):
+            read(tmp_path / "gone")
+        with pytest.raises(SourceError, match=str(tmp_path)):
+            read(tmp_path)
+
+
+ROWS = "time,open,high,low,close\n" + "2018-01-01 00:00,1,2,1,2\n" * 5
+
+
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    mangled=st.tuples(st.integers(0, len(ROWS) - 1), st.binary(max_size=6)).map(
+        lambda hit: ROWS.encode()[: hit[0]] + hit[1] + ROWS.encode()[hit[0] + 1 :]
+    )
+)
+@example(mangled=ROWS.encode() + b"\x01,\x01\x01\n")
+def test_mangled_text_gives_rows_or_one_error(mangled: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path, mangled)
+    try:
+        rows = read_csv(path).height
+    except SourceError:
+        return
+    lines = mangled.decode("utf-8", errors="replace").split("\n")[1:]
+    assert rows == sum(bool(line.strip(" \r")) for line in lines)
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"Date": ["x"], "Open": [1], "High": [2.5], "Low": [1], "Close": [2], "?": [0]}
+    )
+    path = tmp_path / "bars [1].parquet"
+    frame.write_parquet(path)
+    assert read_parquet(path).rows(named=True) == [
+        {"source_row": 1, "timestamp": "x", "open": 1, "high": 2.5, "low": 1, "close": 2}
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"time,open\n", b"PAR1" + b"\0" * 90 + b"PAR1"])
+def test_parquet_that_is_none_is_one_clear_error(content: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(SourceError, match="Parquet") as caught:
+        read_parquet(path)
+    assert str(path) in str(caught.value)
+
+
+def test_parquet_without_rows_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "bars.parquet"
+    names = ("time", "open", "high", "low", "close")
+    pl.DataFrame(
+        {name: [] for name in names}, schema=dict.fromkeys(names, pl.Float64)
+    ).write_parquet(path)
+    with pytest.raises(SourceError, match="no rows"):
+        read_parquet(path)
+
+
+def test_sample_is_read_where_pip_put_it() -> None:
+    rows = sample.read_sample()
+    assert rows.height == 5_000
+    assert rows["timestamp"][0] == "2017-04-19 09:00:00"
+    assert rows["timestamp"][-1] == "2018-02-07 15:00:00"
+    assert "backtesting" not in sys.modules
+
+
+def test_missing_sample_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(sample, "files", lost)
+    with pytest.raises(SourceError, match=r"sep-trader\[sample\]"):
+        sample.read_sample()

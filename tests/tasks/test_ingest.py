@@ -1,0 +1,181 @@
+"""The steps of `ingest` as plain functions, with a real database and bulk store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from infra import database as db
+from infra.sources.columns import SourceError
+from infra.store import QUOTES
+from tasks.folder import bar_store
+from tasks.ingest import IngestRequest, fetch_rows, planted_rows, store_rows, validate_rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture(autouse=True)
+def empty_store(home: Path) -> None:
+    shutil.rmtree(home / "bars", ignore_errors=True)
+
+
+def ingest(request: IngestRequest, folder: Path, run_id: str = "run") -> dict[str, Any]:
+    validated = validate_rows(fetch_rows(request, str(folder)), timeframe=request.timeframe)
+    return {**validated, **store_rows(validated, request, run_id=run_id)}
+
+
+def csv_request(folder: Path, lines: list[str], **changes: Any) -> IngestRequest:
+    path = folder / "bars.csv"
+    path.write_text("\n".join(["time,open,high,low,close,volume", *lines]))
+    return IngestRequest(**{"source": "csv", "path": path, **changes})
+
+
+HOURS = [f"2018-01-02T{hour:02}:00:00Z,1.2,1.3,1.1,1.25,{hour}" for hour in range(6)]
+SPOILT = [*HOURS[:2], "2018-01-02T02:00:00Z,1.2,1.0,1.1,1.25,2", *HOURS[3:], HOURS[4], "x,,,,,"]
+
+
+def test_good_and_bad_rows_find_their_places(tmp_path: Path) -> None:
+    result = ingest(csv_request(tmp_path, SPOILT), tmp_path)
+    assert (result["rows"], result["good"], result["added"]) == (8, 5, 5)
+    assert result["reasons"] == {
+        "high < low": 1,
+        "duplicate timestamp": 1,
+        "unreadable timestamp": 1,
+    }
+    kept = db.read_frame(
+        "SELECT source, source_row, reason, raw->>'high' AS high, run_id FROM quarantine ORDER BY 2"
+    )
+    assert kept.rows() == [
+        ("csv:bars.csv", 4, "high < low", "1.0", "run"),
+        ("csv:bars.csv", 8, "duplicate timestamp", "1.3", "run"),
+        ("csv:bars.csv", 9, "unreadable timestamp", "", "run"),
+    ]
+    stored = bar_store().read("EUR_USD", "H1")
+    assert stored["volume"].to_list() == [0, 1, 3, 4, 5]
+    assert db.read_frame("SELECT volume FROM bars ORDER BY timestamp")["volume"].to_list() == [
+        0,
+        1,
+        3,
+        4,
+        5,
+    ]
+
+
+def test_second_ingest_adds_nothing(tmp_path: Path) -> None:
+    request = csv_request(tmp_path, SPOILT)
+    first, second = (ingest(request, tmp_path, run) for run in ("one", "two"))
+    assert (second["added"], second["shared"], second["quarantined"]) == (0, 0, 0)
+    assert second["content_hash"] == first["content_hash"]
+    counts = "SELECT (SELECT count(*) FROM bars) AS b, (SELECT count(*) FROM quarantine) AS q"
+    assert db.read_frame(counts).row(0) == (5, 3)
+
+
+def test_increment_adds_what_is_new(tmp_path: Path) -> None:
+    ingest(csv_request(tmp_path, HOURS[:3]), tmp_path)
+    result = ingest(csv_request(tmp_path, HOURS), tmp_path)
+    assert (result["added"], result["stored"], result["shared"]) == (3, 6, 3)
+    cursor = db.read_frame("SELECT source, rows, last_timestamp FROM ingest_cursor")
+    assert cursor.row(0)[:2] == ("csv:bars.csv", 6)
+    assert cursor["last_timestamp"][0].isoformat() == "2018-01-02T05:00:00+00:00"
+
+
+def test_changed_row_of_the_same_number_is_quarantined_too(tmp_path: Path) -> None:
+    ingest(csv_request(tmp_path, ["x,1,1,1,1,1"]), tmp_path)
+    assert ingest(csv_request(tmp_path, ["y,1,1,1,1,1"]), tmp_path)["quarantined"] == 1
+
+
+def test_database_holds_the_newest_bars_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEP_SHARED_BARS", "2")
+    ingest(csv_request(tmp_path, HOURS[:4]), tmp_path)
+    result = ingest(csv_request(tmp_path, HOURS), tmp_path)
+    assert (result["stored"], result["shared"]) == (6, 2)
+    shared = db.read_frame("SELECT volume FROM bars ORDER BY timestamp")["volume"]
+    assert shared.to_list() == [4, 5]
+    monkeypatch.setenv("SEP_SHARED_BARS", "0")
+    ingest(csv_request(tmp_path, HOURS), tmp_path)
+    assert db.read_frame("SELECT * FROM bars").is_empty()
+
+
+def test_file_without_one_good_row_is_all_quarantine(tmp_path: Path) -> None:
+    lines = [line.replace("Z", "") for line in HOURS]
+    result = ingest(csv_request(tmp_path, lines), tmp_path)
+    assert (result["good"], result["stored"], result["last"]) == (0, 0, None)
+    assert result["reasons"] == {"naive timestamp": 6}
+    declared = ingest(csv_request(tmp_path, lines, timezone="America/New_York"), tmp_path)
+    assert declared["first"] == "2018-01-02T05:00:00+00:00"
+
+
+def test_sample_is_all_good(tmp_path: Path) -> None:
+    result = ingest(IngestRequest(), tmp_path)
+    assert (result["rows"], result["good"], result["reasons"]) == (5_000, 5_000, {})
+
+
+def test_parquet_with_quotes_keeps_them(tmp_path: Path) -> None:
+    rows = planted_rows(50, timeframe="M5", seed=3)
+    rows.drop("source_row").write_parquet(tmp_path / "quoted.parquet")
+    request = IngestRequest(
+        pair="GBP_USD", timeframe="M5", source="parquet", path=tmp_path / "quoted.parquet"
+    )
+    assert ingest(request, tmp_path)["good"] == 50
+    columns = ["timestamp", "open", *QUOTES]
+    assert bar_store().read("GBP_USD", "M5").select(columns).equals(rows.select(columns))
+    shared = db.read_frame("SELECT * FROM bars ORDER BY timestamp")
+    assert shared.select(columns).equals(rows.select(columns))
+
+
+def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
+    hashes = [
+        ingest(IngestRequest(pair="PLANTED", source="planted", seed=seed, bars=300), tmp_path)
+        for seed in (7, 7, 8)
+    ]
+    assert [result["added"] for result in hashes] == [300, 0, 0]
+    assert hashes[0]["content_hash"] == hashes[1]["content_hash"] != hashes[2]["content_hash"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"pair": "eur/usd", "source": "csv", "path": "x"}, "pair"),
+        ({"timeframe": "H2", "source": "csv", "path": "x"}, "M1, M5, M15"),
+        ({"source": "csv"}, "path is the file"),
+        ({"path": "x"}, "path is the file"),
+        ({"pair": "GBP_USD"}, "the sample is EUR_USD H1"),
+        ({"source": "planted"}, "never mix"),
+        ({"pair": "PLANTED", "source": "csv", "path": "x"}, "never mix"),
+        ({"source": "csv", "path": "x", "timezone": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"source": "csv", "path": "x", "timezone": "../etc"}, "timezone"),
+        ({"pair": "PLANTED", "source": "planted", "timeframe": "D1", "bars": 9_999}, "future"),
+        ({"source": "telepathy"}, "sample"),
+    ],
+)
+def test_request_that_makes_no_sense_says_why(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        IngestRequest(**values)
+
+
+def test_file_that_is_not_of_bars_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "page.csv"
+    path.write_text("<html>")
+    with pytest.raises(SourceError, match=r"page\.csv is a web page"):
+        ingest(IngestRequest(source="csv", path=path), tmp_path)
+    assert bar_store().pairs() == []
+
+
+def test_lost_database_leaves_a_step_that_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = csv_request(tmp_path, SPOILT)
+    validated = validate_rows(fetch_rows(request, str(tmp_path)), timeframe="H1")
+    with monkeypatch.context() as patch:
+        patch.setenv("SEP_HOME", str(tmp_path / "elsewhere"))
+        with pytest.raises(db.DatabaseError, match="sep up"):
+            store_rows(validated, request)
+    assert store_rows(validated, request)["quarantined"] == 3
+    assert pl.read_parquet(validated["bars"]).height == 5
