@@ -60,20 +60,23 @@ def ingest(
         seed=seed,
         bars=bars,
     )
-    run = str(flow_run.get_id())
+    result = _run(request, str(flow_run.get_id()))
+    _show(request, result)
+    return result
+
+
+def _run(request: IngestRequest, run: str) -> dict[str, Any]:
     folder = RunFolder.of("ingest", run).path
-    progress = create_progress_artifact(0.0, description=f"{pair} {timeframe} from {request.name}")
+    progress = create_progress_artifact(0.0, description=_title(request))
     assert isinstance(progress, UUID)
     fetched = fetch(request, str(folder))
     update_progress_artifact(progress, 30.0)
-    validated = validate(fetched, timeframe=timeframe)
+    validated = validate(fetched, timeframe=request.timeframe)
     update_progress_artifact(progress, 60.0)
     stored = store(validated, request, run_id=run)
     update_progress_artifact(progress, 100.0)
     shutil.rmtree(folder, ignore_errors=True)
-    result = {**stored, **{name: validated[name] for name in ("rows", "good", "reasons")}}
-    _show(request, result)
-    return result
+    return {**stored, **{name: validated[name] for name in ("rows", "good", "reasons")}}
 
 
 def _show(request: IngestRequest, result: dict[str, Any]) -> None:
@@ -83,7 +86,7 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
     counts |= {f"quarantined: {reason}": n for reason, n in reasons.items()}
     table = [{"what": what, "rows": n} for what, n in counts.items()]
     key = f"ingest-{request.pair}-{request.timeframe}".lower().replace("_", "-")
-    title = f"{request.pair} {request.timeframe} from {request.name}"
+    title = _title(request)
     create_table_artifact(key=key, table=table, description=title)
     create_markdown_artifact(key=f"{key}-summary", markdown=_markdown(title, result))
     logger.info("%s: %s rows, %s added", title, result["rows"], result["added"])
@@ -91,6 +94,10 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
         logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
     if "naive timestamp" in reasons:
         logger.warning("pass timezone=... to say in which zone the timestamps of this file are")
+
+
+def _title(request: IngestRequest) -> str:
+    return f"{request.pair} {request.timeframe} from {request.name}"
 
 
 def _markdown(title: str, result: dict[str, Any]) -> str:

@@ -117,6 +117,11 @@ def _prepare(home: Path, data: Path) -> None:
     """Make the data folder if there is none, and clear away what a crash left in it."""
     _open_parents(data)
     _open_parents(binaries())
+    if _owner() and not (binaries() / "postgres").stat().st_mode & stat.S_IXOTH:
+        raise ServerError(
+            f"PostgreSQL's user {_OWNER} may not read {binaries().parent}: run "
+            f"`chmod -R o+rX {binaries().parent}`, or run as an ordinary user"
+        )
     if not data.exists():
         _initialise(home, data)
     version = (data / "PG_VERSION").read_text().strip()

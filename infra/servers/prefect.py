@@ -28,8 +28,11 @@ def start(home: Path, *, port: int = PORT) -> str:
     ServerError
         If it does not answer within two minutes.
     """
+    folder = home / "prefect"  # not the caller's, where a prefect.toml or .env may lie
+    folder.mkdir(parents=True, exist_ok=True)
     launch = Launch(
         command=_command,
+        folder=folder,
         healthy=_answers,
         port=port,
         environment=environment(home),

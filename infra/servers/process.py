@@ -1,8 +1,8 @@
 """A server process that outlives its starter and is never mistaken for another.
 
-A running server has a record, `home/run/<name>.json`: process id, creation time and address.
-The record counts only while a process with that id *and* that creation time lives, so a reused
-process id or a file left by a crash is nothing to trip over.
+A running server has a record, `home/run/<name>.json`: process id, command line and port. The
+record counts only while a process with that id *and* that command line lives, so a reused process
+id or a file left by a crash is nothing to trip over. (Creation times move with the clock.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 
 MARK = "SEP_SERVER"
 _ATTEMPTS = 3
-_CLOCK_STEP = 2.0  # seconds by which creation times of one process may differ
 _PORT_RELEASE = 1.0  # seconds a killed process may need to let go of its port
 
 
@@ -41,14 +40,17 @@ class Record:
     pid : int
         Process id.
     created : float
-        Creation time of the process, seconds since 1970.
+        When it was started, seconds since 1970.
     port : int
         Port on 127.0.0.1; 0 where it listens on none.
+    command : tuple of str
+        Its command line.
     """
 
     pid: int
     created: float
     port: int
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def log_path(home: Path, name: str) -> Path:
 def read_record(home: Path, name: str) -> Record | None:
     """Return the last record of server `name`, whether or not it still runs."""
     try:
-        return Record(**json.loads(record_path(home, name).read_text()))
-    except (OSError, ValueError, TypeError):
+        fields = json.loads(record_path(home, name).read_text())
+        return Record(**{**fields, "command": tuple(fields["command"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -203,7 +206,8 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
             group=launch.user,
             extra_groups=[] if launch.user else None,
         )
-    record = Record(child.pid, psutil.Process(child.pid).create_time(), port)
+    command = tuple(psutil.Process(child.pid).cmdline())
+    record = Record(child.pid, time.time(), port, command)
     _write(record_path(home, name), json.dumps(asdict(record)))
     child.returncode = 0  # it outlives this object on purpose: no ResourceWarning
     return record
@@ -237,21 +241,13 @@ def _end(home: Path, name: str, *, ask: int = signal.SIGTERM, grace: float = 20)
 
 
 def _process(record: Record) -> psutil.Process | None:
+    with suppress(ChildProcessError):
+        os.waitpid(record.pid, os.WNOHANG)  # a dead child of ours is a zombie until reaped
     try:
         process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.created) < _CLOCK_STEP
-        return process if same and not _defunct(process) else None
+        return process if tuple(process.cmdline()) == record.command else None
     except psutil.Error:
         return None
-
-
-def _defunct(process: psutil.Process) -> bool:
-    """Reap a dead child of ours; a zombie of others counts as gone, too."""
-    if process.status() != psutil.STATUS_ZOMBIE:
-        return False
-    with suppress(ChildProcessError):
-        os.waitpid(process.pid, os.WNOHANG)
-    return True
 
 
 def _marked(mark: str) -> list[psutil.Process]:

@@ -136,13 +136,15 @@ def test_starts_at_once_make_one_server(place: Path) -> None:
 def test_reused_process_id_is_not_taken_for_the_server(place: Path) -> None:
     record = process.record_path(place, valkey.NAME)
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"pid": os.getpid(), "created": 1.0, "port": 6379}))
+    record.write_text(
+        json.dumps({"pid": os.getpid(), "created": 1.0, "port": 6379, "command": ["x"]})
+    )
     assert valkey.find(place) is None
     valkey.stop(place)  # must not end this process
     assert valkey.start(place) == valkey.find(place)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1, "command": []}'])
 def test_torn_record_is_no_record(text: str, place: Path) -> None:
     path = process.record_path(place, valkey.NAME)
     path.parent.mkdir(parents=True)
