@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from kernels.confidence import count_wins
 from numpy.typing import NDArray
 
+from kernels.confidence import count_wins
 from kernels.nearest import nearest
-from tasks.library import SIDES, Library
+from tasks.library import Library
 
 CHUNK = 32_768
 
@@ -48,7 +48,7 @@ def search(
     """
     known = library.known_before(positions)
     parts = []
-    for start in range(0, len(positions), CHUNK):
+    for start in range(0, max(len(positions), 1), CHUNK):
         rows = slice(start, start + CHUNK)
         neighbours = nearest(
             paths[rows],
@@ -60,17 +60,10 @@ def search(
             k=k,
             engine=engine,
         )
-        wins = [count_wins(neighbours, library.win[:, side]) for side in range(len(SIDES))]
-        parts.append((wins[0][1], wins[0][0], wins[1][0]))
-        progress(min(1.0, (start + CHUNK) / len(positions)))
-    empty = np.zeros(0, np.int64)
-    columns = [np.concatenate([empty, *column]) for column in zip(*parts, strict=True)] or [
-        empty
-    ] * 3
-    return pl.DataFrame(
-        dict(
-            zip(
-                ("position", "k_eff", "wins_long", "wins_short"), [positions, *columns], strict=True
-            )
+        (long, k_eff), (short, _) = (
+            count_wins(neighbours, np.ascontiguousarray(library.win[:, side])) for side in (0, 1)
         )
-    )
+        columns = {"k_eff": k_eff, "wins_long": long, "wins_short": short}
+        parts.append(pl.DataFrame({"position": positions[rows], **columns}))
+        progress(min(1.0, (start + CHUNK) / max(len(positions), 1)))
+    return pl.concat(parts)

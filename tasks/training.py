@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from kernels.confidence import Confidence, break_even
+from numpy.typing import NDArray
 
+from kernels.confidence import Confidence, Counts, break_even
 from kernels.outcomes import Outcomes
 from tasks.library import SIDES
 from tasks.model import Frozen, Model
 from tasks.resolve import with_distances
+from tasks.spans import Span
 from tasks.version import code_version
 
 
@@ -31,24 +33,19 @@ def train(outcomes: Outcomes, frozen: Frozen, counts: pl.DataFrame) -> Model:
     -------
     Model
     """
-    spans = frozen.spans
-    position = counts["position"].to_numpy()
+    library = frozen.spans.library
     confidence, even = {}, {}
     for side, name in enumerate(SIDES):
-        win = np.asarray(outcomes.win[:, side])
-        library = win[spans.library.start : spans.library.stop]
-        base_rate = float(np.mean(library[library >= 0]))
-        rows = {
-            split: _rows(position, win, span.start, span.stop)
-            for split, span in (("train", spans.library), ("calibration", spans.calibration))
-        }
+        win, gain = outcomes.win[:, side], outcomes.gain[:, side]
+        past = win[library.start : library.stop]
         confidence[name] = Confidence.fit(
-            base_rate=base_rate,
+            train=_counts(counts, name, win, library),
+            calibration=_counts(counts, name, win, frozen.spans.calibration),
+            base_rate=float(np.mean(past[past >= 0])),
             horizon=frozen.recipe.horizon,
             seed=frozen.recipe.seed,
-            **rows,
         )
-        even[name] = break_even(outcomes.gain[spans.library.start : spans.library.stop, side])
+        even[name] = break_even(gain[library.start : library.stop])
     return Model(_identity(frozen), frozen, confidence, even)
 
 
@@ -79,6 +76,18 @@ def predictions(
     known = bars.with_columns(pl.col("^win_.*$").replace(-1, None))
     told = known.join(model.predict(counts), on="position", how="left", maintain_order="left")
     return told.fill_nan(None)
+
+
+def _counts(counts: pl.DataFrame, side: str, win: NDArray[np.int8], span: Span) -> Counts:
+    """Return the counted queries of a span whose outcome lies in it."""
+    rows = counts.filter(pl.col("position").is_between(span.start, span.stop - 1))
+    position = rows["position"].to_numpy()
+    return Counts(
+        position=position,
+        wins=rows[f"wins_{side}"].to_numpy(),
+        k_eff=rows["k_eff"].to_numpy(),
+        win=win[position],
+    )
 
 
 def _identity(frozen: Frozen) -> str:

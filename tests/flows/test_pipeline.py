@@ -1,0 +1,142 @@
+"""The whole way through real workers: ingest, backtest, signals, execute, and their reruns."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from infra.database import read_frame
+from infra.servers import postgres
+from tasks.strategy import damped
+from tests.stack import Stack
+
+BARS = 6_000
+HOUR = timedelta(hours=1)
+PLANTED = {"pair": "PLANTED", "timeframe": "H1"}
+
+
+@pytest.fixture(scope="module")
+def tested(session_stack: Stack) -> Path:
+    """A finished backtest of PLANTED: its folder."""
+    session_stack.sep("up")
+    complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
+    run = complete(session_stack, "backtest/local", **PLANTED)
+    return session_stack.home / "runs" / "backtest" / run
+
+
+@pytest.fixture(autouse=True)
+def in_force(stack: Stack, tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEP_HOME", str(stack.home))
+
+
+def complete(stack: Stack, deployment: str, **parameters: Any) -> str:
+    run = stack.begin(deployment, **parameters)
+    state = stack.wait(run, seconds=180)
+    assert state == "COMPLETED", stack.prefect("flow-run", "logs", run)
+    return run
+
+
+def told(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "predictions.parquet")
+
+
+def closes(folder: Path) -> str:
+    return (told(folder)["timestamp"][-1] + HOUR).isoformat()
+
+
+def published() -> pl.DataFrame:
+    return read_frame("SELECT * FROM signal WHERE pair = 'PLANTED' ORDER BY bar_ts")
+
+
+def test_a_backtest_leaves_its_files_and_a_verdict(tested: Path) -> None:
+    summary = json.loads((tested / "summary.json").read_text())
+    assert summary["verdict"] in ("edge after costs", "no edge after costs")
+    names = {path.name for path in tested.iterdir()}
+    assert {"report.html", "model.json", "library.parquet", "trades.parquet"} <= names
+    assert summary["verdict"] in (tested / "report.html").read_text()
+    assert not list(tested.rglob("*.pkl"))
+
+
+def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) -> None:
+    with stack.api() as api:
+        query = {"flow_runs": {"id": {"any_": [tested.name]}}}
+        steps = [run["name"].rsplit("-", 1)[0] for run in api.post("/task_runs/filter", query)]
+        kinds = {a["key"]: a["type"] for a in api.post("/artifacts/filter", query)}
+    order = ["bars", "measure", "search", "train", "simulate", "report", "register"]
+    assert sorted(steps) == sorted(order)
+    assert kinds == {
+        "search": "progress",
+        "backtest-table": "table",
+        "backtest-report": "markdown",
+    }
+
+
+def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> None:
+    """Signals equal the backtest's row for row, and the paper broker trades as simulated."""
+    bars = len(told(tested).filter(pl.col("split") == "test"))
+    cycle = {**PLANTED, "as_of": closes(tested), "bars": bars}
+    complete(stack, "signals/local", **cycle)
+    signals = published()
+    expected = damped(told(tested).filter(pl.col("split") == "test"))
+    columns = [name for name in expected.columns if name not in ("timestamp", "position")]
+    assert len(expected) > 0
+    assert signals["bar_ts"].to_list() == expected["timestamp"].to_list()
+    assert_frame_equal(signals.select(columns), expected.select(columns), check_exact=True)
+    assert signals["mode"].unique().to_list() == ["live"]
+
+    complete(stack, "signals/local", **cycle)
+    assert_frame_equal(published(), signals)
+
+    complete(stack, "execute/droplet", **cycle)
+    trades = read_frame(
+        "SELECT side, opened_at, closed_at, entry_price, exit_price, exit_reason FROM position "
+        "WHERE closed_at IS NOT NULL ORDER BY opened_at"
+    )
+    simulated = pl.read_parquet(tested / "trades.parquet")
+    assert len(simulated) > 0
+    assert trades["opened_at"].to_list() == simulated["entry_time"].to_list()
+    assert trades["exit_reason"].to_list() == simulated["exit_reason"].to_list()
+    for ours, theirs in (("entry_price", "entry_price"), ("exit_price", "exit_price")):
+        assert trades[ours].to_list() == pytest.approx(simulated[theirs].to_list(), rel=1e-12)
+
+    complete(stack, "execute/droplet", **cycle)
+    doubled = read_frame("SELECT intent_id FROM fill GROUP BY intent_id HAVING count(*) > 1")
+    assert len(doubled) == 0
+    assert len(read_frame("SELECT id FROM position WHERE closed_at IS NOT NULL")) == len(trades)
+
+
+def test_a_late_cycle_is_stale_and_publishes_nothing(stack: Stack, tested: Path) -> None:
+    before = len(published())
+    late = datetime.fromisoformat(closes(tested)) + 2 * HOUR
+    run = complete(stack, "signals/local", **PLANTED, as_of=late.isoformat())
+    assert "stale" in stack.prefect("flow-run", "logs", run)
+    assert len(published()) == before
+
+
+def test_a_failed_backtest_is_retried_from_where_it_failed(stack: Stack, tested: Path) -> None:
+    stack.kill("postgres")
+    run = stack.begin("backtest/local", **PLANTED, seed=9)
+    assert stack.wait(run, seconds=180) == "FAILED"
+    folder = tested.parent / run
+    made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {"trajectory.parquet", "counts.parquet", "report.html"} <= set(made)
+    postgres.start(stack.home)
+    assert stack.retry(run) == "COMPLETED"
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+    registered = read_frame("SELECT path FROM model WHERE path = %s", (str(folder),))
+    assert len(registered) == 1
+
+
+def test_what_cannot_be_done_says_what_to_do(stack: Stack) -> None:
+    run = stack.begin("backtest/local", pair="GBP_USD", timeframe="H1")
+    assert stack.wait(run) == "FAILED"
+    assert "run `ingest`" in stack.prefect("flow-run", "logs", run)
+    run = stack.begin("signals/local", pair="GBP_USD", timeframe="H1")
+    assert stack.wait(run) == "FAILED"
+    assert "backtest/local -p pair=GBP_USD" in stack.prefect("flow-run", "logs", run)

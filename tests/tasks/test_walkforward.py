@@ -1,0 +1,196 @@
+"""The walk-forward and the live cycle: nothing of the future, and the same numbers in both."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import tasks.search
+from infra.store import BarStore
+from kernels.outcomes import Outcomes
+from tasks.ingest import planted_rows
+from tasks.library import Library
+from tasks.live import NoBars, predict_newest
+from tasks.measure import BarsError, Measures, measure
+from tasks.model import Model
+from tasks.recipe import Recipe
+from tasks.resolve import resolve
+from tasks.strategy import damped
+from tasks.training import predictions, train
+from tasks.walkforward import freeze, queries, replay
+
+HOUR = timedelta(hours=1)
+RECIPE = Recipe.default("PLANTED", "H1")
+TOLD = ("k_eff", *(f"{n}_{s}" for n in ("confidence", "lower", "upper") for s in ("long", "short")))
+
+
+class Whole(NamedTuple):
+    bars: pl.DataFrame
+    measures: Measures
+    outcomes: Outcomes
+    library: Library
+    counts: pl.DataFrame
+    model: Model
+    told: pl.DataFrame
+
+
+def run(bars: pl.DataFrame) -> Whole:
+    measures = measure(bars, "H1", engine="cpu")
+    outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
+    frozen = freeze(measures, RECIPE, "hash")
+    library, counts = replay(measures, outcomes, frozen, engine="cpu")
+    model = train(outcomes, frozen, counts)
+    told = predictions(measures.metrics, outcomes, model, counts)
+    return Whole(bars, measures, outcomes, library, counts, model, told)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Whole:
+    return run(planted_rows(6_000, timeframe="H1", seed=3).drop("source_row", strict=False))
+
+
+@pytest.fixture(scope="module")
+def store(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> BarStore:
+    bars = BarStore(tmp_path_factory.mktemp("bars"))
+    bars.write("PLANTED", "H1", whole.bars)
+    return bars
+
+
+def test_confidence_is_told_in_calibration_and_test_only(whole: Whole) -> None:
+    known = whole.told.filter(pl.col("confidence_long").is_not_null())
+    assert len(known) > 2_000
+    spans = known.filter(pl.col("split") != "library")["split"].unique().sort().to_list()
+    assert spans == ["calibration", "test"]
+    assert known.select(pl.col("confidence_long").is_between(0, 1).all()).item()
+    assert known.select((pl.col("lower_long") <= pl.col("upper_long")).all()).item()
+
+
+def test_every_library_row_was_known_to_its_queries(whole: Whole) -> None:
+    library, known = whole.library, whole.library.known_before(queries(whole.model.frozen))
+    for query, rows in zip(queries(whole.model.frozen)[::500], known[::500], strict=True):
+        assert (library.known_at[:rows] <= query).all()
+        assert (library.known_at[rows:] > query).all()
+        assert (library.position[:rows] + RECIPE.horizon < query).all()
+
+
+def test_chunks_change_nothing(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.search, "CHUNK", 997)
+    _, counts = replay(whole.measures, whole.outcomes, whole.model.frozen, engine="cpu")
+    assert_frame_equal(counts, whole.counts)
+
+
+def test_what_is_told_of_a_bar_does_not_depend_on_later_bars(whole: Whole) -> None:
+    """Truncation: the same frozen model, on bars cut after t, tells t the same, bit for bit."""
+    for cut in (4_700, 5_321, 5_999):
+        bars = whole.bars.head(cut + 1)
+        measures = measure(bars, "H1", engine="cpu")
+        outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
+        _, counts = replay(measures, outcomes, cut_to(whole.model, cut + 1).frozen, engine="cpu")
+        last = whole.model.predict(counts.tail(1))
+        assert_frame_equal(
+            last.select(TOLD), whole.told.filter(position=cut).select(TOLD), check_exact=True
+        )
+
+
+def cut_to(model: Model, bars: int) -> Model:
+    frozen = model.frozen
+    test = type(frozen.spans.test)(frozen.spans.test.start, bars)
+    spans = type(frozen.spans)(frozen.spans.library, frozen.spans.calibration, test)
+    changed = type(frozen)(**{**vars(frozen), "spans": spans, "bars": bars})
+    return Model(model.model_id, changed, model.confidence, model.break_even)
+
+
+def test_poisoned_future_changes_no_model(whole: Whole) -> None:
+    """What comes after the calibration span cannot change the model that was learnt."""
+    edge = whole.model.frozen.spans.calibration.stop + RECIPE.horizon + 1
+    prices = [name for name in whole.bars.columns if name not in ("timestamp", "volume")]
+    later = pl.int_range(pl.len()) > edge
+    poisoned = whole.bars.with_columns(
+        pl.when(later).then(pl.col(name) * 1.5).otherwise(pl.col(name)).alias(name)
+        for name in prices
+    )
+    other = run(poisoned).model
+    assert other.break_even == whole.model.break_even
+    for side in ("long", "short"):
+        assert other.confidence[side].to_dict() == whole.model.confidence[side].to_dict()
+
+
+def test_the_live_cycle_tells_what_the_backtest_told(whole: Whole, store: BarStore) -> None:
+    """Replayed bar by bar, predictions and signals equal the backtest's, row for row."""
+    stamps = whole.bars["timestamp"]
+    for position in (4_600, 5_000, 5_998, 5_999):
+        live = predict_newest(
+            whole.model,
+            whole.library,
+            store,
+            as_of=stamps[position] + HOUR,
+            engine="cpu",
+        )
+        same = whole.told.filter(position=position)
+        columns = [name for name in live.columns if name != "segment"]
+        assert_frame_equal(live.select(columns), same.select(columns), check_exact=True)
+        assert_frame_equal(damped(live), damped(same))
+
+
+def test_a_stretch_of_live_bars_equals_the_backtests(whole: Whole, store: BarStore) -> None:
+    stamps = whole.bars["timestamp"]
+    live = predict_newest(
+        whole.model, whole.library, store, as_of=stamps[-1] + HOUR, count=500, engine="cpu"
+    )
+    assert_frame_equal(damped(live), damped(whole.told.tail(500)))
+    assert len(damped(live)) > 0
+
+
+def test_the_live_library_grows_past_the_models_own(whole: Whole, store: BarStore) -> None:
+    """A library cut short is completed from the bars since, to the same answer."""
+    early = whole.library.up_to(5_500)
+    as_of = whole.bars["timestamp"][-1] + HOUR
+    grown = predict_newest(whole.model, early, store, as_of=as_of, engine="cpu")
+    same = whole.told.tail(1)
+    assert_frame_equal(grown.select(TOLD), same.select(TOLD), check_exact=True)
+
+
+def test_an_open_bar_is_not_looked_at(whole: Whole, store: BarStore) -> None:
+    early = whole.bars["timestamp"][5_000] + HOUR - timedelta(seconds=1)
+    live = predict_newest(whole.model, whole.library, store, as_of=early, engine="cpu")
+    assert live["position"].to_list() == [4_999]
+
+
+def test_no_complete_bar_says_what_to_do(whole: Whole, store: BarStore) -> None:
+    with pytest.raises(NoBars, match="run `ingest` first"):
+        predict_newest(
+            whole.model, whole.library, store, as_of=whole.bars["timestamp"][0], engine="cpu"
+        )
+
+
+def test_models_and_libraries_survive_their_files(whole: Whole, tmp_path: Path) -> None:
+    whole.model.write(tmp_path / "model.json")
+    again = Model.read(tmp_path / "model.json")
+    assert again.frozen.to_dict() == whole.model.frozen.to_dict()
+    assert_frame_equal(again.predict(whole.counts), whole.model.predict(whole.counts))
+    whole.library.write(tmp_path / "library.parquet")
+    library = Library.read(tmp_path / "library.parquet")
+    for name, column in vars(whole.library).items():
+        np.testing.assert_array_equal(getattr(library, name), column)
+
+
+@pytest.mark.parametrize("price", [None, float("nan"), float("inf"), 0.0, -1.0])
+def test_bad_prices_are_refused_at_the_boundary(whole: Whole, price: float | None) -> None:
+    bad = whole.bars.head(400).with_columns(
+        close=pl.when(pl.int_range(pl.len()) == 300).then(price).otherwise("close")
+    )
+    with pytest.raises(BarsError, match="close of the bar at"):
+        measure(bad, "H1")
+
+
+def test_no_bars_and_unsorted_bars_are_refused(whole: Whole) -> None:
+    with pytest.raises(BarsError, match="run `ingest`"):
+        measure(whole.bars.head(0), "H1")
+    with pytest.raises(BarsError, match="ascend"):
+        measure(whole.bars.reverse(), "H1")
