@@ -1,19 +1,22 @@
-"""Real servers for tests: PostgreSQL, Valkey and Prefect in a temporary `SEP_HOME`.
+"""Real servers for tests: PostgreSQL, Valkey and Prefect in one temporary `SEP_HOME`.
 
 The conftest of a folder that needs them imports the fixtures from here:
 
-- `home`: a session-wide `SEP_HOME`, in force for the test;
+- `home`: the session's `SEP_HOME`, in force for the test;
 - `database`: the address of a migrated PostgreSQL, emptied before the test;
 - `cache`: the address of an empty Valkey;
-- `prefect_server`: the address of a Prefect server's API, in force for the test.
+- `prefect_server`: the address of a Prefect server's API, in force from then on.
+
+Each conftest has fixtures of its own, so what they start is kept in pytest's stash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -31,7 +34,11 @@ from infra import database as postgresql
 from infra.models import Base
 from infra.servers import postgres, prefect, valkey
 
+T = TypeVar("T")
+
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+HOME = pytest.StashKey[Path]()
+PREFECT = pytest.StashKey[str]()
 
 
 @contextmanager
@@ -47,51 +54,10 @@ def temporary_home(name: str) -> Iterator[Path]:
             server.stop(home)
 
 
-@pytest.fixture(scope="session")
-def session_home() -> Iterator[Path]:
-    with temporary_home("home with spaces") as home:
-        yield home
-
-
-@pytest.fixture
-def home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SEP_DATABASE_URL", "SEP_VALKEY_URL", "SEP_PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SEP_HOME", str(session_home))
-    return session_home
-
-
-@pytest.fixture(scope="session")
-def session_database(session_home: Path) -> str:
-    return postgres.start(session_home, options=FAST)
-
-
-@pytest.fixture
-def database(home: Path, session_database: str) -> str:
-    postgresql.migrate()
-    tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
-    with postgresql.engine().begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
-    return session_database
-
-
-@pytest.fixture(scope="session")
-def session_cache(session_home: Path) -> str:
-    return valkey.start(session_home)
-
-
-@pytest.fixture
-def cache(home: Path, session_cache: str) -> str:
-    client = valkey_cache.client()
-    assert client is not None
-    client.flushall()
-    return session_cache
-
-
-@pytest.fixture(scope="session")
-def session_prefect(session_home: Path) -> Iterator[str]:
-    address, folder = prefect.start(session_home, port=0), session_home / "prefect"
+@contextmanager
+def running_prefect(home: Path) -> Iterator[str]:
+    """A Prefect server in force, whose clients have sent all they had before it ends."""
+    address, folder = prefect.start(home, port=0), home / "prefect"
     with temporary_settings(
         {
             PREFECT_API_URL: address,
@@ -104,6 +70,48 @@ def session_prefect(session_home: Path) -> Iterator[str]:
             worker.drain_all(timeout=10)
 
 
+def once(config: pytest.Config, key: pytest.StashKey[T], context: AbstractContextManager[T]) -> T:
+    """Enter a context the first time it is asked for; leave it when pytest ends."""
+    if key not in config.stash:
+        stack = ExitStack()
+        config.stash[key] = stack.enter_context(context)
+        config.add_cleanup(stack.close)
+    return config.stash[key]
+
+
+@pytest.fixture(scope="session")
+def session_home(pytestconfig: pytest.Config) -> Path:
+    return once(pytestconfig, HOME, temporary_home("home with spaces"))
+
+
 @pytest.fixture
-def prefect_server(home: Path, session_prefect: str) -> str:
-    return session_prefect
+def home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("SEP_DATABASE_URL", "SEP_VALKEY_URL", "SEP_PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SEP_HOME", str(session_home))
+    return session_home
+
+
+@pytest.fixture
+def database(home: Path) -> str:
+    address = postgres.start(home, options=FAST)
+    postgresql.migrate()
+    tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
+    with postgresql.engine().begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    return address
+
+
+@pytest.fixture
+def cache(home: Path) -> str:
+    address = valkey.start(home)
+    client = valkey_cache.client()
+    assert client is not None
+    client.flushall()
+    return address
+
+
+@pytest.fixture
+def prefect_server(home: Path, pytestconfig: pytest.Config) -> str:
+    return once(pytestconfig, PREFECT, running_prefect(home))

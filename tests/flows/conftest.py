@@ -5,10 +5,7 @@ from tests.servers import (
     database,
     home,
     prefect_server,
-    session_cache,
-    session_database,
     session_home,
-    session_prefect,
 )
 from tests.stack import session_stack, stack
 
@@ -17,10 +14,7 @@ __all__ = [
     "database",
     "home",
     "prefect_server",
-    "session_cache",
-    "session_database",
     "session_home",
-    "session_prefect",
     "session_stack",
     "stack",
 ]

@@ -5,10 +5,7 @@ from tests.servers import (
     database,
     home,
     prefect_server,
-    session_cache,
-    session_database,
     session_home,
-    session_prefect,
 )
 
 __all__ = [
@@ -16,8 +13,5 @@ __all__ = [
     "database",
     "home",
     "prefect_server",
-    "session_cache",
-    "session_database",
     "session_home",
-    "session_prefect",
 ]
