@@ -46,7 +46,7 @@ def url() -> URL:
         If the setting is unset and no embedded server runs under `SEP_HOME`.
     """
     configured = settings().database_url
-    address = configured.get_secret_value() if configured else postgres.find(settings().home)
+    address = configured.get_secret_value() if configured else postgres.address(settings().home)
     if address is None:
         raise DatabaseError(
             f"no database runs under {settings().home}: start it with `sep up`, "

@@ -97,16 +97,9 @@ def test_password_is_asked_and_kept_from_others(place: Path) -> None:
         psycopg.connect(address.replace(password, "guess"))
     kept = [file for file in (place / "secrets").iterdir() if file.stat().st_mode & 0o077]
     assert kept == []
-    assert all(
-        password not in " ".join(p.cmdline()) for p in psutil.process_iter(["pid"]) if _mine(p)
-    )
-
-
-def _mine(candidate: psutil.Process) -> bool:
-    try:
-        return "postgres" in candidate.name()
-    except psutil.Error:
-        return False
+    record = process.alive(place, postgres.NAME)
+    assert record is not None
+    assert password not in " ".join(record.command)
 
 
 def test_server_outlives_its_starter(place: Path) -> None:
