@@ -33,7 +33,7 @@ DRAWS = 200
 LEVELS = (np.arange(32) + 0.5) / 32
 """Quantiles of a neighbourhood's win rate that stand for its distribution."""
 
-PRIOR_MEAN, PRIOR_DEVIATION = (0.0, 1.0), (0.25, 1.0)
+PRIOR_MEAN, PRIOR_DEVIATION = (0.0, 1.0), (0.1, 1.0)
 """Intercept and slope of the recalibration, in log-odds, as believed before the data."""
 
 INDIVIDUAL = 0.125
