@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,13 @@ class Stack:
             assert time.monotonic() < deadline, f"{run} is still {state}"
             time.sleep(0.3)
         return state
+
+    def wait_until(self, holds: Callable[[], bool], *, seconds: float = 60) -> None:
+        """Wait until a condition holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come to hold"
+            time.sleep(0.2)
 
     def beats(self, run: str) -> bool:
         """Say whether the server has a sign of life of the flow run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -105,11 +104,8 @@ def wait_for_scheduled_runs(stack: Stack, deployment: str) -> None:
         "deployments": {"id": {"any_": [deployment]}},
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
     }
-    deadline = time.monotonic() + 15
     with stack.api() as api:
-        while len(api.post("/flow_runs/filter", query)) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        stack.wait_until(lambda: len(api.post("/flow_runs/filter", query)) >= 3, seconds=15)
 
 
 def test_what_cannot_be_registered_is_named(stack: Stack, tmp_path: Path) -> None:
@@ -143,8 +139,7 @@ def test_a_zombie_is_marked_crashed(stack: Stack, tmp_path: Path) -> None:
         try:
             run = stack.begin("scratch/local", folder=str(tmp_path))
             stack.wait(run, "RUNNING")
-            while not stack.beats(run):
-                time.sleep(0.3)
+            stack.wait_until(lambda: stack.beats(run))
             stack.kill("worker-local-gpu")
             assert stack.state(run) == "RUNNING"
             assert stack.wait(run, seconds=40) == "CRASHED"

@@ -98,7 +98,7 @@ def test_a_crash_leaves_nothing_to_trip_over(stack: Stack, tmp_path: Path) -> No
     scratch.register(stack)
     (tmp_path / "wait").touch()
     run = stack.begin("scratch/local", folder=str(tmp_path))
-    stack.wait(run, "RUNNING")
+    stack.wait_until((tmp_path / "second").exists)
     stack.kill()
     half = start_up(stack)
     time.sleep(2.5)
