@@ -232,11 +232,14 @@ def _filter(returns: Floats, drift: float, switch: float) -> Floats:
     """Return float64[n, 3]: the probability of each state at t, given the returns up to t."""
     level = drift * STATES
     likelihood = np.exp(returns[:, None] * level - level**2 / 2)
-    transition = _transition(switch)
-    beliefs = np.empty_like(likelihood)
-    belief = np.full(len(STATES), 1 / len(STATES))
-    for t, weight in enumerate(likelihood):
-        belief = (belief @ transition) * weight
-        belief /= belief.sum()
-        beliefs[t] = belief
-    return beliefs
+    keep, fresh = 1 - switch, switch / len(STATES)
+    down = flat = up = 1 / len(STATES)
+    beliefs = []
+    for fall, stay, rise in likelihood.tolist():  # plain floats: ten times as fast as arrays of 3
+        down = (keep * down + fresh) * fall
+        flat = (keep * flat + fresh) * stay
+        up = (keep * up + fresh) * rise
+        total = down + flat + up
+        down, flat, up = down / total, flat / total, up / total
+        beliefs.append((down, flat, up))
+    return np.array(beliefs)
