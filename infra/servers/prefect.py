@@ -63,7 +63,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def _command(port: int) -> list[str]:
     here = ("--host", "127.0.0.1", "--port", str(port))
-    return [sys.executable, "-m", "prefect", "server", "start", *here]
+    return [sys.executable, "-m", "infra.servers.prefect_main", "server", "start", *here]
 
 
 def _answers(port: int) -> bool:
