@@ -122,12 +122,13 @@ def _offer(
     better = np.int32(0)
     for j in range(TILE):
         better += np.int32(product[j] > score[0])  # a sum, because it runs in SIMD lanes
-    if better == 0:
-        return
-    for j in range(known):
+    j = 0
+    while better > 0 and j < known:
         if product[j] > score[0]:
             score[0], index[0] = product[j], base + j
             _sink(score, index, len(score))
+            better -= 1
+        j += 1
 
 
 @njit(cache=True)
