@@ -61,8 +61,8 @@ def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int)
     mode = published["mode"]
     why = "" if mode == "live" else ": recorded, never executed, as no model has passed a gate"
     console.print(
-        f"Live cycle, replayed over the last {replay} bars: {published['new']} new signals "
-        f"published as [bold]{mode}[/]{why}; "
+        f"Live cycle, replayed over the last {replay} bars: {published['new']} signals "
+        f"published as [bold]{mode}[/] ({published['present']} were before){why}; "
         f"{executed['entered']} entered and {executed['left']} left on the paper broker."
     )
     return tested

@@ -51,9 +51,12 @@ def step(executor: Executor, now: datetime) -> Done:
     ----------
     executor : Executor
     now : datetime
-        The clock: of the wall, or of a replay.
+        The clock: of the wall, or of a replay. Before the account's last trade nothing is done:
+        a replay that runs again trades nothing again.
     """
     done = Done()
+    if now < executor.journal.latest():
+        return done
     for intent_id, signal in executor.journal.unsettled():
         _send(executor, intent_id, signal, now, done)
     _close_due(executor, now, done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -122,6 +122,13 @@ class Journal:
                 )
             )
         return profit
+
+    def latest(self) -> datetime:
+        """Return the time of the account's last entry or exit."""
+        moments = func.greatest(Position.opened_at, Position.closed_at)
+        last = select(func.max(moments)).where(Position.account == self.account)
+        with session() as opened:
+            return opened.scalar(last) or datetime.min.replace(tzinfo=UTC)
 
     def balance(self, now: datetime) -> float:
         """Write the balance at `now`, of closed trades, and return it."""

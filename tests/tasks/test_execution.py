@@ -180,6 +180,14 @@ def test_an_opposite_signal_closes_and_waits_for_the_next_bar(store: BarStore) -
     ]
 
 
+def test_a_replay_that_runs_again_trades_nothing_again(store: BarStore) -> None:
+    publish(2)
+    publish(9, "short")
+    first = run(store, *range(3, 12))
+    assert (len(first.entered), len(first.left)) == (2, 1)
+    assert run(store, *range(3, 12)) == Done()
+
+
 def test_one_executor_at_a_time(store: BarStore) -> None:
     first = acquire(NAME, "one")
     with pytest.raises(LeaseHeld):
