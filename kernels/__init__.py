@@ -8,6 +8,7 @@ they share: ``from kernels.nearest import nearest``.
 """
 
 from kernels.bits import encode_bits, pack_bits, transitions, unpack_bits, volatility
+from kernels.confidence import Confidence, Counts, break_even, count_wins, posterior
 from kernels.damping import METRICS, WINDOWS, Damping, DampingParams, damp
 from kernels.device import Engine, EngineUnavailable, choose_engine, gpu_unavailable
 from kernels.nearest import Neighbours
@@ -18,6 +19,8 @@ from kernels.synthetic import PlantedWalk, planted_walk, random_walk
 __all__ = [
     "METRICS",
     "WINDOWS",
+    "Confidence",
+    "Counts",
     "Damping",
     "DampingParams",
     "Engine",
@@ -28,7 +31,9 @@ __all__ = [
     "PlantedWalk",
     "Quotes",
     "Standard",
+    "break_even",
     "choose_engine",
+    "count_wins",
     "damp",
     "encode_bits",
     "fit_standard",
@@ -37,6 +42,7 @@ __all__ = [
     "has_path",
     "pack_bits",
     "planted_walk",
+    "posterior",
     "random_walk",
     "transitions",
     "unit_paths",
