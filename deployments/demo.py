@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.panel import Panel
 
 from deployments import environment, services
 from infra.settings import Settings, settings
 
 HOUR = timedelta(hours=1)
 LONG = 900.0
+COMMAND = os.path.relpath(sys.argv[0]) if Path(sys.argv[0]).name == "sep" else "sep"
+"""How the user called us: .venv/bin/sep after `make demo`."""
 
 Seed = Annotated[int, typer.Option(min=0, help="Of the planted walk.")]
 Bars = Annotated[int, typer.Option(min=4_000, help="Hours of the planted walk.")]
@@ -43,7 +45,7 @@ def demo(seed: Seed = 1, bars: Bars = 20_000, replay: Replay = 240) -> None:
     planted = _whole_way(
         console, "PLANTED", {"source": "planted", "seed": seed, "bars": bars}, replay
     )
-    console.print(_panel(present, api_url, [real, planted], time.monotonic() - began))
+    _goodbye(console, present, api_url, [real, planted], time.monotonic() - began)
 
 
 def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int) -> dict[str, Any]:
@@ -87,16 +89,23 @@ def _run(console: Console, deployment: str, parameters: dict[str, Any]) -> Any:
     return run.state.result()
 
 
-def _panel(present: Settings, api_url: str, tested: list[dict[str, Any]], seconds: float) -> Panel:
-    lines = [
-        *(
-            f"[bold]Report[/]      {test['report']}\n            {test['verdict']}"
-            for test in tested
-        ),
-        f"[bold]Prefect UI[/]  {api_url.removesuffix('/api')}/runs",
-        "[bold]Stop[/]        sep down",
-        "[bold]Next[/]        sep status · sep doctor · "
-        "prefect deployment run 'backtest/local' -p pair=EUR_USD -p timeframe=H1",
-        f"[dim]Everything is under {present.home}; {seconds:.0f} s. Not financial advice.[/]",
-    ]
-    return Panel("\n".join(lines), title="SEP Trader", expand=False)
+def _goodbye(
+    console: Console,
+    present: Settings,
+    api_url: str,
+    tested: list[dict[str, Any]],
+    seconds: float,
+) -> None:
+    console.rule("SEP Trader", style="dim")
+    for test in tested:
+        console.print(f"[bold]Report[/]      {test['report']}  ({test['verdict']})", soft_wrap=True)
+    for name, text in {
+        "Prefect UI": f"{api_url.removesuffix('/api')}/runs",
+        "Stop": f"{COMMAND} down",
+        "Next": f"{COMMAND} status, {COMMAND} doctor",
+    }.items():
+        console.print(f"[bold]{name:<12}[/]{text}", soft_wrap=True)
+    console.print(
+        f"[dim]All state is under {present.home}. {seconds:.0f} s. Not financial advice.[/]",
+        soft_wrap=True,
+    )
