@@ -24,6 +24,7 @@ from tasks.backtest import (
 from tasks.folder import RunFolder
 from tasks.instruments import pip
 from tasks.recipe import Recipe
+from tasks.report import CAPTIONS
 from tasks.summary import as_markdown, as_table
 from tasks.version import code_version
 
@@ -120,7 +121,10 @@ def _show(summary: dict[str, Any], folder: str) -> None:
     """Leave the result in the Prefect UI: a table, and a report with its pictures."""
     sentence = summary["sentence"]
     create_table_artifact(key="backtest-table", table=as_table(summary), description=sentence)
-    pictures = "\n\n".join(f"![]({_inline(path)})" for path in sorted(Path(folder).glob("*.png")))
+    shown = [
+        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})" for name, text in CAPTIONS.items()
+    ]
+    pictures = "\n\n".join(shown)
     create_markdown_artifact(
         key="backtest-report",
         markdown=f"{as_markdown(summary)}\nThe whole report: `{summary['report']}`\n\n{pictures}",

@@ -47,7 +47,8 @@ def told(folder: Path) -> pl.DataFrame:
 
 
 def closes(folder: Path) -> str:
-    return (told(folder)["timestamp"][-1] + HOUR).isoformat()
+    last: datetime = told(folder)["timestamp"][-1]
+    return (last + HOUR).isoformat()
 
 
 def published() -> pl.DataFrame:
