@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from infra.settings import settings
 from tasks.backtest import (
     measure_bars,
     register_model,
@@ -47,7 +48,7 @@ def backtest(
     stride: Count | None = None,
     strategy: str = "damped",
     seed: int = 0,
-    engine: str = "auto",
+    engine: Literal["auto", "cpu", "gpu"] | None = None,
 ) -> dict[str, Any]:
     """Say honestly what a strategy would have earned on bars it had not seen.
 
@@ -72,14 +73,14 @@ def backtest(
     seed
         Of the bootstraps.
     engine
-        auto, cpu or gpu.
+        auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule.
 
     Returns
     -------
     dict
         verdict, sentence, report (path), model_id, folder.
     """
-    logger = get_run_logger()
+    logger, engine = get_run_logger(), engine or settings().engine
     recipe = Recipe.default(
         pair,
         timeframe,

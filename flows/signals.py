@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from infra.settings import settings
 from tasks.cycle import predict, publish_signals
 from tasks.instruments import bar_length
 
@@ -21,7 +22,7 @@ def signals(
     model_id: str | None = None,
     as_of: datetime | None = None,
     bars: Annotated[int, Field(ge=1, le=10_000)] = 1,
-    engine: str = "auto",
+    engine: Literal["auto", "cpu", "gpu"] | None = None,
 ) -> dict[str, Any]:
     """Publish the signals of the newest complete bars, each once.
 
@@ -36,14 +37,14 @@ def signals(
     bars
         How many of the newest bars: more than one catches up, or replays a stretch.
     engine
-        auto, cpu or gpu.
+        auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule.
 
     Returns
     -------
     dict
         state ("published" or "stale"), new, present, mode, newest bar.
     """
-    logger = get_run_logger()
+    logger, engine = get_run_logger(), engine or settings().engine
     now = as_of or datetime.now(UTC)
     run = str(flow_run.get_id())
     predicted = predict(
