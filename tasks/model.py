@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from kernels.confidence import Confidence
 
+from kernels.confidence import Confidence
 from kernels.paths import Standard
 from tasks.library import SIDES
 from tasks.recipe import Recipe

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
 from tasks.simulation import Simulation
 
 SIDES = ("long", "short")
