@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from kernels.device import (
+    BLOCK,
     Array,
     Engine,
+    Loader,
     array_module,
     choose_engine,
+    kernel,
     launch,
     move,
     require_array,
@@ -21,6 +25,7 @@ from kernels.device import (
 WINDOWS = (8, 10, 13, 16, 20, 25, 32, 40, 51, 64, 81, 102, 128, 161, 203, 256)
 METRICS = ("entropy", "coherence", "stability", "damped_value")
 HISTORY = WINDOWS[-1] + 1
+BARS_A_THREAD = 4  # BARS in kernels/cuda/damping.cu
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,8 @@ def damp(
     chosen = choose_engine(engine)
     inputs = [move(array, chosen.xp) for array in (events, log_price, sigma, segments)]
     first = 0 if output == "all" else len(WINDOWS) - 1
-    outputs = _outputs(chosen.xp, n, len(WINDOWS) - first)
+    kept = np.float32 if chosen.name == "cpu" else dtype  # the CUDA kernel rounds by itself
+    outputs = _outputs(chosen.xp, n, len(WINDOWS) - first, kept)
     _run(chosen, n, inputs, params or DampingParams(), first, outputs)
     trajectory, *rest = (move(array, kind) for array in outputs)
     return Damping(trajectory.astype(dtype, copy=False), *rest)
@@ -173,9 +179,9 @@ def _require_inputs(events: Array, log_price: Array, sigma: Array, segments: Arr
     return n
 
 
-def _outputs(xp: Any, n: int, steps: int) -> tuple[Array, ...]:
+def _outputs(xp: Any, n: int, steps: int, dtype: Any = np.float32) -> tuple[Array, ...]:
     return (
-        xp.empty((n, steps, len(METRICS)), np.float32),
+        xp.empty((n, steps, len(METRICS)), dtype),
         xp.empty((n, steps), np.float32),
         xp.empty(n, np.int8),
         xp.empty(n, np.bool_),
@@ -191,6 +197,44 @@ def _run(
     first: int,
     outputs: tuple[Array, ...],
 ) -> None:
-    p = (params.k1, params.k2, params.tau, params.decay0, params.tolerance)
-    numbers = (*map(np.float64, p), np.int32(first))
-    launch(engine, "damping", "damp", n, *inputs, *numbers, *outputs)
+    if engine.name == "gpu":
+        launch_cuda(kernel, n, inputs, params, first, outputs)
+    else:
+        numbers = _numbers(params)
+        launch(engine, "damping", "damp", n, *inputs, *numbers, np.int32(first), *outputs)
+
+
+def launch_cuda(
+    load: Loader,
+    n: int,
+    inputs: Sequence[Array],
+    params: DampingParams,
+    first: int,
+    outputs: Sequence[Array],
+) -> None:
+    """Run the CUDA kernel, which takes `BARS_A_THREAD` bars a thread.
+
+    Parameters
+    ----------
+    load : callable
+        Finds the kernel: `kernels.device.kernel`, or a loader of the same signature.
+    n : int
+        Number of bars.
+    inputs : sequence of array
+        Events, log prices, sigmas and segments.
+    params : DampingParams
+    first : int
+        First step that is kept.
+    outputs : sequence of array
+        The fields of `Damping`; float16 in the first lets the kernel write that.
+    """
+    name = "damp" if outputs[0].dtype == np.float32 else "damp_half"
+    blocks = -(-n // (BLOCK * BARS_A_THREAD))
+    if n > 0:
+        arguments = (np.int64(n), *inputs, *_numbers(params), np.int32(first), *outputs)
+        load("damping", name)((blocks,), (BLOCK,), arguments)
+
+
+def _numbers(params: DampingParams) -> tuple[np.float32, ...]:
+    p = (params.k1, params.k2, 1 / params.tau, params.decay0, params.tolerance)
+    return tuple(map(np.float32, p))

@@ -1,12 +1,12 @@
 """Damping trajectories on the CPU: bars side by side in blocks, so that visits fill SIMD lanes.
 
 A lane sees only its own bar and all blocks are of one size: a bar's numbers do not depend on
-where its block begins. The arguments are those of kernels/cuda/damping.cu.
+where its block begins. The arguments and the algebra are those of kernels/cuda/damping.cu.
 """
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,23 @@ STEPS = 16
 LONGEST = 256
 LANES = 128
 SPAN = LANES + LONGEST
+ONE, LN2, LN3 = np.float32(1), np.float32(0.6931471805599453), np.float32(1.0986122886681098)
+HALF_ROOT = np.int32(0x3F3504F3)  # the bits of sqrt(1/2)
 
-# Offsets of the damped sums of a block: counts c[x][y], states under the faster weights w^2,
-# wrong guesses, numerator and denominator of the damped value.
-C00, C01, C10, C11, NULL, FLIP, RUPTURE, WRONG, MOMENTUM, NORM, SUMS = (
+# An event counts SCALE in its context's lead, a context without events leads by HINT: a tie
+# predicts a repeat, and HINT is below the last bit of anything else.
+SCALE, HINT = np.float32(2.0**62), np.float32(2.0**20)
+
+# Rows of a block's damped sums: leads d[x] of repeats over changes in context x, wrong
+# predictions, states under w and under w^2, returns under w and under 1 - w^i.
+LEAD0, LEAD1, WRONG, NULL, RUPTURE, NULL2, FLIP2, RUPTURE2, RETURN, LOST, SUMS = (
     LANES * row for row in range(11)
 )
-# Offsets of what the bars of a block look at: the event that happened is 1, and the return.
-E00, E01, E10, E11, CHANGE, SEEN = (SPAN * row for row in range(6))
+# Rows of a block's weights: w, w^2, 1 - w and 1 - w^n.
+W, W2, AWAY, AWAY_N, WEIGHTS = (LANES * row for row in range(5))
+# Rows of what a block's bars look at: change (SCALE) or repeat (-SCALE) in either context, the
+# event's state, the return.
+TURN0, TURN1, IS_NULL, IS_FLIP, IS_RUPTURE, CHANGE, SEEN = (SPAN * row for row in range(7))
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -36,7 +45,7 @@ def damp(
     segments: Any,
     k1: float,
     k2: float,
-    tau: float,
+    frequency: float,
     decay0: float,
     tolerance: float,
     first: int,
@@ -50,21 +59,24 @@ def damp(
     known = _known_prices(n, log_price, segments)
     for block in prange((n + LANES - 1) // LANES):
         start = block * LANES
-        seen = _load(n, events, log_price, start)
+        seen, moves = _load(n, events, log_price, start), _moves(n, log_price, start)
         values = np.empty((STEPS, 4, LANES), np.float32)
         decays = np.empty((STEPS, LANES), np.float32)
         sums = np.empty(SUMS, np.float32)
-        _damp_block(seen, k1, k2, tau, decay0, sums, values, decays)
+        settled = np.empty(LANES, np.int32)
+        _damp_block(seen, moves, k1, k2, frequency, decay0, sums, values, decays)
+        _settle(values, tolerance, settled)
         for lane in range(min(LANES, n - start)):
             t = start + lane
-            for k in range(first, STEPS):
-                for metric in range(4):
-                    trajectory[t, k - first, metric] = values[k, metric, lane]
-                trajectory[t, k - first, 3] /= sigma[t] if sigma[t] > 0 else np.nan
-                decay[t, k - first] = decays[k, lane]
-            steps[t], converged[t] = _settled(values[:, :3, lane], tolerance)
-            _state_ratios(sums[lane:], state_ratios[t])
-            if not (known[t] > LONGEST + 1 and _recent_event(events, t)):
+            if known[t] > LONGEST + 1 and _recent_event(events, t):
+                for k in range(first, STEPS):
+                    for metric in range(4):
+                        trajectory[t, k - first, metric] = values[k, metric, lane]
+                    trajectory[t, k - first, 3] /= sigma[t] if sigma[t] > 0 else np.nan
+                    decay[t, k - first] = decays[k, lane]
+                _state_ratios(sums[lane:], state_ratios[t])
+                steps[t], converged[t] = settled[lane], settled[lane] < STEPS
+            else:
                 trajectory[t] = np.nan
                 decay[t] = np.nan
                 state_ratios[t] = np.nan
@@ -96,96 +108,220 @@ def _load(n: int, events: Any, log_price: Any, start: int) -> Any:
     for i in range(SPAN):
         bar = start - LONGEST + i
         if 0 < bar < n:
+            code = events[bar]
             seen[CHANGE + i] = log_price[bar] - log_price[bar - 1]
-            if events[bar] < 4:
-                seen[SPAN * events[bar] + i] = 1
+            if code < 4:
+                repeats = code == 0 or code == 3
+                seen[SPAN * (code // 2) + i] = -SCALE if repeats else SCALE
+                seen[IS_NULL + SPAN * ((code + 1) // 2) + i] = 1
     return seen
 
 
 @njit(cache=True, error_model="numpy")
+def _moves(n: int, log_price: Any, start: int) -> Any:
+    """x_t - x_(t-n_k), in float64 until then; 0 where there is no such bar."""
+    moves = np.zeros((STEPS, LANES), np.float32)
+    for k in range(STEPS):
+        for lane in range(max(WINDOWS[k] - start, 0), min(LANES, n - start)):
+            t = start + lane
+            moves[k, lane] = log_price[t] - log_price[t - WINDOWS[k]]
+    return moves
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _damp_block(
     seen: Any,
+    moves: Any,
     k1: float,
     k2: float,
-    tau: float,
+    frequency: float,
     decay0: float,
     sums: Any,
     values: Any,
     decays: Any,
 ) -> None:
-    rate = np.full(LANES, decay0)
-    weight = np.empty(LANES, np.float32)
+    weights, losses = np.empty(WEIGHTS, np.float32), np.empty(LANES, np.float32)
+    decays[0] = decay0
     for k in range(STEPS):
-        for lane in range(LANES):
-            decays[k, lane] = rate[lane]
-            weight[lane] = exp(-rate[lane] / tau)
+        _weigh(decays[k], frequency, WINDOWS[k], weights)
         sums[:] = 0
-        for age in range(WINDOWS[k] - 1, -1, -1):
-            _visit(seen[LONGEST - age :], weight, sums)
-        for lane in range(LANES):
-            h, c, s = _metrics(sums[lane:])
-            values[k, 0, lane], values[k, 1, lane], values[k, 2, lane] = h, c, s
-            values[k, 3, lane] = sums[MOMENTUM + lane] / sums[NORM + lane]
-            rate[lane] = min(max(k1 * h + k2 * (1 - c), 0.01), 1.0)
+        sums[:WRONG] = HINT
+        oldest = LONGEST - WINDOWS[k] + 1
+        for i in range(WINDOWS[k] % 4):
+            _visit_one(seen[oldest + i :], weights, sums)
+        for i in range(WINDOWS[k] % 4, WINDOWS[k], 4):
+            _visit_four(seen[oldest + i :], weights, sums)
+        _measure(sums, weights, moves[k], values[k], losses)
+        if k + 1 < STEPS:
+            for lane in range(LANES):
+                rate = k1 * values[k, 0, lane] + k2 * losses[lane]
+                decays[k + 1, lane] = min(max(rate, np.float32(0.01)), ONE)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _weigh(decay: Any, frequency: float, window: int, weights: Any) -> None:
+    for lane in range(LANES):
+        rate = decay[lane] * frequency
+        away = _away_from_one(rate, 2)
+        w = ONE - away
+        total = np.float32(window) * (rate + (ONE - w - away))  # -n ln w of the rounded w
+        weights[W + lane] = w
+        weights[W2 + lane] = w * w
+        weights[AWAY + lane] = ONE - w
+        weights[AWAY_N + lane] = _away_from_one(min(total, np.float32(16)), 6)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _away_from_one(x: Any, doublings: int) -> Any:
+    """1 - exp(-x) with all its digits: a series at x / 2^doublings <= 1/4, then squared back."""
+    y = x / np.float32(1 << doublings)
+    v = np.float32(1 / 120) - y * np.float32(1 / 720)
+    v = np.float32(1 / 6) - y * (np.float32(1 / 24) - y * v)
+    v = y * (ONE - y * (np.float32(0.5) - y * v))
+    for _ in range(doublings):
+        v = v * (np.float32(2) - v)
+    return v
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _visit_one(seen: Any, weights: Any, sums: Any) -> None:
+    for lane in range(LANES):
+        w = weights[W + lane], weights[W2 + lane], weights[AWAY + lane]
+        _store(sums, lane, _visit(_sums_of(sums, lane), seen, lane, w))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _visit_four(seen: Any, weights: Any, sums: Any) -> None:
+    """Four visits for one passage of the sums between memory and registers."""
+    for lane in range(LANES):
+        w = weights[W + lane], weights[W2 + lane], weights[AWAY + lane]
+        s = _visit(_sums_of(sums, lane), seen, lane, w)
+        s = _visit(s, seen, lane + 1, w)
+        s = _visit(s, seen, lane + 2, w)
+        _store(sums, lane, _visit(s, seen, lane + 3, w))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _visit(s: Any, seen: Any, i: int, weights: Any) -> Any:
+    """Age the sums by one bar, guess that bar's event, then count it."""
+    w, w2, away = weights
+    lead0, lead1, wrong, null, rupture, null2, flip2, rupture2, returns, lost = s
+    turn0, turn1 = seen[TURN0 + i], seen[TURN1 + i]
+    guess = ONE if turn0 * lead0 + turn1 * lead1 > 0 else np.float32(0)
+    return (
+        lead0 * w - turn0,
+        lead1 * w - turn1,
+        wrong * w + guess,
+        null * w + seen[IS_NULL + i],
+        rupture * w + seen[IS_RUPTURE + i],
+        null2 * w2 + seen[IS_NULL + i],
+        flip2 * w2 + seen[IS_FLIP + i],
+        rupture2 * w2 + seen[IS_RUPTURE + i],
+        returns * w + seen[CHANGE + i],
+        returns * away + lost,
+    )
 
 
 @njit(cache=True, error_model="numpy")
-def _visit(seen: Any, weight: Any, sums: Any) -> None:
-    """Age every lane's sums by one bar, guess that bar's event, then count it.
+def _sums_of(sums: Any, lane: int) -> Any:
+    return (
+        sums[LEAD0 + lane],
+        sums[LEAD1 + lane],
+        sums[WRONG + lane],
+        sums[NULL + lane],
+        sums[RUPTURE + lane],
+        sums[NULL2 + lane],
+        sums[FLIP2 + lane],
+        sums[RUPTURE2 + lane],
+        sums[RETURN + lane],
+        sums[LOST + lane],
+    )
 
-    x_t - x_(t-j) is the sum of the returns since, so the return of age i carries the weights of
-    all j > i: w + w^2 + .. + w^(n - i), kept as the norm on the way.
+
+@njit(cache=True, error_model="numpy")
+def _store(sums: Any, lane: int, s: Any) -> None:
+    sums[LEAD0 + lane], sums[LEAD1 + lane], sums[WRONG + lane] = s[0], s[1], s[2]
+    sums[NULL + lane], sums[RUPTURE + lane] = s[3], s[4]
+    sums[NULL2 + lane], sums[FLIP2 + lane], sums[RUPTURE2 + lane] = s[5], s[6], s[7]
+    sums[RETURN + lane], sums[LOST + lane] = s[8], s[9]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _measure(sums: Any, weights: Any, moves: Any, values: Any, losses: Any) -> None:
+    """Entropy, coherence, stability and damped value of the bars, and 1 - coherence.
+
+    Coherence is B^2 with 1 - B = sum (sqrt p - sqrt q)^2 / 2, which keeps the digits of the loss.
     """
     for lane in range(LANES):
-        w = weight[lane]
-        e00, e01 = seen[E00 + lane], seen[E01 + lane]
-        e10, e11 = seen[E10 + lane], seen[E11 + lane]
-        c00, c01 = sums[C00 + lane], sums[C01 + lane]
-        c10, c11 = sums[C10 + lane], sums[C11 + lane]
-        wrong0 = e01 if c00 >= c01 else e00
-        wrong1 = e10 if c11 >= c10 else e11
-        sums[WRONG + lane] = sums[WRONG + lane] * w + (wrong0 + wrong1)
-        sums[C00 + lane] = c00 * w + e00
-        sums[C01 + lane] = c01 * w + e01
-        sums[C10 + lane] = c10 * w + e10
-        sums[C11 + lane] = c11 * w + e11
-        sums[NULL + lane] = sums[NULL + lane] * (w * w) + e00
-        sums[FLIP + lane] = sums[FLIP + lane] * (w * w) + (e01 + e10)
-        sums[RUPTURE + lane] = sums[RUPTURE + lane] * (w * w) + e11
-        norm = sums[NORM + lane] * w + w
-        sums[NORM + lane] = norm
-        sums[MOMENTUM + lane] = sums[MOMENTUM + lane] * w + seen[CHANGE + lane] * norm
+        null, flip, rupture = _states(sums, lane)
+        null2, flip2, rupture2 = sums[NULL2 + lane], sums[FLIP2 + lane], sums[RUPTURE2 + lane]
+        share, share2 = ONE / (null + flip + rupture), ONE / (null2 + flip2 + rupture2)
+        null, flip, rupture = null * share, flip * share, rupture * share
+        a, b = sqrt(null) - sqrt(null2 * share2), sqrt(flip) - sqrt(flip2 * share2)
+        c = sqrt(rupture) - sqrt(rupture2 * share2)
+        apart = np.float32(0.5) * (a * a + b * b + c * c)
+        losses[lane] = apart * (np.float32(2) - apart)
+        values[0, lane] = _saturate((_surprise(null) + _surprise(flip) + _surprise(rupture)) / LN3)
+        values[1, lane] = _saturate(ONE - losses[lane])
+        values[2, lane] = _saturate(ONE - sums[WRONG + lane] * share)
+        values[3, lane] = _damped_value(sums, weights[AWAY_N + lane], moves[lane], lane)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _damped_value(sums: Any, away_n: Any, move: Any, lane: int) -> Any:
+    """Damped value before its division by sigma; `move` is x_t - x_(t-n).
+
+    x_t - x_(t-j) is the sum of the returns since, so it is the sum of r_i (w^i - w^n) / (1 - w^n)
+    over the returns of age i. Of the two ways to it one keeps its digits while w^n is small, the
+    other while it is near 1.
+    """
+    small = sums[RETURN + lane] - (ONE - away_n) * move
+    large = away_n * move - sums[LOST + lane]
+    return (large if away_n < np.float32(0.5) else small) / away_n
 
 
 @njit(cache=True, error_model="numpy")
-def _metrics(sums: Any) -> Any:
-    """Entropy, coherence and stability of one lane."""
-    null, flip, rupture = sums[C00], sums[C01] + sums[C10], sums[C11]
-    total = null + flip + rupture
-    h = _surprise(null / total) + _surprise(flip / total) + _surprise(rupture / total)
-    overlap = sqrt(null * sums[NULL]) + sqrt(flip * sums[FLIP]) + sqrt(rupture * sums[RUPTURE])
-    fast = sums[NULL] + sums[FLIP] + sums[RUPTURE]
-    return h, overlap * overlap / (total * fast), 1 - sums[WRONG] / total
+def _saturate(x: Any) -> Any:
+    return min(max(x, np.float32(0)), ONE)
 
 
 @njit(cache=True, error_model="numpy")
-def _surprise(p: float) -> float:
-    return -p * log(p) / log(3.0) if p > 0 else 0.0
+def _states(sums: Any, lane: int) -> Any:
+    """Damped counts of NULL, FLIP and RUPTURE; the leads hold repeats minus changes."""
+    null, rupture = sums[NULL + lane], sums[RUPTURE + lane]
+    flip = null + rupture - (sums[LEAD0 + lane] + sums[LEAD1 + lane]) / SCALE
+    return null, max(flip, np.float32(0)), rupture
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _surprise(p: Any) -> Any:
+    """-p ln p: ln of the exponent, and of the mantissa m in [sqrt(1/2), sqrt(2)) by artanh."""
+    bits = np.float32(p).view(np.int32)
+    exponent = np.int32(np.int32(bits - HALF_ROOT) >> np.int32(23))
+    m = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32)
+    z = (m - ONE) / (m + ONE)
+    z2 = z * z
+    series = np.float32(1 / 5) + z2 * np.float32(1 / 7)
+    series = ONE + z2 * (np.float32(1 / 3) + z2 * series)
+    return -p * (np.float32(exponent) * LN2 + np.float32(2) * z * series)
+
+
+@njit(cache=True, error_model="numpy")
+def _settle(values: Any, tolerance: float, settled: Any) -> None:
+    """The first step from which on every move is within tolerance; 16 if the last is not."""
+    bound = np.float32(tolerance)
+    settled[:] = 1
+    for k in range(1, STEPS):
+        for lane in range(LANES):
+            h = abs(values[k, 0, lane] - values[k - 1, 0, lane])
+            c = abs(values[k, 1, lane] - values[k - 1, 1, lane])
+            s = abs(values[k, 2, lane] - values[k - 1, 2, lane])
+            if h > bound or c > bound or s > bound:
+                settled[lane] = k + 1
 
 
 @njit(cache=True, error_model="numpy")
 def _state_ratios(sums: Any, ratios: Any) -> None:
-    flip = sums[C01] + sums[C10]
-    total = sums[C00] + flip + sums[C11]
-    ratios[0], ratios[1], ratios[2] = sums[C00] / total, flip / total, sums[C11] / total
-
-
-@njit(cache=True, error_model="numpy")
-def _settled(values: Any, tolerance: float) -> Any:
-    """The first step from which on every move is within tolerance; 16 if the last is not."""
-    steps = 1
-    for k in range(1, STEPS):
-        for metric in range(3):
-            if abs(values[k, metric] - values[k - 1, metric]) > tolerance:
-                steps = k + 1
-    return steps, steps < STEPS
+    null, flip, rupture = _states(sums, 0)
+    total = null + flip + rupture
+    ratios[0], ratios[1], ratios[2] = null / total, flip / total, rupture / total

@@ -131,6 +131,24 @@ int launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, vo
 
 inline void __syncthreads() { shim::barrier(); }
 
+inline int __syncthreads_or(int predicate) {
+    static int any = 0;
+    any |= predicate != 0;
+    shim::barrier();
+    const int seen = any;
+    shim::barrier();
+    any = 0;
+    shim::barrier();
+    return seen;
+}
+
+// The two below stand for a warp, here a whole block.
+inline void __syncwarp() { shim::barrier(); }
+
+inline int __any_sync(unsigned, int predicate) { return __syncthreads_or(predicate); }
+
+inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
+
 #define SHIM_EXPORT(name)                                                                    \
     extern "C" int launch_##name(const unsigned* grid, const unsigned* block, void** values, \
                                  const std::size_t* sizes, std::size_t count) {              \

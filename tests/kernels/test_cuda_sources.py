@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kernels.bits import COLUMNS, WINDOW
-from kernels.damping import Damping, DampingParams
+from kernels.damping import Damping, DampingParams, launch_cuda
 from kernels.device import CUDA_STANDARD, launch_blocks, source
 from tests import naive
 from tests.kernels.series import assert_same_bits, edges, inputs, walk
@@ -56,20 +56,23 @@ def test_source_needs_no_header(name: str) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 127, 128, 129, 500])
-def test_damping_source(n: int) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_damping_source(n: int, dtype: type[np.floating[Any]]) -> None:
     made = inputs(walk(n, seed=5), edges(n))
-    params = DampingParams()
-    numbers = (params.k1, params.k2, params.tau, params.decay0, params.tolerance)
     outputs = (
-        np.empty((n, 16, 4), np.float32),
+        np.empty((n, 16, 4), dtype),
         np.empty((n, 16), np.float32),
         np.empty(n, np.int8),
         np.empty(n, np.bool_),
         np.empty((n, 3), np.float32),
     )
-    arguments = (*made, *map(np.float64, numbers), np.int32(0), *outputs)
-    launch_blocks(load_on_cpu, "damping", "damp", n, *arguments)
-    assert_agree(Damping(*outputs), naive.damp(*made))
+    launch_cuda(load_on_cpu, n, made, DampingParams(), 0, outputs)
+    reference = naive.damp(*made)
+    if dtype is np.float16:
+        nearest = reference.trajectory.astype(dtype)
+        np.testing.assert_allclose(outputs[0], nearest, rtol=1e-3, atol=2e-4)
+    else:
+        assert_agree(Damping(*outputs), reference)
 
 
 @needs_compiler
