@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -13,12 +14,15 @@ def main() -> None:
     )
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(names)}")
-    chosen = parser.parse_args().names or names
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    arguments = parser.parse_args()
+    chosen = arguments.names or names
     unknown = set(chosen) - set(names)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
-    for name in chosen:
-        import_module(f"tests.benchmarks.{name}").main()
+    figures = {name: import_module(f"tests.benchmarks.{name}").main() for name in chosen}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Speed of the kernels in bars a second, after a check that the engines agree."""
+"""Speed of the kernels in bars a second, after a check that the engines agree.
+
+The ceiling of damping is arithmetic: `VISITS` events a bar at `OPERATIONS` multiply-adds each,
+against the rate of a float32 matrix product in the same run. NOTES.md tells how it came about.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +16,32 @@ from typing import Any
 import numpy as np
 
 from kernels.bits import encode_bits, transitions, volatility
-from kernels.damping import damp
+from kernels.damping import WINDOWS, damp
 from kernels.device import choose_engine, gpu_unavailable, move, to_host
 from tests import naive
 
 BARS = {"cpu": 1 << 19, "gpu": 1 << 24}
 CHECKED = 400
+OPERATIONS = 11
+VISITS = sum(WINDOWS)
+SIDE = {"cpu": 2048, "gpu": 8192}
 Inputs = tuple[Any, Any, Any, Any]
 
 
-def main() -> None:
+def main() -> list[dict[str, Any]]:
     print_hardware()
     slow = time_reference()
-    print(f"{'kernel':<12}{'engine':<11}{'bars':>10}{'s':>11}{'bars/s':>12}{'speed-up':>11}")
-    report("damp", "reference", CHECKED, slow, slow)
+    print(
+        f"{'kernel':<12}{'engine':<11}{'bars':>10}{'s':>11}{'bars/s':>12}{'speed-up':>12}{'ceiling':>9}"
+    )
+    figures = [report("damp", "reference", CHECKED, slow * CHECKED, slow, None)]
     for engine in ("cpu", "gpu"):
         if engine == "gpu" and (missing := gpu_unavailable()) is not None:
             print(f"gpu: {missing}")
             continue
         check(engine)
-        time_engine(engine, slow)
+        figures += time_engine(engine, slow)
+    return figures
 
 
 def print_hardware() -> None:
@@ -83,18 +93,26 @@ def time_reference() -> float:
     return timed(lambda: naive.damp(*made), "cpu", runs=1) / (CHECKED - 257)
 
 
-def time_engine(engine: str, slow: float) -> None:
+def time_engine(engine: str, slow: float) -> list[dict[str, Any]]:
     n = BARS[engine]
     close = move(walk(n), choose_engine(engine).xp)
-    made = prepare(close, engine)
+    made, most = prepare(close, engine), ceiling(engine)
     calls: dict[str, Callable[[], Any]] = {
         "prepare": lambda: prepare(close, engine),
         "damp": lambda: damp(*made, engine=engine),
+        "damp half": lambda: damp(*made, dtype=np.float16, engine=engine),
         "damp last": lambda: damp(*made, output="last", engine=engine),
     }
-    for name, call in calls.items():
-        seconds = timed(call, engine)
-        report(name, engine, n, seconds / n, slow)
+    return [
+        report(name, engine, n, timed(call, engine), slow, most) for name, call in calls.items()
+    ]
+
+
+def ceiling(engine: str) -> float:
+    """Bars a second if every multiply-add ran at the rate of a float32 matrix product."""
+    xp, side = choose_engine(engine).xp, SIDE[engine]
+    a, b = (xp.random.rand(side, side).astype(np.float32) for _ in range(2))
+    return float(side**3 / timed(lambda: a @ b, engine) / (VISITS * OPERATIONS))
 
 
 def timed(call: Callable[[], Any], engine: str, *, runs: int = 5) -> float:
@@ -110,7 +128,21 @@ def timed(call: Callable[[], Any], engine: str, *, runs: int = 5) -> float:
     return min(taken)
 
 
-def report(kernel: str, engine: str, n: int, seconds_a_bar: float, slow: float) -> None:
-    ratio = f"{slow / seconds_a_bar:,.0f}x" if kernel.startswith("damp") else ""
-    rate = 1 / seconds_a_bar
-    print(f"{kernel:<12}{engine:<11}{n:>10,}{seconds_a_bar * n:>11.4f}{rate:>12.3g}{ratio:>11}")
+def report(
+    kernel: str, engine: str, n: int, seconds: float, slow: float, most: float | None
+) -> dict[str, Any]:
+    rate = n / seconds
+    damps = kernel.startswith("damp")
+    speed_up, share = (slow * rate if damps else None), (rate / most if damps and most else None)
+    ratio = f"{speed_up:,.0f}x" if speed_up else ""
+    part = f"{share:.0%}" if share else ""
+    print(f"{kernel:<12}{engine:<11}{n:>10,}{seconds:>11.4f}{rate:>12.3g}{ratio:>12}{part:>9}")
+    return {
+        "kernel": kernel,
+        "engine": engine,
+        "bars": n,
+        "seconds": seconds,
+        "bars_a_second": rate,
+        "speed_up": speed_up,
+        "share_of_ceiling": share,
+    }

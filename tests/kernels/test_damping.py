@@ -201,6 +201,37 @@ def test_half_precision_is_the_rounded_result(engine: str) -> None:
     assert_same_bits(half.trajectory, whole.trajectory.astype(np.float16))
 
 
+@pytest.mark.parametrize("n", [257, 258, 511, 512, 513, 641, 900])
+def test_half_precision_at_the_edges_of_blocks(n: int, engine: str) -> None:
+    made = series().cut(0, n)
+    whole, half = (damp(*made, dtype=dtype, engine=engine) for dtype in (np.float32, np.float16))
+    assert_same_bits(half.trajectory, whole.trajectory.astype(np.float16))
+    for name in ("decay", "steps", "converged", "state_ratios"):
+        assert_same_bits(getattr(half, name), getattr(whole, name))
+
+
+def test_metrics_stay_in_their_range(engine: str) -> None:
+    made = series()
+    for events in (made.events, np.full(1000, 3, np.uint8), (made.events > 2).astype(np.uint8) * 3):
+        known = to_host(damp(*made._replace(events=events), engine=engine).trajectory)[257:, :, :3]
+        assert ((known >= 0) & (known <= 1) | np.isnan(known)).all()
+
+
+@pytest.mark.parametrize("tau", [8.0, 100.0, 1024.0])
+def test_a_trend_keeps_the_digits_of_the_damped_value(tau: float, engine: str) -> None:
+    rise = 1e-4 * np.random.default_rng(1).uniform(0.5, 1.5, 400)
+    made = (
+        series()
+        .cut(0, 400)
+        ._replace(
+            events=np.full(400, 3, np.uint8), log_price=np.cumsum(rise), sigma=np.full(400, 1e-4)
+        )
+    )
+    computed = damp(*made, params=DampingParams(tau=tau), engine=engine).trajectory[257:, :, 3]
+    reference = naive.damp(*made, naive.Params(tau=tau)).trajectory[257:, :, 3]
+    np.testing.assert_allclose(computed, reference, rtol=2e-6, atol=1e-4)
+
+
 def test_results_are_of_the_kind_that_came_in(engine: str, native: Callable[[Any], Any]) -> None:
     made = Inputs(*map(native, series()))
     for chosen in (engine, "cpu"):
