@@ -15,10 +15,9 @@ from infra import database
 from infra.models import Bar, IngestCursor, Pair, Quarantine
 from infra.settings import settings
 from infra.sources import sample
-from infra.sources.columns import PRICES, QUOTES
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
-from infra.store import TIME, BarStore
+from infra.store import PRICES, QUOTES, TIME, BarStore
 from kernels.synthetic import planted_walk
 from tasks import validation
 from tasks.folder import bar_store

@@ -9,10 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kernels.outcomes import Outcomes
+from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
-
-SIDES = ("long", "short")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from infra.store import PRICES
 from kernels.bits import encode_bits, transitions, volatility
 from kernels.damping import DampingParams, damp
 from kernels.segments import segments as find_segments
 from tasks.instruments import bar_seconds
-
-PRICES = ("open", "high", "low", "close")
 
 
 class BarsError(ValueError):

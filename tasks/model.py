@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from kernels.confidence import Confidence
+from kernels.outcomes import SIDES
 from kernels.paths import Standard
-from tasks.library import SIDES
 from tasks.recipe import Recipe
 from tasks.spans import Spans
 

@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from infra.store import PRICES
 from kernels.outcomes import Outcomes, Quotes, outcomes
 
-PRICES = ("open", "high", "low", "close")
-SIDES = ("long", "short")
 TRADES = pl.Schema(
     {
         "signal_time": pl.Datetime("us", "UTC"),

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
+from kernels.outcomes import SIDES
 from tasks.simulation import Simulation
 
-SIDES = ("long", "short")
 SPLITS = ("library", "calibration", "test")
 LEAST_OUTCOMES = 30
 EDGE, NO_EDGE = "edge after costs", "no edge after costs"

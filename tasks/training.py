@@ -9,8 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.confidence import Confidence, Counts, break_even
-from kernels.outcomes import Outcomes
-from tasks.library import SIDES
+from kernels.outcomes import SIDES, Outcomes
 from tasks.model import Frozen, Model
 from tasks.resolve import with_distances
 from tasks.spans import Span

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from infra.store import BarStore
+from infra.store import PRICES, BarStore
 
 
 @dataclass(frozen=True)
@@ -152,5 +152,5 @@ class PaperBroker:
         return bars.with_columns(
             quoted(side, price, modelled)
             for side, modelled in (("bid", -half), ("ask", half))
-            for price in ("open", "high", "low", "close")
+            for price in PRICES
         )

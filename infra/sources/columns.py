@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PRICES = ("open", "high", "low", "close")
-QUOTES = tuple(f"{side}_{price}" for side in ("bid", "ask") for price in PRICES)
+from infra.store import PRICES, QUOTES
+
 _TIMES = ("timestamp", "datetime", "gmt_time", "date", "time", "")
 _VOLUMES = ("volume", "vol", "tickvol", "tick_volume")
 _LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close"}
