@@ -14,9 +14,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.sources import sample
-from infra.sources.columns import QUOTES, SourceError, map_columns
+from infra.sources.columns import SourceError, map_columns
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
+from infra.store import QUOTES
 
 NOWHERE = Path("bars.csv")
 
