@@ -96,10 +96,7 @@ def home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def database(home: Path) -> str:
     address = postgres.start(home, options=FAST)
     postgresql.migrate()
-    tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
-    with postgresql.engine().begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    empty_tables()
     return address
 
 
@@ -115,3 +112,11 @@ def cache(home: Path) -> str:
 @pytest.fixture
 def prefect_server(home: Path, pytestconfig: pytest.Config) -> str:
     return once(pytestconfig, PREFECT, running_prefect(home))
+
+
+def empty_tables() -> None:
+    """Empty every table of the database in force, the append-only ones too."""
+    tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
+    with postgresql.engine().begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from infra.database import read_frame
 from infra.servers import postgres
 from tasks.strategy import damped
+from tests.servers import empty_tables
 from tests.stack import Stack
 
 BARS = 6_000
@@ -25,6 +26,9 @@ PLANTED = {"pair": "PLANTED", "timeframe": "H1"}
 def tested(session_stack: Stack) -> Path:
     """A finished backtest of PLANTED: its folder."""
     session_stack.sep("up")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEP_HOME", str(session_stack.home))
+        empty_tables()
     complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
     run = complete(session_stack, "backtest/local", **PLANTED)
     return session_stack.home / "runs" / "backtest" / run
