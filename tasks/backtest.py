@@ -143,11 +143,11 @@ def train_model(folder: str) -> dict[str, Any]:
     """
     run = RunFolder(Path(folder))
     frozen = Frozen.from_dict(json.loads(run.frozen.read_text()))
-    measures, counts = _measures(run), pl.read_parquet(run.counts)
-    outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, frozen.recipe, engine="cpu")
+    metrics, counts = pl.read_parquet(run.metrics), pl.read_parquet(run.counts)
+    outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine="cpu")
     model = train(outcomes, frozen, counts)
     model.write(run.model)
-    told = predictions(measures.metrics, outcomes, model, counts)
+    told = predictions(metrics, outcomes, model, counts)
     told.write_parquet(run.predictions)
     return {"model_id": model.model_id, "break_even": model.break_even}
 

@@ -88,7 +88,7 @@ class Model:
         12 hexadecimal digits: recipe, data and code.
     frozen : Frozen
     confidence : dict[str, Confidence]
-        By side; None where a side had nothing to learn from.
+        By side.
     break_even : dict[str, float]
         p* by side (mathematics, section 7), on the library span.
     """
