@@ -18,7 +18,9 @@ from pydantic import SecretStr
 
 from deployments.parts import masked
 from deployments.status import State, status
+from deployments.workers import placement
 from infra.settings import PROJECT, Settings
+from infra.topology import read_topology
 
 DISTRIBUTION = "sep-trader"
 EXTENSIONS = {
@@ -89,14 +91,22 @@ def _version(name: str) -> str | None:
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
-    cores, threads = psutil.cpu_count(logical=False), psutil.cpu_count()
-    yield Finding("processor", "ok", f"{cores or '?'} cores, {threads} threads")
+    yield from _topology(settings)
     memory = psutil.virtual_memory()
     text = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free"
     short = memory.available < 2 * _GIB
     advice = "a long backtest needs up to 4 GiB: end other programs" if short else ""
     yield Finding("memory", "note" if short else "ok", text, advice)
     yield _disk(settings.home)
+
+
+def _topology(settings: Settings) -> Iterator[Finding]:
+    """Say what the machine is made of, and where the GPU's worker runs."""
+    topology = read_topology()
+    yield Finding("topology", "ok", f"{topology}; {placement(topology, settings).reason}")
+    for gpu in topology.gpus:
+        node = "no single node" if gpu.node is None else f"node {gpu.node}"
+        yield Finding("GPU", "ok", f"{gpu.address} on {node}")
 
 
 def _disk(home: Path) -> Finding:

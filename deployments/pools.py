@@ -6,8 +6,11 @@ from typing import Any
 
 from deployments.api import Api
 
+GPU_POOL = "local-gpu"
+"""The pool whose flow runs use the GPU."""
+
 POOLS: dict[str, dict[str, dict[str, int | None]]] = {
-    "local-gpu": {
+    GPU_POOL: {
         "live": {"priority": 1, "concurrency_limit": None},
         "research": {"priority": 2, "concurrency_limit": 2},
     },

@@ -13,9 +13,12 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api, PrefectError
+from deployments.pools import GPU_POOL
 from infra.servers.process import MARK, Launch, alive, read_record
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
+from infra.settings import Settings
+from infra.topology import Pinning, Topology, plan
 
 LOST = ("RUNNING", "PENDING", "CANCELLING")
 """States in which a flow run needs its process."""
@@ -100,9 +103,17 @@ def bury(api: Api, pool: str) -> int:
     return len(lost)
 
 
+def placement(topology: Topology, settings: Settings) -> Pinning:
+    """Decide where the GPU's worker and its flow runs are to run; they take CUDA's first GPU."""
+    if settings.pin == "off":
+        return Pinning("SEP_PIN=off: nothing is pinned")
+    return plan(topology, None if settings.engine == "cpu" else 0)
+
+
 def _command(pool: str) -> list[str]:
     worker = ("--pool", pool, "--type", "process", "--name", f"{pool}@{gethostname()}")
-    return [sys.executable, "-m", "prefect", "worker", "start", *worker]
+    prefect = "deployments.worker_main" if pool == GPU_POOL else "prefect"
+    return [sys.executable, "-m", prefect, "worker", "start", *worker]
 
 
 def _reported(home: Path, pool: str, api: Api) -> bool:

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         default="auto",
         description="Engine of the kernels: `auto`, `cpu` or `gpu`.",
     )
+    pin: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether the GPU's worker stays on the GPU's NUMA node: `auto` or `off`.",
+    )
     shared_bars: int = Field(
         default=20_000,
         ge=0,
