@@ -12,10 +12,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from xml.etree import ElementTree
 
 NVIDIA = "10de"
@@ -27,6 +28,9 @@ _KEEP_IMPORTANT = 3
 _SET_MEMPOLICY = {"x86_64": 238, "aarch64": 237}  # system calls, which libc does not wrap
 _MPOL_PREFERRED = 1
 _MOST_NODES = 1024
+
+_Object: TypeAlias = tuple[Mapping[str, str], frozenset[int]]
+"""Attributes of one of hwloc's objects, and its processors."""
 
 
 @dataclass(frozen=True)
@@ -265,10 +269,9 @@ def _export() -> tuple[str, bool] | None:
     try:
         hwloc.hwloc_topology_set_flags(topology, ctypes.c_ulong(_INCLUDE_DISALLOWED))
         hwloc.hwloc_topology_set_type_filter(topology, _PCI_DEVICE, _KEEP_IMPORTANT)
-        out = (ctypes.byref(buffer), ctypes.byref(length), ctypes.c_ulong(0))
-        if hwloc.hwloc_topology_load(topology) or hwloc.hwloc_topology_export_xmlbuffer(
-            topology, *out
-        ):
+        text_of = (ctypes.byref(buffer), ctypes.byref(length), ctypes.c_ulong(0))
+        failed = hwloc.hwloc_topology_load(topology)
+        if failed or hwloc.hwloc_topology_export_xmlbuffer(topology, *text_of):
             return None
         text = ctypes.string_at(buffer.value or 0).decode()
         hwloc.hwloc_free_xmlbuffer(topology, buffer)
@@ -278,42 +281,42 @@ def _export() -> tuple[str, bool] | None:
 
 
 def _from_machine(machine: ElementTree.Element, here: bool) -> Topology:
-    objects = list(_objects(machine, frozenset()))
-    kinds = Counter(item.get("type") for item, _ in objects)
+    found: dict[str, list[_Object]] = defaultdict(list)
+    for item, cpus in _objects(machine, frozenset()):
+        found[item["type"]].append((item, cpus))
     nodes = _with_processors(
-        Node(int(item.attrib["os_index"]), cpus, int(item.get("local_memory", 0)))
-        for item, cpus in objects
-        if item.get("type") == "NUMANode"
+        Node(int(item["os_index"]), cpus, int(item.get("local_memory", 0)))
+        for item, cpus in found["NUMANode"]
     )
     caches = [
-        (int(item.attrib["depth"]), int(item.attrib["cache_size"]), cpus)
-        for item, cpus in objects
-        if item.get("type") in ("L1Cache", "L2Cache", "L3Cache", "L4Cache", "L5Cache")
+        (int(item["depth"]), int(item["cache_size"]), cpus)
+        for level in range(1, 6)
+        for item, cpus in found[f"L{level}Cache"]
     ]
     gpus = [
-        Gpu(item.attrib["pci_busid"], _home(cpus, nodes))
-        for item, cpus in objects
-        if item.get("type") == "PCIDev" and _is_gpu(*item.attrib["pci_type"].split()[:2])
+        Gpu(item["pci_busid"], _home(cpus, nodes))
+        for item, cpus in found["PCIDev"]
+        if _is_gpu(*_kind_and_vendor(item["pci_type"]))
     ]
-    versions = {info.get("name"): info.get("value", "") for info in machine.iterfind("info")}
+    if not nodes:
+        raise ValueError("it holds no NUMA node with processors")
+    version = machine.find("info[@name='hwlocVersion']")
     return Topology(
-        packages=kinds["Package"] or 1,
-        cores=kinds["Core"] or kinds["PU"],
-        threads=kinds["PU"],
+        packages=len(found["Package"]) or 1,
+        cores=len(found["Core"] or found["PU"]),
+        threads=len(found["PU"]),
         nodes=nodes,
         caches=_alike(caches),
         gpus=tuple(sorted(gpus, key=lambda gpu: gpu.address)),
-        source=f"libhwloc {versions.get('hwlocVersion', '2')}",
+        source=f"libhwloc {'2' if version is None else version.get('value')}",
         here=here,
     )
 
 
-def _objects(
-    item: ElementTree.Element, cpus: frozenset[int]
-) -> Iterator[tuple[ElementTree.Element, frozenset[int]]]:
+def _objects(item: ElementTree.Element, cpus: frozenset[int]) -> Iterator[_Object]:
     """Walk down from an object; devices have no processors but those of what they hang on."""
     cpus = _parse_mask(item.attrib["cpuset"]) if "cpuset" in item.attrib else cpus
-    yield item, cpus
+    yield item.attrib, cpus
     for child in item.iterfind("object"):
         yield from _objects(child, cpus)
 
@@ -373,12 +376,18 @@ def _alike(caches: Iterable[tuple[int, int, frozenset[int]]]) -> tuple[Cache, ..
 def _gpus_in(folder: Path, nodes: tuple[Node, ...]) -> Iterator[Gpu]:
     for path in sorted(folder.glob("*")):
         vendor, kind = (_text(path / name).removeprefix("0x") for name in ("vendor", "class"))
-        if _is_gpu(kind, f"[{vendor}:"):
+        if _is_gpu(kind, vendor):
             yield Gpu(path.name, _home(parse_cpus(_text(path / "local_cpulist")), nodes))
 
 
-def _is_gpu(kind: str, maker: str) -> bool:
-    return kind.startswith(DISPLAY) and maker.startswith(f"[{NVIDIA}:")
+def _kind_and_vendor(text: str) -> tuple[str, str]:
+    """Return class and vendor from hwloc's "0302 [10de:2330] [10de:16c1] a1"."""
+    kind, maker = text.split()[:2]
+    return kind, maker[1:5]
+
+
+def _is_gpu(kind: str, vendor: str) -> bool:
+    return kind.startswith(DISPLAY) and vendor == NVIDIA
 
 
 def _home(local: frozenset[int], nodes: tuple[Node, ...]) -> int | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from deployments.cli import app
-from deployments.doctor import examine
+from deployments.doctor import _topology, examine
 from infra.settings import Settings
+from infra.topology import Gpu, from_xml
+from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 COMMANDS = ("up", "down", "status", "doctor", "logs", "env")
@@ -96,6 +100,7 @@ def test_doctor(stack: Stack) -> None:
     topics = {line.split()[1]: line for line in lines}
     assert topics["Python"].startswith("ok")
     assert "cpu" in topics["engine"] or "gpu" in topics["engine"]
+    assert topics["topology"].startswith("ok")
     assert topics["vector"].startswith("ok")
     assert topics["timescaledb"].startswith("note")
     assert topics["Valkey"].startswith("problem")
@@ -108,6 +113,29 @@ def test_doctor_before_anything_runs(tmp_path: Path) -> None:
     assert [f.text for f in findings.values() if f.level == "problem"] == []
     assert findings["PostgreSQL"].advice == "`sep up` starts it"
     assert findings["SEP_ENGINE"].text.startswith("auto")
+
+
+def test_doctor_says_what_the_machine_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = from_xml(TWO_NODES.read_text(), here=True)
+    lost = replace(two, gpus=(two.gpus[0], Gpu(SECOND, None)))
+    monkeypatch.setattr("deployments.doctor.read_topology", lambda: lost)
+    monkeypatch.setattr("infra.topology.pci_address", lambda _: FIRST)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 4})
+    for settings, where in (
+        (Settings(home=tmp_path), f"pinned to node 0 of GPU {FIRST}, CPUs 2-3"),
+        (Settings(home=tmp_path, engine="cpu"), "no GPU in use: nothing to pin"),
+        (Settings(home=tmp_path, pin="off"), "SEP_PIN=off: nothing is pinned"),
+    ):
+        found = [finding.text for finding in _topology(settings)]
+        assert found == [f"{lost}; {where}", f"{FIRST} on node 0", f"{SECOND} on no single node"]
+
+
+def test_doctor_names_this_machine(tmp_path: Path) -> None:
+    line, *_ = _topology(Settings(home=tmp_path))
+    assert line.topic == "topology"
+    assert re.match(r"\d+ packages?, \d+ cores?, \d+ threads?, \d+ NUMA nodes?, ", line.text)
 
 
 def test_env_makes_prefect_find_the_server(stack: Stack) -> None:
