@@ -21,7 +21,7 @@ Array: TypeAlias = Any
 
 EngineName: TypeAlias = Literal["cpu", "gpu"]
 
-Loader: TypeAlias = Callable[[str, str], Callable[..., None]]
+Loader: TypeAlias = Callable[..., Callable[..., None]]
 """Finds a kernel by its module and name; `kernel` is the one for the GPU."""
 
 CUDA_STANDARD = "--std=c++17"
@@ -131,6 +131,45 @@ def to_host(array: Array) -> Array:
 def to_device(array: Array) -> Array:
     """Return a CuPy array, C-contiguous; copies only what is not one already."""
     return _cupy().ascontiguousarray(_cupy().asarray(array))
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What host code needs to know of the GPU it drives.
+
+    Attributes
+    ----------
+    load : callable
+        Finds a kernel: `kernel`, or a loader of the same signature.
+    xp : module
+        Arrays that the kernels take: cupy.
+    processors : int
+        Multiprocessors, for the number of blocks.
+    free : callable
+        Tells the bytes of memory that can still be had.
+    tensor_cores : bool
+        Whether kernels may use ``mma.sync.m16n8k16`` (compute capability 8.0 or higher).
+    """
+
+    load: Loader
+    xp: Any
+    processors: int
+    free: Callable[[], int]
+    tensor_cores: bool = True
+
+    @classmethod
+    def current(cls) -> Gpu:
+        """Describe CuPy's current device."""
+        cupy = _cupy()
+        device = cupy.cuda.Device()
+        processors = device.attributes["MultiProcessorCount"]
+        return cls(kernel, cupy, processors, _free_memory, int(device.compute_capability) >= 80)
+
+
+def _free_memory() -> int:
+    cupy = _cupy()
+    kept = cupy.get_default_memory_pool().free_bytes()
+    return int(cupy.cuda.runtime.memGetInfo()[0]) + int(kept)
 
 
 def move(array: Array, xp: Any) -> Array:

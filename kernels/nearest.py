@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernels.device import Array, array_module, choose_engine, launch, move, require_array
+from kernels import rounds
+from kernels.device import (
+    Array,
+    Engine,
+    Gpu,
+    array_module,
+    choose_engine,
+    launch,
+    move,
+    require_array,
+)
 from kernels.paths import DIMENSIONS
+
+BATCH = 16_384
+"""Queries searched at a time on a GPU, where there is room."""
+
+LEAST_ROWS, LEAST_BATCH = 4096, 64
+"""Where halving ends."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,137 @@ class Neighbours:
 
     score: Array
     index: Array
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search is cut so that it fits the memory of a GPU.
+
+    Attributes
+    ----------
+    rows, queries : int
+        Of the whole search.
+    part, batch : int
+        Library rows, and queries, in the GPU's memory at a time.
+    k : int
+    """
+
+    rows: int
+    queries: int
+    part: int
+    batch: int
+    k: int
+
+    @classmethod
+    def fit(cls, rows: int, queries: int, k: int, free: int) -> Plan:
+        """Cut a search for `free` bytes of memory.
+
+        Raises
+        ------
+        MemoryError
+            If even the least part does not fit.
+        """
+        plan = cls(rows, queries, max(rows, 1), max(min(queries, BATCH), 1), k)
+        while plan.bytes > 0.9 * free:
+            plan = plan.halved()
+        return plan
+
+    @property
+    def bytes(self) -> int:
+        """Device memory at the same time, answers included."""
+        several = 0 if self.part >= self.rows else 12 * self.rows
+        held = self.part * rounds.bytes_a_row() + self.batch * rounds.bytes_a_query(self.k)
+        return held + 12 * self.k * self.queries + several
+
+    def halved(self) -> Plan:
+        """Return the plan with half of what takes most memory.
+
+        Raises
+        ------
+        MemoryError
+            If there is nothing left to halve.
+        """
+        part = self.part * rounds.bytes_a_row()
+        batch = self.batch * rounds.bytes_a_query(self.k)
+        if self.batch > LEAST_BATCH and (batch >= part or self.part <= LEAST_ROWS):
+            return replace(self, batch=-(-self.batch // 2))
+        if self.part > LEAST_ROWS:
+            return replace(self, part=-(-self.part // 2))
+        raise MemoryError(
+            f"a search needs {self.bytes / 2**20:,.0f} MiB of GPU memory even in parts; pass fewer "
+            f"than {self.queries:,} queries at a time, free memory, or take engine='cpu'"
+        )
+
+    def parts(self) -> Iterator[slice]:
+        """Stretches of library rows."""
+        return _slices(self.rows, self.part)
+
+    def __str__(self) -> str:
+        parts = -(-self.rows // self.part)
+        return (
+            f"{self.rows:,} paths in {parts} part{'s' * (parts != 1)} of {self.part:,}, "
+            f"{self.queries:,} queries {self.batch:,} at a time: {self.bytes / 2**20:,.0f} MiB"
+        )
+
+
+@dataclass(frozen=True)
+class PathIndex:
+    """A library in the memory of an engine, for many searches.
+
+    Attributes
+    ----------
+    engine : Engine
+    paths : float32[N, 64]
+    position : int64[N]
+    group : int32[N]
+        Arrays of the engine's kind.
+    """
+
+    engine: Engine
+    paths: Array
+    position: Array
+    group: Array
+    _rows: rounds.Rows | None = None
+
+    @classmethod
+    def build(
+        cls, library: Array, *, position: Array, group: Array, engine: str = "auto"
+    ) -> PathIndex:
+        """Move a library to an engine; see `nearest` for the arguments and errors."""
+        _check_library(library, position, group)
+        chosen = choose_engine(engine)
+        arrays = [move(array, chosen.xp) for array in (library, position, group)]
+        paths, positions, groups = arrays
+        rows = None
+        if chosen.name == "gpu":
+            rows = rounds.load_rows(Gpu.current(), paths, positions, groups)
+        else:
+            _require_unit("library", paths)
+        return cls(chosen, paths, positions, groups, rows)
+
+    def nearest(
+        self, queries: Array, *, known_before: Array, exclusion: int, k: int = 64
+    ) -> Neighbours:
+        """Search the library; see `nearest` for the arguments and errors."""
+        _check_queries(queries, known_before, len(self.paths), exclusion, k)
+        back, xp = array_module(queries), self.engine.xp
+        asked, known = move(queries, xp), move(known_before, xp)
+        if self._rows is None:
+            found = self._scan(asked, known, exclusion, k)
+        else:
+            gpu = Gpu.current()
+            plan = Plan.fit(0, len(asked), k, gpu.free())
+            found = search_batches(gpu, asked, self._rows, known, plan, exclusion)
+        return Neighbours(*(move(array, back) for array in found))
+
+    def _scan(self, queries: Array, known: Array, exclusion: int, k: int) -> tuple[Array, Array]:
+        _require_unit("queries", queries)
+        count = len(queries)
+        score, index = np.empty((count, k), np.float32), np.empty((count, k), np.int64)
+        arrays = (queries, self.paths, self.position, self.group, known)
+        numbers = (np.int64(k), np.int64(exclusion))
+        launch(self.engine, "nearest", "nearest", count, *arrays, *numbers, score, index)
+        return score, index
 
 
 def nearest(
@@ -45,7 +193,7 @@ def nearest(
         Unit paths; a query with a NaN has no neighbours.
     library : float32[N, 64]
         Unit paths, sorted by the time their outcome became known; a row with a NaN is nobody's
-        neighbour.
+        neighbour. On a GPU it is searched in parts where it does not fit at once (`Plan`).
     position : int64[N]
         Bar number of each row within its group.
     group : int32[N]
@@ -55,7 +203,7 @@ def nearest(
     exclusion : int
         Rows of one group closer than this many positions count as one event, the horizon as a rule.
     k : int
-        Rows looked at per query; what overlaps among them is dropped, not replaced.
+        Rows looked at per query, 1 to 512; what overlaps among them is dropped, not replaced.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
@@ -71,35 +219,124 @@ def nearest(
     TypeError
         If an array has another dtype than stated.
     ValueError
-        If shapes do not fit, `k` or `exclusion` is below its least value, or `known_before`
-        leaves 0 .. N.
+        If shapes do not fit, a path is not of unit length, `k` or `exclusion` leaves its
+        range, or `known_before` leaves 0 .. N.
+    MemoryError
+        If not even the smallest parts fit the GPU.
     """
-    _check(queries, library, position, group, known_before, exclusion, k)
+    _check_library(library, position, group)
+    _check_queries(queries, known_before, len(library), exclusion, k)
     chosen = choose_engine(engine)
-    back, xp, count = array_module(queries), chosen.xp, len(queries)
-    arrays = [move(a, xp) for a in (queries, library, position, group, known_before)]
-    numbers = (np.int64(k), np.int64(exclusion))
-    score, index = xp.empty((count, k), xp.float32), xp.empty((count, k), xp.int64)
-    launch(chosen, "nearest", "nearest", count, *arrays, *numbers, score, index)
-    return Neighbours(move(score, back), move(index, back))
+    if chosen.name == "cpu":
+        index = PathIndex.build(library, position=position, group=group, engine="cpu")
+        return index.nearest(queries, known_before=known_before, exclusion=exclusion, k=k)
+    back, gpu = array_module(queries), Gpu.current()
+    plan = Plan.fit(len(library), len(queries), k, gpu.free())
+    found = search_parts(gpu, queries, (library, position, group), known_before, plan, exclusion)
+    return Neighbours(*(move(array, back) for array in found))
 
 
-def _check(
+def search_parts(
+    gpu: Gpu,
     queries: Array,
-    library: Array,
-    position: Array,
-    group: Array,
+    library: tuple[Array, Array, Array],
     known_before: Array,
+    plan: Plan,
     exclusion: int,
-    k: int,
-) -> None:
-    require_array("queries", queries, "float32", (None, DIMENSIONS))
+) -> tuple[Array, Array]:
+    """Search the parts of a library one after the other; halves the plan where memory runs out.
+
+    Parameters
+    ----------
+    gpu : Gpu
+    queries : float32[q, 64]
+    library : (float32[N, 64], int64[N], int32[N])
+        Paths, position and group, in host or GPU memory.
+    known_before : int64[q]
+    plan : Plan
+    exclusion : int
+
+    Returns
+    -------
+    score : float32[q, k]
+    index : int64[q, k]
+
+    Raises
+    ------
+    MemoryError
+        If there is nothing left to halve.
+    """
+    while True:
+        try:
+            return _search_parts(gpu, queries, library, known_before, plan, exclusion)
+        except MemoryError:
+            plan = plan.halved()
+
+
+def _search_parts(
+    gpu: Gpu,
+    queries: Array,
+    library: tuple[Array, Array, Array],
+    known_before: Array,
+    plan: Plan,
+    exclusion: int,
+) -> tuple[Array, Array]:
+    asked, known = move(queries, gpu.xp), move(known_before, gpu.xp)
+    if plan.part >= plan.rows:
+        rows = rounds.load_rows(gpu, *library)
+        return search_batches(gpu, asked, rows, known, plan, exclusion)
+    place = (move(library[1], gpu.xp), move(library[2], gpu.xp))
+    best = (
+        gpu.xp.full((plan.queries, plan.k), np.nan, np.float32),
+        gpu.xp.full((plan.queries, plan.k), -1, np.int64),
+    )
+    for part in plan.parts():
+        rows = rounds.load_rows(gpu, *(array[part] for array in library))
+        visible = gpu.xp.clip(known - part.start, 0, len(rows.paths))
+        score, index = search_batches(gpu, asked, rows, visible, plan, exclusion=0)
+        index[index >= 0] += part.start
+        apart = exclusion if part.stop == plan.rows else 0
+        best = rounds.merge(gpu, best, (score, index), place, exclusion=apart)
+    return best
+
+
+def search_batches(
+    gpu: Gpu, queries: Array, rows: rounds.Rows, known_before: Array, plan: Plan, exclusion: int
+) -> tuple[Array, Array]:
+    """Search one part of a library, `plan.batch` queries at a time; arguments of `search_parts`."""
+    shape = (len(queries), plan.k)
+    score, index = gpu.xp.empty(shape, np.float32), gpu.xp.empty(shape, np.int64)
+    off = gpu.xp.zeros(1, np.uint32)
+    for batch in _slices(len(queries), plan.batch):
+        answer = (score[batch], index[batch], off)
+        rounds.search(gpu, queries[batch], rows, known_before[batch], answer, exclusion=exclusion)
+    rounds.require_unit("queries", off)
+    return score, index
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+def _check_library(library: Array, position: Array, group: Array) -> None:
     require_array("library", library, "float32", (None, DIMENSIONS))
-    n = len(library)
-    require_array("position", position, "int64", (n,))
-    require_array("group", group, "int32", (n,))
+    require_array("position", position, "int64", (len(library),))
+    require_array("group", group, "int32", (len(library),))
+    if len(library) >= 1 << 31:
+        raise ValueError(f"library has {len(library):,} rows; pass fewer than 2^31")
+
+
+def _check_queries(queries: Array, known_before: Array, n: int, exclusion: int, k: int) -> None:
+    require_array("queries", queries, "float32", (None, DIMENSIONS))
     require_array("known_before", known_before, "int64", (len(queries),))
-    if k < 1 or exclusion < 0:
-        raise ValueError(f"k {k} must be >= 1 and exclusion {exclusion} >= 0")
+    if not 1 <= k <= rounds.MOST_NEIGHBOURS or exclusion < 0:
+        most = rounds.MOST_NEIGHBOURS
+        raise ValueError(f"k {k} must be 1 .. {most} and exclusion {exclusion} at least 0")
     if len(queries) and not 0 <= int(known_before.min()) <= int(known_before.max()) <= n:
         raise ValueError(f"known_before must lie within 0 .. {n}, the rows of the library")
+
+
+def _require_unit(name: str, paths: Array) -> None:
+    square = np.einsum("nd,nd->n", paths, paths)
+    off = np.abs(np.sqrt(square) - 1)
+    rounds.require_unit(name, 1e6 * np.fmax.reduce(off, initial=0, keepdims=True))

@@ -1,9 +1,414 @@
-// Exact nearest paths: one thread a query, library tiles through shared memory, the best so far in
-// a heap. Twin in kernels/cpu/nearest.py.
+// Exact nearest paths in rounds over ever denser samples of the library.
+//
+// `collect` scores rows with tensor cores in half precision and keeps what reaches a query's limit;
+// `tighten` lifts the limit to the k-th best so far, less what half precision may be wrong by;
+// after the round over all rows `finish` scores the few that are left in float32, one fixed chain,
+// so that the answer is that of `exhaust`, which scores every row so. Twin in kernels/cpu/nearest.py.
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
 
 constexpr int DIMENSIONS = 64;
-constexpr int ROWS = 64;  // of the library in shared memory
+constexpr int THREADS = 128;
+constexpr int WARPS = THREADS / 32;
+constexpr int CAPACITY = 2048;       // candidates of a query
+constexpr int MOST_NEIGHBOURS = 512; // of `finish`
+constexpr int ROWS = 64;             // of the library in one stage of shared memory
+constexpr int STAGES = 4;
 constexpr float LOWEST = -3e38f;
+constexpr float NO_LIMIT = -4, CLOSED = 4;  // below and above any cosine
+
+// Twice the most by which a score from halves differs from one of the float32 chain. Two roundings
+// by 2^-11 move a product of unit vectors by 9.8e-4, lengths within 1 % make that 1.0e-3, and the
+// two sums are off by less than 2e-5.
+constexpr float MARGIN = 2.1e-3f;
+
+// Queries of a block: 16 a tile, TILES tiles a warp, QUERY_WARPS warps side by side. The other
+// warps share the rows.
+#ifndef TILES
+#define TILES 4
+#define QUERY_WARPS 4
+#endif
+constexpr int QUERIES = 16 * TILES * QUERY_WARPS;
+
+struct alignas(16) Four {
+    float x, y, z, w;
+};
+
+// The one chain of products that every score is.
+static __device__ float score_of(const float* __restrict__ query, const float* __restrict__ path) {
+    float a = 0, b = 0, c = 0, d = 0;
+#pragma unroll
+    for (int at = 0; at < DIMENSIONS; at += 4) {
+        const Four q = *reinterpret_cast<const Four*>(query + at);
+        const Four p = *reinterpret_cast<const Four*>(path + at);
+        a = fmaf(q.x, p.x, a);
+        b = fmaf(q.y, p.y, b);
+        c = fmaf(q.z, p.z, c);
+        d = fmaf(q.w, p.w, d);
+    }
+    return (a + b) + (c + d);
+}
+
+// Rising with the float.
+static __device__ u32 key_of(const float x) {
+    const u32 bits = __float_as_uint(x);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+static __device__ float float_of(const u32 key) {
+    return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key);
+}
+
+static __device__ u16 half_of(const float x) {
+    u16 half;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(x));
+#else
+    half = shim::half_of(x);
+#endif
+    return half;
+}
+
+// Rounds a path to halves, all NaN if it holds one. `off` is the greatest deviation of a length
+// from 1, in millionths.
+static __device__ bool halve_row(const float* __restrict__ path, u16* __restrict__ half, u32* off) {
+    float square = 0;
+    for (int d = 0; d < DIMENSIONS; ++d) square = fmaf(path[d], path[d], square);
+    const bool whole = !isnan(square);
+    for (int d = 0; d < DIMENSIONS; ++d) half[d] = whole ? half_of(path[d]) : 0x7fff;
+    const float apart = fabsf(sqrtf(square) - 1);
+    if (apart > 0) atomicMax(off, (u32)(apart * 1e6f < 4e9f ? apart * 1e6f : 4e9f));
+    return whole;
+}
+
+extern "C" __global__ void halve(const long long n, const float* __restrict__ paths,
+                                 u16* __restrict__ halves, u32* __restrict__ off) {
+    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) halve_row(paths + i * DIMENSIONS, halves + i * DIMENSIONS, off);
+}
+
+extern "C" __global__ void begin(const long long n, const float* __restrict__ queries,
+                                 u16* __restrict__ halves, float* __restrict__ limit,
+                                 int* __restrict__ count, u8* __restrict__ open,
+                                 u32* __restrict__ off) {
+    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    const bool whole = halve_row(queries + i * DIMENSIONS, halves + i * DIMENSIONS, off);
+    if (!whole)
+        for (int d = 0; d < DIMENSIONS; ++d) halves[i * DIMENSIONS + d] = 0;
+    limit[i] = whole ? NO_LIMIT : CLOSED;
+    count[i] = 0;
+    open[i] = 1;
+}
+
+#ifdef __CUDA_ARCH__
+static __device__ u32 shared_address(const void* pointer) {
+    return (u32)__cvta_generic_to_shared(pointer);
+}
+
+static __device__ void copy_16(void* to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from)
+                 : "memory");
+}
+
+static __device__ void close_copies() { asm volatile("cp.async.commit_group;"); }
+
+static __device__ void await_copies() {  // all but the last STAGES - 2
+    asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
+}
+
+// Four 8 x 8 matrices of halves; a lane names a row, and gets two neighbours of each.
+static __device__ void load_matrices(u32 (&to)[4], const u16* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(row)));
+}
+
+// d = a b + c for 16 x 16 halves a and 16 x 8 halves b.
+static __device__ void multiply(float (&d)[4], const u32 (&a)[4], const u32 b0, const u32 b1,
+                                const float (&c)[4]) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%10, %11, %12, %13};"
+        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]),
+          "f"(c[2]), "f"(c[3]));
+}
+#else
+static void copy_16(void* to, const void* from) { shim::copy_16(to, from); }
+static void close_copies() {}
+static void await_copies() {}
+static void load_matrices(u32 (&to)[4], const u16* row) { shim::load_matrices(to, row); }
+static void multiply(float (&d)[4], const u32 (&a)[4], const u32 b0, const u32 b1,
+                     const float (&c)[4]) {
+    shim::multiply(d, a, b0, b1, c);
+}
+#endif
+
+// Rows stand in shared memory as eight chunks of 16 bytes; the swap of chunks by row keeps the
+// eight rows of a matrix in different banks.
+static __device__ int place(const int row, const int chunk) {
+    return row * DIMENSIONS + ((chunk ^ (row & 7)) << 3);
+}
+
+// Copies sampled rows `first` .. `first` + ROWS - 1; beyond the library the last one again.
+static __device__ void fetch(u16* __restrict__ tile, const u16* __restrict__ library,
+                             const long long first, const long long stride, const long long rows) {
+#pragma unroll
+    for (int i = threadIdx.x; i < ROWS * 8; i += THREADS) {
+        const long long row = (first + i / 8) * stride;
+        const u16* from = library + (row < rows ? row : rows - 1) * DIMENSIONS + i % 8 * 8;
+        copy_16(tile + place(i / 8, i % 8), from);
+    }
+}
+
+static __device__ u32 pair_at(const u16* __restrict__ halves, const long long at) {
+    return *reinterpret_cast<const u32*>(halves + at);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) collect(
+    const long long queries, const long long rows, const long long stride,
+    const u16* __restrict__ query_halves, const u16* __restrict__ library,
+    const long long* __restrict__ known_before, const float* __restrict__ limit,
+    const u8* __restrict__ open, int* __restrict__ count, int* __restrict__ candidate,
+    float* __restrict__ candidate_score) {
+    __shared__ alignas(128) u16 tiles[STAGES][ROWS * DIMENSIONS];
+    __shared__ float limits[QUERIES];
+    __shared__ int known[QUERIES];
+    __shared__ int most;
+    const long long first = (long long)blockIdx.x * QUERIES;
+    if (threadIdx.x == 0) most = 0;
+    __syncthreads();
+    for (int i = threadIdx.x; i < QUERIES; i += THREADS) {
+        const bool is_open = first + i < queries && open[first + i];
+        limits[i] = is_open ? limit[first + i] : CLOSED;
+        known[i] = is_open && limits[i] < CLOSED ? (int)known_before[first + i] : 0;
+        if (known[i] > 0) atomicMax(&most, known[i]);
+    }
+    __syncthreads();
+    if ((long long)blockIdx.y * ROWS * stride >= most) return;
+    const int steps = (int)((most - 1) / (ROWS * stride)) + 1;
+
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int mine = warp % QUERY_WARPS * TILES * 16 + lane / 4;  // of the block's queries, and + 8
+    u32 a[TILES][4][4];
+    float start[TILES][4];
+#pragma unroll
+    for (int m = 0; m < TILES; ++m) {
+        const long long low = first + mine + 16 * m, high = low + 8;
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            const int at = 16 * k + lane % 4 * 2;
+            a[m][k][0] = low < queries ? pair_at(query_halves, low * DIMENSIONS + at) : 0;
+            a[m][k][1] = high < queries ? pair_at(query_halves, high * DIMENSIONS + at) : 0;
+            a[m][k][2] = low < queries ? pair_at(query_halves, low * DIMENSIONS + at + 8) : 0;
+            a[m][k][3] = high < queries ? pair_at(query_halves, high * DIMENSIONS + at + 8) : 0;
+        }
+        start[m][0] = start[m][1] = -limits[mine + 16 * m];
+        start[m][2] = start[m][3] = -limits[mine + 16 * m + 8];
+    }
+
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; ++s) {
+        const long long step = blockIdx.y + (long long)s * gridDim.y;
+        if (step < steps) fetch(tiles[s], library, step * ROWS, stride, rows);
+        close_copies();
+    }
+    int stage = 0;
+    for (long long step = blockIdx.y; step < steps; step += gridDim.y) {
+        await_copies();
+        __syncthreads();
+        const long long later = step + (STAGES - 1) * (long long)gridDim.y;
+        u16* free_tile = tiles[(stage + STAGES - 1) % STAGES];
+        if (later < steps) fetch(free_tile, library, later * ROWS, stride, rows);
+        close_copies();
+        const u16* tile = tiles[stage];
+        stage = (stage + 1) % STAGES;
+#pragma unroll 2
+        for (int n = warp / QUERY_WARPS * 8; n < ROWS; n += 8 * (WARPS / QUERY_WARPS)) {
+            u32 b[2][4];
+            load_matrices(b[0], tile + place(n + lane % 8, lane / 8));
+            load_matrices(b[1], tile + place(n + lane % 8, lane / 8 + 4));
+            float above[TILES][4];  // score less limit
+            int below = -1;
+#pragma unroll
+            for (int m = 0; m < TILES; ++m) {
+                multiply(above[m], a[m][0], b[0][0], b[0][1], start[m]);
+                multiply(above[m], a[m][1], b[0][2], b[0][3], above[m]);
+                multiply(above[m], a[m][2], b[1][0], b[1][1], above[m]);
+                multiply(above[m], a[m][3], b[1][2], b[1][3], above[m]);
+                below &= __float_as_int(above[m][0]) & __float_as_int(above[m][1]);
+                below &= __float_as_int(above[m][2]) & __float_as_int(above[m][3]);
+            }
+            if (below < 0) continue;  // every sign is set
+            const long long row = (step * ROWS + n + lane % 4 * 2) * stride;
+#pragma unroll
+            for (int m = 0; m < TILES; ++m)
+#pragma unroll
+                for (int j = 0; j < 4; ++j) {
+                    const int query = mine + 16 * m + j / 2 * 8;
+                    const long long at = row + j % 2 * stride;
+                    if (above[m][j] >= 0 && at < known[query]) {
+                        const int slot = atomicAdd(count + first + query, 1);
+                        if (slot < CAPACITY) {
+                            candidate[(first + query) * CAPACITY + slot] = (int)at;
+                            candidate_score[(first + query) * CAPACITY + slot] =
+                                above[m][j] + limits[query];
+                        }
+                    }
+                }
+        }
+    }
+}
+
+// The k-th largest of n keys in shared memory, found bit by bit; k <= n. For a whole block.
+static __device__ u32 kth_largest(const u32* keys, const int n, const int k) {
+    __shared__ int reached[32];
+    if (threadIdx.x < 32) reached[threadIdx.x] = 0;
+    __syncthreads();
+    u32 found = 0;
+    for (int bit = 31; bit >= 0; --bit) {
+        const u32 trial = found | 1u << bit;
+        int mine = 0;
+        for (int i = threadIdx.x; i < n; i += THREADS) mine += keys[i] >= trial;
+        if (mine) atomicAdd(reached + bit, mine);
+        __syncthreads();
+        if (reached[bit] >= k) found = trial;
+    }
+    return found;
+}
+
+// One block a query. In the last round only queries that found more than fits stay open.
+extern "C" __global__ void __launch_bounds__(THREADS) tighten(
+    const long long k, const bool last, const float* __restrict__ candidate_score,
+    float* __restrict__ limit, int* __restrict__ count, u8* __restrict__ open) {
+    __shared__ u32 keys[CAPACITY];
+    const long long query = blockIdx.x;
+    const int all = count[query], n = all < CAPACITY ? all : CAPACITY;
+    const bool stays_open = !last || all > CAPACITY;
+    float least = NO_LIMIT;
+    if (stays_open && n >= k) {
+        for (int i = threadIdx.x; i < n; i += THREADS)
+            keys[i] = key_of(candidate_score[query * CAPACITY + i]);
+        least = float_of(kth_largest(keys, n, (int)k)) - MARGIN;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        open[query] = stays_open;
+        if (stays_open) count[query] = 0;
+        if (least > limit[query]) limit[query] = least;
+    }
+}
+
+// Sorts a power of two of entries, least first. For a whole block.
+static __device__ void sort_entries(u64* entries, const int size) {
+    for (int run = 2; run <= size; run *= 2)
+        for (int apart = run / 2; apart > 0; apart /= 2) {
+            __syncthreads();
+            for (int i = threadIdx.x; i < size; i += THREADS) {
+                const int other = i ^ apart;
+                const u64 x = entries[i], y = entries[other];
+                if (other > i && (x > y) == ((i & run) == 0)) {
+                    entries[i] = y;
+                    entries[other] = x;
+                }
+            }
+        }
+    __syncthreads();
+}
+
+static __device__ u64 entry_of(const float score, const u32 row) {
+    return (u64)~key_of(score) << 32 | row;  // ascending: score falls, row rises
+}
+
+// Sorts entries and writes the k best, less what overlaps a better one. For a whole block.
+static __device__ void write_best(u64* entries, const int n, const long long k,
+                                  const long long exclusion,
+                                  const long long* __restrict__ position,
+                                  const int* __restrict__ group, float* __restrict__ score,
+                                  long long* __restrict__ index) {
+    __shared__ long long positions[MOST_NEIGHBOURS];
+    __shared__ int groups[MOST_NEIGHBOURS], kept[MOST_NEIGHBOURS];
+    int size = 1;
+    while (size < n) size *= 2;
+    for (int i = n + threadIdx.x; i < size; i += THREADS) entries[i] = ~0ull;
+    sort_entries(entries, size);
+    const int looked_at = n < k ? n : (int)k;
+    for (int i = threadIdx.x; i < looked_at; i += THREADS) {
+        positions[i] = position[(u32)entries[i]];
+        groups[i] = group[(u32)entries[i]];
+    }
+    __syncthreads();
+    int left = 0;
+    for (int i = 0; i < looked_at; ++i) {
+        bool overlaps = false;
+        for (int j = threadIdx.x; j < left; j += THREADS) {
+            const long long apart = positions[i] - positions[kept[j]];
+            overlaps |= apart < exclusion && -apart < exclusion && groups[i] == groups[kept[j]];
+        }
+        if (__syncthreads_or(overlaps)) continue;
+        if (threadIdx.x == 0) kept[left] = i;
+        ++left;
+        __syncthreads();
+    }
+    for (int i = threadIdx.x; i < k; i += THREADS) {
+        const u64 entry = i < left ? entries[kept[i]] : 0;
+        score[i] = i < left ? float_of(~(u32)(entry >> 32)) : nanf("");
+        index[i] = i < left ? (long long)(u32)entry : -1;
+    }
+}
+
+// One block a query: of the candidates the k best by float32 score.
+extern "C" __global__ void __launch_bounds__(THREADS) finish(
+    const float* __restrict__ queries, const float* __restrict__ library,
+    const long long* __restrict__ position, const int* __restrict__ group, const long long k,
+    const long long exclusion, const int* __restrict__ count, const int* __restrict__ candidate,
+    const float* __restrict__ candidate_score, float* __restrict__ score,
+    long long* __restrict__ index) {
+    __shared__ u32 keys[CAPACITY];
+    __shared__ u64 entries[CAPACITY];
+    __shared__ int left;
+    const long long query = blockIdx.x;
+    const int n = count[query];
+    if (n > CAPACITY) return;  // `exhaust` answers
+    if (threadIdx.x == 0) left = 0;
+    for (int i = threadIdx.x; i < n; i += THREADS)
+        keys[i] = key_of(candidate_score[query * CAPACITY + i]);
+    __syncthreads();
+    const float least = n > k ? float_of(kth_largest(keys, n, (int)k)) - MARGIN : NO_LIMIT;
+    for (int i = threadIdx.x; i < n; i += THREADS) {
+        if (float_of(keys[i]) < least) continue;
+        const int row = candidate[query * CAPACITY + i];
+        const float* path = library + (long long)row * DIMENSIONS;
+        const float exact = score_of(queries + query * DIMENSIONS, path);
+        entries[atomicAdd(&left, 1)] = entry_of(exact, row);
+    }
+    __syncthreads();
+    write_best(entries, left, k, exclusion, position, group, score + query * k, index + query * k);
+}
+
+// One block a query: the best of two answers, each of k scores and rows.
+extern "C" __global__ void __launch_bounds__(THREADS) merge(
+    const float* __restrict__ one_score, const long long* __restrict__ one_index,
+    const float* __restrict__ other_score, const long long* __restrict__ other_index,
+    const long long* __restrict__ position, const int* __restrict__ group, const long long k,
+    const long long exclusion, float* __restrict__ score, long long* __restrict__ index) {
+    __shared__ u64 entries[2 * MOST_NEIGHBOURS];
+    __shared__ int left;
+    const long long query = blockIdx.x;
+    if (threadIdx.x == 0) left = 0;
+    __syncthreads();
+    for (int i = threadIdx.x; i < 2 * k; i += THREADS) {
+        const long long at = query * k + (i < k ? i : i - k);
+        const long long row = i < k ? one_index[at] : other_index[at];
+        const float found = i < k ? one_score[at] : other_score[at];
+        if (row >= 0) entries[atomicAdd(&left, 1)] = entry_of(found, (u32)row);
+    }
+    __syncthreads();
+    write_best(entries, left, k, exclusion, position, group, score + query * k, index + query * k);
+}
 
 // Of equal scores the later row is worse.
 static __device__ bool worse(const float* __restrict__ scores, const long long* __restrict__ rows, int a,
@@ -64,51 +469,42 @@ static __device__ void thin(const long long k, long long exclusion, const long l
     }
 }
 
-extern "C" __global__ void nearest(
-    const long long count, const float* __restrict__ queries, const float* __restrict__ library,
-    const long long* __restrict__ position, const int* __restrict__ group,
-    const long long* __restrict__ known_before, const long long k, const long long exclusion,
-    float* __restrict__ score, long long* __restrict__ index) {
+// Every row by the chain itself, one thread a query, the best so far in a heap: for queries whose
+// candidates do not fit, because thousands of rows are equally near.
+extern "C" __global__ void exhaust(
+    const long long queries_in_all, const float* __restrict__ queries,
+    const float* __restrict__ library, const long long* __restrict__ position,
+    const int* __restrict__ group, const long long* __restrict__ known_before, const long long k,
+    const long long exclusion, const int* __restrict__ count, float* __restrict__ score,
+    long long* __restrict__ index) {
     __shared__ alignas(16) float tile[ROWS * DIMENSIONS];
-    __shared__ long long known_to_block;
+    __shared__ int most;
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    const long long known = i < count ? known_before[i] : 0;
-    if (threadIdx.x == 0) {
-        known_to_block = 0;
-        for (long long j = i; j < i + blockDim.x && j < count; ++j)
-            if (known_before[j] > known_to_block) known_to_block = known_before[j];
-    }
-    float query[DIMENSIONS];
+    const bool asked = i < queries_in_all && count[i] > CAPACITY;
+    const int known = asked ? (int)known_before[i] : 0;
+    if (threadIdx.x == 0) most = 0;
+    __syncthreads();
+    if (known > 0) atomicMax(&most, known);
+    alignas(16) float query[DIMENSIONS];
 #pragma unroll
-    for (int d = 0; d < DIMENSIONS; ++d) query[d] = i < count ? queries[i * DIMENSIONS + d] : 0;
+    for (int d = 0; d < DIMENSIONS; ++d) query[d] = asked ? queries[i * DIMENSIONS + d] : 0;
     float* scores = score + i * k;
     long long* rows = index + i * k;
-    for (int place = 0; i < count && place < k; ++place) {
+    for (int place = 0; asked && place < k; ++place) {
         scores[place] = LOWEST;
         rows[place] = -1;
     }
     float least = LOWEST;
     __syncthreads();
-    for (long long base = 0; base < known_to_block; base += ROWS) {
-        const long long left = known_to_block - base;
-        const int held = left < ROWS ? (int)left : ROWS;
+    for (int base = 0; base < most; base += ROWS) {
+        const int held = most - base < ROWS ? most - base : ROWS;
         for (int at = threadIdx.x; at < held * DIMENSIONS; at += blockDim.x)
-            tile[at] = library[base * DIMENSIONS + at];
+            tile[at] = library[(long long)base * DIMENSIONS + at];
         __syncthreads();
-        const int end = known - base < held ? (int)(known - base) : held;
-        for (int row = 0; row < end; ++row) {
-            const float* path = tile + row * DIMENSIONS;
-            float a = 0, b = 0, c = 0, d = 0;
-#pragma unroll
-            for (int at = 0; at < DIMENSIONS; at += 4) {
-                a += query[at] * path[at];
-                b += query[at + 1] * path[at + 1];
-                c += query[at + 2] * path[at + 2];
-                d += query[at + 3] * path[at + 3];
-            }
-            const float product = (a + b) + (c + d);
-            if (product > least) {
-                scores[0] = product;
+        for (int row = 0; row < held && base + row < known; ++row) {
+            const float exact = score_of(query, tile + row * DIMENSIONS);
+            if (exact > least) {
+                scores[0] = exact;
                 rows[0] = base + row;
                 sink(scores, rows, k);
                 least = scores[0];
@@ -116,7 +512,7 @@ extern "C" __global__ void nearest(
         }
         __syncthreads();
     }
-    if (i < count) {
+    if (asked) {
         sort(k, scores, rows);
         thin(k, exclusion, position, group, scores, rows);
     }

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -146,6 +147,77 @@ inline int __syncthreads_or(int predicate) {
 inline void __syncwarp() { shim::barrier(); }
 
 inline int __any_sync(unsigned, int predicate) { return __syncthreads_or(predicate); }
+
+inline int atomicAdd(int* at, int value) {
+    const int before = *at;
+    *at += value;
+    return before;
+}
+
+template <class T>
+T atomicMax(T* at, T value) {
+    const T before = *at;
+    *at = before > value ? before : value;
+    return before;
+}
+
+template <class To, class From>
+To bit_cast(From from) {
+    To to;
+    static_assert(sizeof to == sizeof from);
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+inline int __float_as_int(float x) { return bit_cast<int>(x); }
+inline unsigned __float_as_uint(float x) { return bit_cast<unsigned>(x); }
+inline float __uint_as_float(unsigned x) { return bit_cast<float>(x); }
+
+// What inline PTX does for warps of 32 threads that all come along.
+namespace shim {
+
+constexpr unsigned MOST_THREADS = 1024;
+
+inline unsigned short half_of(float x) { return bit_cast<unsigned short>(_Float16(x)); }
+
+inline float float_of(unsigned halves, unsigned which) {
+    return bit_cast<_Float16>(static_cast<unsigned short>(halves >> 16 * which));
+}
+
+inline void copy_16(void* to, const void* from) { std::memcpy(to, from, 16); }
+
+// ldmatrix.m8n8.x4: lane l names row l % 8 of matrix l / 8 and gets two halves of row l / 4 of each.
+inline void load_matrices(unsigned (&to)[4], const unsigned short* row) {
+    static const unsigned short* rows[MOST_THREADS];
+    rows[threadIdx.x] = row;
+    barrier();
+    const unsigned lane = threadIdx.x % 32, first = threadIdx.x - lane;
+    for (unsigned m = 0; m < 4; ++m)
+        std::memcpy(&to[m], rows[first + 8 * m + lane / 4] + lane % 4 * 2, 4);
+    barrier();
+}
+
+// mma.m16n8k16: lane l holds columns 2 (l % 4) and one more of rows l / 4 and l / 4 + 8 of d.
+inline void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1,
+                     const float (&c)[4]) {
+    static unsigned left[MOST_THREADS][4], right[MOST_THREADS][2];
+    const unsigned lane = threadIdx.x % 32, first = threadIdx.x - lane;
+    for (unsigned i = 0; i < 4; ++i) left[threadIdx.x][i] = a[i];
+    right[threadIdx.x][0] = b0, right[threadIdx.x][1] = b1;
+    barrier();
+    float sum[4];
+    for (unsigned j = 0; j < 4; ++j) {
+        const unsigned row = lane / 4, column = lane % 4 * 2 + j % 2;
+        sum[j] = c[j];
+        for (unsigned k = 0; k < 16; ++k)
+            sum[j] += float_of(left[first + row * 4 + k % 8 / 2][j / 2 + k / 8 * 2], k % 2) *
+                      float_of(right[first + column * 4 + k % 8 / 2][k / 8], k % 2);
+    }
+    barrier();
+    for (unsigned j = 0; j < 4; ++j) d[j] = sum[j];
+}
+
+}  // namespace shim
 
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
 

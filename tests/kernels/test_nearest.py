@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.device import array_module, launch_blocks, to_host
-from kernels.nearest import nearest
+from kernels.device import Gpu, array_module, to_host
+from kernels.nearest import PathIndex, Plan, nearest, search_parts
 from tests import naive
 from tests.kernels.shim import load_on_cpu, no_compiler
 
 Native = Callable[[Any], Any]
 Found = tuple[np.ndarray, np.ndarray]
+needs_compiler = pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
 
 
 def unit(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -75,17 +76,106 @@ def test_the_top_k_is_that_of_the_slow_twin(engine: str, native: Native, q: int,
         np.testing.assert_allclose(exact(paths, index), score, atol=5e-6)
 
 
-@pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
-@pytest.mark.parametrize(("q", "n"), [(1, 1), (64, 65), (129, 300)])
-def test_the_cuda_source_finds_what_the_slow_twin_finds(
-    q: int, n: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def launch(_: Any, module: str, name: str, n: int, *arguments: Any) -> None:
-        launch_blocks(load_on_cpu, module, name, n, *arguments)
+@needs_compiler
+@pytest.mark.parametrize(("q", "n", "k"), [(1, 1, 1), (32, 65, 8), (33, 2300, 64)])
+def test_the_cuda_source_finds_what_the_cpu_finds(q: int, n: int, k: int) -> None:
+    paths = world(q, n)
+    for exclusion in (0, 9):
+        expected = find(np.ascontiguousarray, paths, exclusion=exclusion, k=k, engine="cpu")
+        assert_same_neighbours(on_shim(paths, k, exclusion), expected)
 
-    monkeypatch.setattr("kernels.nearest.launch", launch)
-    test_the_top_k_is_that_of_the_slow_twin("cpu", np.ascontiguousarray, q, n)
-    test_overlapping_neighbours_are_dropped_best_first("cpu", np.ascontiguousarray, 9)
+
+@needs_compiler
+@pytest.mark.parametrize("part", [30, 190])
+def test_a_library_in_parts_has_the_same_answer(part: int) -> None:
+    paths = world(20, 200)
+    whole = on_shim(paths, 16, 9)
+    parts = on_shim(paths, 16, 9, part=part, batch=17)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@needs_compiler
+@pytest.mark.parametrize("tensor_cores", [True, False])
+def test_thousands_of_equal_rows_do_not_overflow(tensor_cores: bool) -> None:
+    paths = world(3, 2200)
+    paths["queries"] = np.nan_to_num(paths["queries"])
+    paths["library"][:] = unit(np.random.default_rng(0), 1)
+    paths["known_before"][:] = (2200, 2100, 5)
+    _, index = on_shim(paths, 20, 0, tensor_cores=tensor_cores)
+    np.testing.assert_array_equal(index[:2], np.tile(np.arange(20), (2, 1)))
+    np.testing.assert_array_equal(index[2, :6], (0, 1, 2, 3, 4, -1))
+
+
+@needs_compiler
+def test_memory_that_runs_out_halves_the_plan() -> None:
+    paths = world(40, 9000)
+    bodies: list[int] = []
+
+    def short_of_memory(module: str, name: str, **defines: int) -> Callable[..., None]:
+        def run(grid: Any, block: Any, arguments: Any) -> None:
+            if name == "halve":
+                bodies.append(int(arguments[0]))
+                if arguments[0] > 4500:
+                    raise MemoryError
+            load_on_cpu(module, name, **defines)(grid, block, arguments)
+
+        return run
+
+    expected = find(np.ascontiguousarray, paths, exclusion=9, k=16, engine="cpu")
+    assert_same_neighbours(on_shim(paths, 16, 9, load=short_of_memory), expected)
+    assert bodies == [9000, 4500, 4500]
+
+
+def on_shim(
+    world: dict[str, np.ndarray],
+    k: int,
+    exclusion: int,
+    *,
+    part: int = 1 << 30,
+    batch: int = 1 << 30,
+    tensor_cores: bool = True,
+    load: Any = load_on_cpu,
+) -> Found:
+    """Run the CUDA source and its host code on the CPU."""
+    gpu = Gpu(load, np, 2, lambda: 1 << 40, tensor_cores)
+    queries, library, position, group, known = world.values()
+    q, n = len(queries), len(library)
+    plan = Plan(n, q, min(part, n), min(batch, q), k)
+    return search_parts(gpu, queries, (library, position, group), known, plan, exclusion)
+
+
+def assert_same_neighbours(found: Found, expected: Found) -> None:
+    """Equal scores up to rounding, and rows wherever no other score is as near."""
+    np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expected[0]))
+    np.testing.assert_allclose(found[0], expected[0], atol=5e-6)
+    assert (found[1] == expected[1]).mean() > 0.95
+
+
+@pytest.mark.parametrize("free", [1 << 40, 1 << 30, 200 << 20, 40 << 20])
+def test_a_plan_fits_its_memory_and_covers_the_library(free: int) -> None:
+    plan = Plan.fit(3_000_000, 20_000, 64, free)
+    assert plan.bytes <= 0.9 * free
+    assert [part.start for part in plan.parts()] == list(range(0, 3_000_000, plan.part))
+    assert list(plan.parts())[-1].stop == 3_000_000
+    assert f"{plan.part:,}" in str(plan)
+
+
+def test_a_plan_that_cannot_fit_says_what_to_do() -> None:
+    with pytest.raises(MemoryError, match="engine='cpu'"):
+        Plan.fit(3_000_000, 20_000, 64, 10 << 20)
+
+
+def test_an_index_answers_as_nearest_does(engine: str, native: Native) -> None:
+    paths = {name: native(array) for name, array in world(50, 500).items()}
+    expected = nearest(**paths, exclusion=9, k=24, engine=engine)
+    rows = {name: paths[name] for name in ("position", "group")}
+    index = PathIndex.build(paths["library"], **rows, engine=engine)
+    known = paths["known_before"]
+    for half in (slice(0, 25), slice(25, 50)):
+        found = index.nearest(paths["queries"][half], known_before=known[half], exclusion=9, k=24)
+        np.testing.assert_array_equal(to_host(found.score), to_host(expected.score[half]))
+        np.testing.assert_array_equal(to_host(found.index), to_host(expected.index[half]))
 
 
 def test_recall_by_score_is_whole(engine: str, native: Native) -> None:
@@ -207,6 +297,9 @@ def test_k_may_exceed_the_library(engine: str, native: Native) -> None:
         ({"known_before": np.array([0, 1, 10])}, ValueError),
         ({"known_before": np.array([0, -1, 9])}, ValueError),
         ({"k": 0}, ValueError),
+        ({"k": 513}, ValueError),
+        ({"queries": np.full((3, 64), 0.2, np.float32)}, ValueError),
+        ({"library": np.full((9, 64), 0.1, np.float32)}, ValueError),
         ({"exclusion": -1}, ValueError),
     ],
 )
