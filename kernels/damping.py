@@ -168,6 +168,45 @@ def damp(
     return Damping(trajectory.astype(dtype, copy=False), *rest)
 
 
+def damp_newest(
+    events: Array,
+    log_price: Array,
+    sigma: Array,
+    segments: Array,
+    *,
+    params: DampingParams | None = None,
+) -> Damping:
+    """Compute what `damp` gives for the last bar on the CPU engine, without the bars before it.
+
+    Parameters
+    ----------
+    events : uint8[n]
+    log_price : float64[n]
+    sigma : float64[n]
+    segments : int32[n]
+        NumPy arrays of at least one bar, as `damp` takes them; `HISTORY` + 1 bars tell all.
+    params : DampingParams, optional
+
+    Returns
+    -------
+    Damping
+        Of one bar, the same to the bit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype, shape or event code, or without a bar.
+    """
+    n = _require_inputs(events, log_price, sigma, segments)
+    if n == 0:
+        raise ValueError("events must hold at least one bar")
+    outputs = _outputs(np, 1, len(WINDOWS))
+    inputs = (events, log_price, sigma, segments)
+    numbers = _numbers(params or DampingParams())
+    launch(Engine("cpu", "one bar"), "damping", "damp_newest", n, *inputs, *numbers, *outputs)
+    return Damping(*outputs)
+
+
 def _require_inputs(events: Array, log_price: Array, sigma: Array, segments: Array) -> int:
     require_array("events", events, "uint8", (None,))
     n = len(events)

@@ -59,28 +59,83 @@ def damp(
     known = _known_prices(n, log_price, segments)
     for block in prange((n + LANES - 1) // LANES):
         start = block * LANES
-        seen, moves = _load(n, events, log_price, start), _moves(n, log_price, start)
-        values = np.empty((STEPS, 4, LANES), np.float32)
-        decays = np.empty((STEPS, LANES), np.float32)
-        sums = np.empty(SUMS, np.float32)
-        settled = np.empty(LANES, np.int32)
-        _damp_block(seen, moves, k1, k2, frequency, decay0, sums, values, decays)
-        _settle(values, tolerance, settled)
-        for lane in range(min(LANES, n - start)):
-            t = start + lane
-            if known[t] > LONGEST + 1 and _recent_event(events, t):
-                for k in range(first, STEPS):
-                    for metric in range(4):
-                        trajectory[t, k - first, metric] = values[k, metric, lane]
-                    trajectory[t, k - first, 3] /= sigma[t] if sigma[t] > 0 else np.nan
-                    decay[t, k - first] = decays[k, lane]
-                _state_ratios(sums[lane:], state_ratios[t])
-                steps[t], converged[t] = settled[lane], settled[lane] < STEPS
-            else:
-                trajectory[t] = np.nan
-                decay[t] = np.nan
-                state_ratios[t] = np.nan
-                steps[t], converged[t] = -1, False
+        _damp_from(
+            start, known, events, log_price, sigma,
+            k1, k2, frequency, decay0, tolerance, first,
+            trajectory[start:], decay[start:], steps[start:],
+            converged[start:], state_ratios[start:],
+        )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def damp_newest(
+    n: int,
+    events: Any,
+    log_price: Any,
+    sigma: Any,
+    segments: Any,
+    k1: float,
+    k2: float,
+    frequency: float,
+    decay0: float,
+    tolerance: float,
+    trajectory: Any,
+    decay: Any,
+    steps: Any,
+    converged: Any,
+    state_ratios: Any,
+) -> None:
+    """Fill outputs of one row with all steps of the last bar, on the thread that asks."""
+    known = _known_prices(n, log_price, segments)
+    _damp_from(
+        n - 1, known, events, log_price, sigma, k1, k2, frequency, decay0, tolerance, 0,
+        trajectory, decay, steps, converged, state_ratios,
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _damp_from(
+    start: int,
+    known: Any,
+    events: Any,
+    log_price: Any,
+    sigma: Any,
+    k1: float,
+    k2: float,
+    frequency: float,
+    decay0: float,
+    tolerance: float,
+    first: int,
+    trajectory: Any,
+    decay: Any,
+    steps: Any,
+    converged: Any,
+    state_ratios: Any,
+) -> None:
+    """Damp the block of bars from `start` on, whose rows the outputs begin with."""
+    n = len(known)
+    seen, moves = _load(n, events, log_price, start), _moves(n, log_price, start)
+    values = np.empty((STEPS, 4, LANES), np.float32)
+    decays = np.empty((STEPS, LANES), np.float32)
+    sums = np.empty(SUMS, np.float32)
+    settled = np.empty(LANES, np.int32)
+    _damp_block(seen, moves, k1, k2, frequency, decay0, sums, values, decays)
+    _settle(values, tolerance, settled)
+    for lane in range(min(LANES, n - start)):
+        t = start + lane
+        if known[t] > LONGEST + 1 and _recent_event(events, t):
+            for k in range(first, STEPS):
+                for metric in range(4):
+                    trajectory[lane, k - first, metric] = values[k, metric, lane]
+                trajectory[lane, k - first, 3] /= sigma[t] if sigma[t] > 0 else np.nan
+                decay[lane, k - first] = decays[k, lane]
+            _state_ratios(sums[lane:], state_ratios[lane])
+            steps[lane], converged[lane] = settled[lane], settled[lane] < STEPS
+        else:
+            trajectory[lane] = np.nan
+            decay[lane] = np.nan
+            state_ratios[lane] = np.nan
+            steps[lane], converged[lane] = -1, False
 
 
 @njit(cache=True, error_model="numpy")

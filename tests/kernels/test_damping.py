@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.damping import WINDOWS, Damping, DampingParams, damp
+from kernels.damping import WINDOWS, Damping, DampingParams, damp, damp_newest
 from kernels.device import array_module, to_host
 from tests import naive
 from tests.kernels.series import LEVELS, SIZES, Inputs, assert_same_bits, edges, inputs, walk
@@ -100,6 +100,22 @@ def test_chunks_change_no_bit(start: int, engine: str) -> None:
     for field in fields(Damping):
         computed, reference = getattr(chunk, field.name), getattr(whole, field.name)
         assert_same_bits(computed[257:], reference[start + 257 :])
+
+
+@pytest.mark.parametrize("t", [0, 1, 127, 128, 256, 257, 258, 300, 999])
+@pytest.mark.parametrize("decay0", [0.25, 1.0])
+def test_the_newest_bar_alone(t: int, decay0: float) -> None:
+    params, start = DampingParams(decay0=decay0), max(0, t - 257)
+    whole = damp(*series().cut(0, t + 1), params=params, engine="cpu")
+    newest = damp_newest(*series().cut(start, t + 1), params=params)
+    assert_same_damping(newest, whole, slice(t, t + 1))
+
+
+def test_without_bars_there_is_no_newest() -> None:
+    with pytest.raises(ValueError, match="events must hold at least one bar"):
+        damp_newest(*series().cut(0, 0))
+    with pytest.raises(ValueError, match="events must be codes 0 to 4"):
+        damp_newest(*series()._replace(events=np.full(1000, 5, np.uint8)))
 
 
 def test_a_poisoned_future_changes_nothing(engine: str) -> None:
