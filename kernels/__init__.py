@@ -14,11 +14,13 @@ from kernels.device import Engine, EngineUnavailable, choose_engine, gpu_unavail
 from kernels.nearest import Neighbours
 from kernels.outcomes import ForwardValue, Outcomes, Quotes, forward_value
 from kernels.paths import Standard, fit_standard, has_path, unit_paths
+from kernels.streaming import Bar, Reading, State, update
 from kernels.synthetic import PlantedWalk, planted_walk, random_walk
 
 __all__ = [
     "METRICS",
     "WINDOWS",
+    "Bar",
     "Confidence",
     "Counts",
     "Damping",
@@ -30,7 +32,9 @@ __all__ = [
     "Outcomes",
     "PlantedWalk",
     "Quotes",
+    "Reading",
     "Standard",
+    "State",
     "break_even",
     "choose_engine",
     "count_wins",
@@ -47,5 +51,6 @@ __all__ = [
     "transitions",
     "unit_paths",
     "unpack_bits",
+    "update",
     "volatility",
 ]
