@@ -183,7 +183,10 @@ def source(name: str) -> str:
 
 
 def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None]:
-    """Load an ``extern "C"`` CUDA kernel, compiled once for each architecture.
+    """Load an ``extern "C"`` CUDA kernel.
+
+    CuPy compiles a source once for each architecture and set of constants and keeps the result in
+    the user's cache folder (``CUPY_CACHE_DIR``, by default ~/.cupy/kernel_cache).
 
     Parameters
     ----------
@@ -207,13 +210,13 @@ def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None
     missing = gpu_unavailable()
     if missing is not None:
         raise EngineUnavailable(f"kernel {name!r} needs a GPU: {missing}")
-    arch = _cupy().cuda.Device().compute_capability
-    loaded = _module(arch, source_name, tuple(sorted(defines.items())))
+    device = _cupy().cuda.Device().id
+    loaded = _module(device, source_name, tuple(sorted(defines.items())))
     return cast(Callable[..., None], loaded.get_function(name))
 
 
 @cache
-def _module(arch: str, source_name: str, defines: tuple[tuple[str, int], ...]) -> Any:
+def _module(device: int, source_name: str, defines: tuple[tuple[str, int], ...]) -> Any:
     options = (CUDA_STANDARD, *(f"-D{key}={value}" for key, value in defines))
     return _cupy().RawModule(code=source(source_name), options=options)
 

@@ -19,6 +19,7 @@ from kernels.device import (
     require_array,
 )
 from kernels.paths import DIMENSIONS
+from kernels.spread import devices, shares, spread
 
 BATCH = 16_384
 """Queries searched at a time on a GPU, where there is room."""
@@ -230,10 +231,37 @@ def nearest(
     if chosen.name == "cpu":
         index = PathIndex.build(library, position=position, group=group, engine="cpu")
         return index.nearest(queries, known_before=known_before, exclusion=exclusion, k=k)
-    back, gpu = array_module(queries), Gpu.current()
-    plan = Plan.fit(len(library), len(queries), k, gpu.free())
-    found = search_parts(gpu, queries, (library, position, group), known_before, plan, exclusion)
-    return Neighbours(*(move(array, back) for array in found))
+    rows = (library, position, group)
+    return _spread(queries, rows, known_before, k, exclusion)
+
+
+def _spread(
+    queries: Array,
+    library: tuple[Array, Array, Array],
+    known_before: Array,
+    k: int,
+    exclusion: int,
+) -> Neighbours:
+    """Search on all GPUs where the queries lie in host memory, on the current one otherwise."""
+    xp = array_module(queries, *library, known_before)
+    back = array_module(queries)
+
+    def search(part: slice) -> tuple[Array, Array]:
+        gpu, asked = Gpu.current(), queries[part]
+        plan = Plan.fit(len(library[0]), len(asked), k, gpu.free())
+        found = search_parts(gpu, asked, library, known_before[part], plan, exclusion)
+        score, index = (move(array, back) for array in found)
+        return score, index
+
+    among = devices() if xp is np else []
+    parts = shares(len(queries), among)
+    answers = spread(search, parts, among)
+    if len(parts) == 1:
+        return Neighbours(*answers[0])
+    score, index = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    for part, answer in zip(parts, answers, strict=True):
+        score[part], index[part] = answer
+    return Neighbours(score, index)
 
 
 def search_parts(
