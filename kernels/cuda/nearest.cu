@@ -17,8 +17,10 @@ constexpr int CAPACITY = 2048;       // candidates of a query
 constexpr int MOST_NEIGHBOURS = 512; // of `finish`
 constexpr int ROWS = 64;             // of the library in one stage of shared memory
 constexpr int STAGES = 4;
+constexpr int QUEUE = 512;           // finds of a block on their way to device memory
 constexpr float LOWEST = -3e38f;
 constexpr float NO_LIMIT = -4, CLOSED = 4;  // below and above any cosine
+constexpr u16 NO_HALF = 0x7fff;             // NaN
 
 // Twice the most by which a score from halves differs from one of the float32 chain. Two roundings
 // by 2^-11 move a product of unit vectors by 9.8e-4, lengths within 1 % make that 1.0e-3, and the
@@ -75,12 +77,24 @@ static __device__ u16 half_of(const float x) {
 // Rounds a path to halves, all NaN if it holds one. `off` is the greatest deviation of a length
 // from 1, in millionths.
 static __device__ bool halve_row(const float* __restrict__ path, u16* __restrict__ half, u32* off) {
+    Four row[DIMENSIONS / 4];
     float square = 0;
-    for (int d = 0; d < DIMENSIONS; ++d) square = fmaf(path[d], path[d], square);
+#pragma unroll
+    for (int i = 0; i < DIMENSIONS / 4; ++i) {
+        const Four p = row[i] = reinterpret_cast<const Four*>(path)[i];
+        square = fmaf(p.x, p.x, fmaf(p.y, p.y, fmaf(p.z, p.z, fmaf(p.w, p.w, square))));
+    }
     const bool whole = !isnan(square);
-    for (int d = 0; d < DIMENSIONS; ++d) half[d] = whole ? half_of(path[d]) : 0x7fff;
+#pragma unroll
+    for (int i = 0; i < DIMENSIONS / 4; ++i) {
+        u16* to = half + 4 * i;
+        to[0] = whole ? half_of(row[i].x) : NO_HALF;
+        to[1] = whole ? half_of(row[i].y) : NO_HALF;
+        to[2] = whole ? half_of(row[i].z) : NO_HALF;
+        to[3] = whole ? half_of(row[i].w) : NO_HALF;
+    }
     const float apart = fabsf(sqrtf(square) - 1);
-    if (apart > 0) atomicMax(off, (u32)(apart * 1e6f < 4e9f ? apart * 1e6f : 4e9f));
+    if (apart > 0) atomicMax(off, (u32)(apart < 1e3f ? apart * 1e6f : 1e9f));
     return whole;
 }
 
@@ -168,18 +182,46 @@ static __device__ u32 pair_at(const u16* __restrict__ halves, const long long at
     return *reinterpret_cast<const u32*>(halves + at);
 }
 
+struct Find {
+    long long query;
+    int row;
+    float score;
+};
+
+struct Candidates {
+    int* count;
+    int* row;
+    float* score;
+
+    __device__ void add(const Find& find) const {
+        const int slot = atomicAdd(count + find.query, 1);
+        if (slot >= CAPACITY) return;
+        row[find.query * CAPACITY + slot] = find.row;
+        score[find.query * CAPACITY + slot] = find.score;
+    }
+};
+
+// A find waits in shared memory: its place among the candidates takes long to come.
+static __device__ void empty(const Find* queue, const int queued, const Candidates& candidates) {
+    for (int i = threadIdx.x; i < queued && i < QUEUE; i += THREADS) candidates.add(queue[i]);
+    __syncthreads();
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS) collect(
     const long long queries, const long long rows, const long long stride,
     const u16* __restrict__ query_halves, const u16* __restrict__ library,
     const long long* __restrict__ known_before, const float* __restrict__ limit,
     const u8* __restrict__ open, int* __restrict__ count, int* __restrict__ candidate,
     float* __restrict__ candidate_score) {
+    const Candidates candidates = {count, candidate, candidate_score};
+    __shared__ Find queue[QUEUE];
+    __shared__ int queued;
     __shared__ alignas(128) u16 tiles[STAGES][ROWS * DIMENSIONS];
     __shared__ float limits[QUERIES];
     __shared__ int known[QUERIES];
     __shared__ int most;
     const long long first = (long long)blockIdx.x * QUERIES;
-    if (threadIdx.x == 0) most = 0;
+    if (threadIdx.x == 0) most = queued = 0;
     __syncthreads();
     for (int i = threadIdx.x; i < QUERIES; i += THREADS) {
         const bool is_open = first + i < queries && open[first + i];
@@ -219,7 +261,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) collect(
     int stage = 0;
     for (long long step = blockIdx.y; step < steps; step += gridDim.y) {
         await_copies();
-        __syncthreads();
+        if (__syncthreads_or(threadIdx.x == 0 && atomicAdd(&queued, 0) > QUEUE / 2)) {
+            empty(queue, queued, candidates);
+            if (threadIdx.x == 0) queued = 0;
+            __syncthreads();
+        }
         const long long later = step + (STAGES - 1) * (long long)gridDim.y;
         u16* free_tile = tiles[(stage + STAGES - 1) % STAGES];
         if (later < steps) fetch(free_tile, library, later * ROWS, stride, rows);
@@ -251,16 +297,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) collect(
                     const int query = mine + 16 * m + j / 2 * 8;
                     const long long at = row + j % 2 * stride;
                     if (above[m][j] >= 0 && at < known[query]) {
-                        const int slot = atomicAdd(count + first + query, 1);
-                        if (slot < CAPACITY) {
-                            candidate[(first + query) * CAPACITY + slot] = (int)at;
-                            candidate_score[(first + query) * CAPACITY + slot] =
-                                above[m][j] + limits[query];
-                        }
+                        const Find find = {first + query, (int)at, above[m][j] + limits[query]};
+                        const int slot = atomicAdd(&queued, 1);
+                        if (slot < QUEUE) queue[slot] = find;
+                        else candidates.add(find);
                     }
                 }
         }
     }
+    __syncthreads();
+    empty(queue, queued, candidates);
 }
 
 // The k-th largest of n keys in shared memory, found bit by bit; k <= n. For a whole block.
