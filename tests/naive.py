@@ -336,6 +336,29 @@ def forward_value(
 # --- 7. Confidence ---
 
 
+def tally(
+    index: Any, win: Any, base_rate: Any, strength: Any
+) -> list[list[tuple[int, int, float]]]:
+    """Per query and side: (wins, k_eff, posterior)."""
+    return [
+        [
+            shrunk([int(win[i][side]) for i in row if i >= 0], base_rate[side], strength[side])
+            for side in (0, 1)
+        ]
+        for row in index
+    ]
+
+
+def shrunk(outcomes: list[int], base_rate: float, strength: float) -> tuple[int, int, float]:
+    known = [outcome for outcome in outcomes if outcome >= 0]
+    wins, k_eff = sum(known), len(known)
+    if k_eff == 0:
+        return wins, k_eff, np.nan
+    if strength == np.inf:
+        return wins, k_eff, base_rate
+    return wins, k_eff, (wins + strength * base_rate) / (k_eff + strength)
+
+
 def beta_binomial_log_likelihood(wins: Any, k_eff: Any, base_rate: float, strength: float) -> float:
     """Without the binomial coefficients, which no strength changes."""
     total = 0.0
@@ -347,3 +370,109 @@ def beta_binomial_log_likelihood(wins: Any, k_eff: Any, base_rate: float, streng
             total += lgamma(w + a) + lgamma(k - w + b) - lgamma(k + a + b)
             total -= lgamma(a) + lgamma(b) - lgamma(a + b)
     return total
+
+
+# --- 6, many times: one set of a sweep ---
+
+
+class Swept(NamedTuple):
+    trades: int
+    wins: int
+    profit: float
+    drawdown: float
+    daily: list[float]
+
+
+def sweep(
+    quotes: Any,
+    segments: Any,
+    score: Any,
+    unit: Any,
+    days: Any,
+    *,
+    rule: tuple[float, float, float, int],
+    point: float,
+    slippage: float,
+) -> Swept:
+    """Live through the bars with one unit: decide at a close, act at the next open."""
+    threshold, stop, target, horizon = rule
+    points = {name: np.rint(values / point) for name, values in quotes.items()}
+    slip, gains, marks = round(slippage / point), [0.0], []
+    position: dict[str, Any] | None = None
+    wish: tuple[str, int] | None = None
+    for t in range(len(segments)):
+        closing = False
+        if position is None and wish is not None:
+            position = enter(points, t, wish[0], slip, stop, target, unit[wish[1]] / point, horizon)
+        elif position is not None and wish is not None:
+            closing = wish[0] != position["side"]
+        if position is not None:
+            price = exit_of(points, t, position, closing)
+            if price is not None:
+                gains.append(position["sign"] * price - position["entry"])
+                position = None
+        open_gain = 0.0
+        if position is not None:
+            leave = "bid" if position["side"] == "long" else "ask"
+            open_gain = position["sign"] * points[f"{leave}_close"][t] - position["entry"]
+        marks.append(sum(gains) + open_gain)
+        wish = wanted(score[t], threshold, t)
+        last = t + 1 + horizon
+        fits = last < len(segments) and segments[last] == segments[t] and not np.isnan(unit[t])
+        if position is None and not fits:
+            wish = None
+    return Swept(
+        trades=len(gains) - 1,
+        wins=sum(gain > 0 for gain in gains),
+        profit=sum(gains) * point,
+        drawdown=point
+        * max([0.0, *(max([0.0, *marks[:t]]) - marks[t] for t in range(len(marks)))]),
+        daily=[change * point for change in daily_changes(marks, days)],
+    )
+
+
+def wanted(score: Any, threshold: float, t: int) -> tuple[str, int] | None:
+    long, short = (-np.inf if np.isnan(side) else side for side in score)
+    if max(long, short) < threshold:
+        return None
+    return ("long" if long >= short else "short"), t
+
+
+def enter(
+    points: Any,
+    t: int,
+    side: str,
+    slip: int,
+    stop: float,
+    target: float,
+    unit: float,
+    horizon: int,
+) -> dict[str, Any]:
+    """Prices of a short are of opposite sign, so that higher is better."""
+    sign = 1 if side == "long" else -1
+    entry = sign * points["ask_open" if side == "long" else "bid_open"][t] + slip
+    rounded = [
+        max(1.0, float(np.rint(np.float32(many) * np.float32(unit)))) for many in (stop, target)
+    ]
+    levels = {"stop": entry - rounded[0], "target": entry + rounded[1]}
+    return {"side": side, "sign": sign, "entry": entry, "last": t + horizon, **levels}
+
+
+def exit_of(points: Any, t: int, position: Any, closing: bool) -> float | None:
+    side, sign = position["side"], position["sign"]
+    leave, worst, best = ("bid", "low", "high") if side == "long" else ("ask", "high", "low")
+    opens = sign * points[f"{leave}_open"][t]
+    if closing or t == position["last"]:
+        return float(sign * opens)
+    if opens <= position["stop"]:
+        return float(sign * opens)
+    if sign * points[f"{leave}_{worst}"][t] <= position["stop"]:
+        return float(sign * position["stop"])
+    if sign * points[f"{leave}_{best}"][t] >= position["target"]:
+        return float(sign * position["target"])
+    return None
+
+
+def daily_changes(marks: list[float], days: Any) -> list[float]:
+    last = dict(zip(days, marks, strict=True))
+    return [float(change) for change in np.diff([0.0, *last.values()])]

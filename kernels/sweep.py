@@ -1,0 +1,374 @@
+"""Backtests of many parameter sets over one series of bars, side by side.
+
+Two classes of parameters are kept apart. Those of `SweepSets` (threshold, stop, target, horizon)
+read the same scores again and belong here; those of `kernels.damping.DampingParams` (k1, k2, tau)
+and the encoder need new trajectories, hence new scores, and are swept by calling `damp` anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.device import (
+    Array,
+    Engine,
+    array_module,
+    choose_engine,
+    launch,
+    move,
+    require_array,
+    require_segments,
+)
+from kernels.outcomes import SIDES, Quotes
+
+OFF_GRID = 1e-3
+"""Points by which a price may miss the grid: far above what float64 loses, far below a half."""
+
+MOST_POINTS = 1 << 29
+"""Range of the prices; with it every level fits int32."""
+
+MOST_SWING = 1 << 30
+"""Points that an equity could move in all; with it every sum fits int32."""
+
+MOST_DAILY = 4 << 30
+"""Bytes of the largest table of daily profits."""
+
+
+@dataclass(frozen=True)
+class SweepSets:
+    """Parameter sets that read the same scores: none of them needs new trajectories.
+
+    Attributes
+    ----------
+    threshold : float32[m]
+        Finite; a side signals where its score is at least this.
+    stop, target : float32[m]
+        Multiples of the unit of the signal bar, above zero; inf for none.
+    horizon : int32[m]
+        Bars from the entry to the time exit, at least 1.
+
+    Notes
+    -----
+    Neighbouring sets run side by side: they are fastest when they trade at the same bars, as
+    those of `grid` do.
+    """
+
+    threshold: Array
+    stop: Array
+    target: Array
+    horizon: Array
+
+    def __post_init__(self) -> None:
+        xp, count = array_module(self.threshold), len(self.threshold)
+        for name in ("threshold", "stop", "target"):
+            require_array(name, getattr(self, name), "float32", (count,))
+        require_array("horizon", self.horizon, "int32", (count,))
+        if not bool(xp.isfinite(self.threshold).all()):
+            raise ValueError("threshold must be finite; leave out sets that never signal")
+        for name in ("stop", "target"):
+            if not bool((getattr(self, name) > 0).all()):
+                raise ValueError(f"{name} must be above zero; use inf for none")
+        if not bool(((self.horizon >= 1) & (self.horizon < MOST_POINTS)).all()):
+            raise ValueError("horizon must be at least 1; give the bars until the time exit")
+
+    @classmethod
+    def grid(
+        cls,
+        *,
+        thresholds: ArrayLike,
+        horizons: ArrayLike,
+        stops: ArrayLike = (np.inf,),
+        targets: ArrayLike = (np.inf,),
+    ) -> SweepSets:
+        """Return the Cartesian product, the last argument fastest.
+
+        Results take its shape back by
+        ``profit.reshape(len(thresholds), len(horizons), len(stops), len(targets))``.
+        """
+        axes = np.meshgrid(thresholds, horizons, stops, targets, indexing="ij")
+        threshold, horizon, stop, target = (axis.ravel() for axis in axes)
+        return cls(
+            threshold=threshold.astype(np.float32),
+            stop=stop.astype(np.float32),
+            target=target.astype(np.float32),
+            horizon=horizon.astype(np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.threshold)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What each set would have earned with one unit a trade; prices are those of the quotes.
+
+    Attributes
+    ----------
+    trades, wins : int32[m]
+        Closed trades, and those that ended strictly above zero after costs.
+    profit : float64[m]
+        Sum of the price moves of all trades.
+    drawdown : float64[m]
+        Largest fall of the equity from a peak, marked at each close at the side one would leave
+        at; zero or more.
+    day_sum, day_square_sum : float64[m]
+        Sums of x and of x * x over the daily changes x of that equity.
+    days : int
+        Number of days.
+    daily : float32[m, days] or None
+        The changes x themselves.
+    """
+
+    trades: Array
+    wins: Array
+    profit: Array
+    drawdown: Array
+    day_sum: Array
+    day_square_sum: Array
+    days: int
+    daily: Array | None = None
+
+    @property
+    def hit_rate(self) -> Array:
+        """Share of trades that won; NaN without trades."""
+        return _ratio(self.wins, self.trades)
+
+    @property
+    def mean(self) -> Array:
+        """Mean daily profit; NaN without days."""
+        return self.day_sum / (self.days or np.nan)
+
+    @property
+    def deviation(self) -> Array:
+        """Standard deviation of daily profit over the days less one; NaN below two days."""
+        xp = array_module(self.day_sum)
+        squares = self.day_square_sum - self.day_sum * self.mean
+        return xp.sqrt(xp.maximum(squares, 0) / (self.days - 1 if self.days > 1 else np.nan))
+
+    @property
+    def sharpe(self) -> Array:
+        """Mean over deviation of daily profit, not annualised; NaN where nothing varies."""
+        return _ratio(self.mean, self.deviation)
+
+
+def sweep(
+    quotes: Quotes,
+    segments: Array,
+    score: Array,
+    unit: Array,
+    days: Array,
+    sets: SweepSets,
+    *,
+    point: float,
+    slippage: float = 0.0,
+    daily: bool = False,
+    engine: str = "auto",
+) -> Sweep:
+    """Trade the bars once for every parameter set.
+
+    Parameters
+    ----------
+    quotes : Quotes
+        Bid and ask bars, float64[n], finite, whole multiples of `point`.
+    segments : int32[n]
+    score : float32[n, 2]
+        What thresholds are compared with, long and short, known at the close; NaN: no signal.
+        The side with the higher score signals, the long one of equals.
+    unit : float64[n]
+        Price distance that stops and targets multiply; NaN where no signal may be traded.
+    days : int32[n]
+        Number of the day of each bar, never decreasing.
+    sets : SweepSets
+    point : float
+        Price of one point: the finest step of the quotes, half spreads included.
+    slippage : float
+        Whole points in price units, paid at each entry.
+    daily : bool
+        Also return the profit of each set and day.
+    engine : {"auto", "cpu", "gpu"}
+
+    Returns
+    -------
+    Sweep
+        Arrays of the kind of the quotes; the same bits from each engine.
+
+    Raises
+    ------
+    TypeError
+        If an array has another dtype than stated.
+    ValueError
+        If shapes do not fit, quotes are missing or off the grid of `point`, their range or their
+        moves need more than int32 points, or `daily` needs too much memory.
+
+    Notes
+    -----
+    Section 6 of the mathematics, one position at a time as in `tasks.simulation`: a signal on bar
+    t enters at the open of t + 1 and leaves by its stop, its target or at the open of
+    t + 1 + horizon. While a position is open, signals of its side are ignored; one of the other
+    side closes it at the next open, and only a later signal enters again. A signal whose exit rule
+    would cross a segment edge or the end is not traded. Distances are rounded to whole points, at
+    least one, so that all arithmetic is exact: int32 points rather than float32, because a sum of
+    costs leaves the 2^24 points that float32 counts.
+    """
+    _check(quotes, segments, score, unit, days, point, slippage)
+    chosen = choose_engine(engine)
+    xp, back, n = chosen.xp, array_module(quotes.bid_open), len(segments)
+    slip = _slippage_points(slippage, point)
+    quads = _points(quotes, point, slip, xp)
+    strength, short = _signals(move(score, xp), xp)
+    reach = _bars_left(move(segments, xp), move(unit, xp), xp)
+    distance = xp.maximum(move(unit, xp) / point, 1e-6).astype(np.float32)
+    day = _day_numbers(move(days, xp), xp)
+    count = int(day[-1]) + 1 if n else 0
+    columns = count if daily else 0
+    _require_room(len(sets), columns)
+    bars = (quads, strength, short, distance, reach, day)
+    outputs = _run(chosen, bars, sets, slip, point, columns)
+    trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in outputs)
+    return Sweep(
+        trades=trades,
+        wins=wins,
+        profit=profit * point,
+        drawdown=drawdown * point,
+        day_sum=total * point,
+        day_square_sum=squares * point**2,
+        days=count,
+        daily=table if daily else None,
+    )
+
+
+def _check(
+    quotes: Quotes,
+    segments: Array,
+    score: Array,
+    unit: Array,
+    days: Array,
+    point: float,
+    slippage: float,
+) -> None:
+    n = len(quotes.bid_open)
+    require_segments(segments, n)
+    require_array("score", score, "float32", (n, len(SIDES)))
+    require_array("unit", unit, "float64", (n,))
+    require_array("days", days, "int32", (n,))
+    xp = array_module(unit)
+    if not bool((((unit > 0) & (unit < np.inf)) | xp.isnan(unit)).all()):
+        raise ValueError("unit must be finite and above zero; use NaN where nothing may be traded")
+    if bool((days[1:] < days[:-1]).any()):
+        raise ValueError("days must not decrease; sort the bars by time")
+    if not 0 < point < np.inf or not 0 <= slippage < np.inf:
+        raise ValueError(
+            f"point {point} must be finite and above zero and slippage {slippage} finite and not "
+            "negative; give the step of the quotes and a cost in price units"
+        )
+
+
+def _slippage_points(slippage: float, point: float) -> int:
+    points = slippage / point
+    if abs(points - round(points)) > OFF_GRID or points > MOST_POINTS:
+        raise ValueError(f"slippage {slippage} is not a whole number of points of {point}")
+    return round(points)
+
+
+def _points(quotes: Quotes, point: float, slip: int, xp: Any) -> Array:
+    """Return int32[n, 2, 4]: open, worst, best and close of each side one leaves at, in points.
+
+    Points count from the lowest price, those of the short side down from zero: both sides earn
+    when their numbers rise.
+    """
+    names = ("open", "low", "high", "close")
+    bid, ask = (
+        xp.stack([_whole(quotes, f"{side}_{name}", point, xp) for name in names], axis=1)
+        for side in ("bid", "ask")
+    )
+    if len(bid) == 0:
+        return xp.empty((0, 2, 4), np.int32)
+    low, high = xp.minimum(bid, ask).min(axis=1), xp.maximum(bid, ask).max(axis=1)
+    _check_range(low, high, slip, point, xp)
+    bid, ask = bid - low.min(), low.min() - ask[:, [0, 2, 1, 3]]
+    quads = xp.stack((bid, ask), axis=1)
+    quads[..., 1] = quads[..., :2].min(axis=2)  # an open below its low is as bad as a low
+    return quads.astype(np.int32)
+
+
+def _whole(quotes: Quotes, name: str, point: float, xp: Any) -> Array:
+    points = move(getattr(quotes, name), xp) / point
+    points = xp.where(xp.isfinite(points), points, 0.5)
+    whole = xp.rint(points)
+    wrong = xp.abs(points - whole) > OFF_GRID
+    if bool(wrong.any()):
+        row = int(wrong.argmax())
+        price = float(getattr(quotes, name)[row])
+        raise ValueError(
+            f"{name} of bar {row} is {price}, no multiple of {point}: drop bars without prices, "
+            "and give the finest step of the quotes as point"
+        )
+    return whole
+
+
+def _check_range(low: Array, high: Array, slip: int, point: float, xp: Any) -> None:
+    range_ = float(high.max() - low.min()) + slip
+    moves = xp.maximum(high[1:], high[:-1]) - xp.minimum(low[1:], low[:-1])
+    swing = float(moves.sum()) + float(high[0] - low[0]) + slip * len(low)
+    if range_ >= MOST_POINTS or swing >= MOST_SWING:
+        raise ValueError(
+            f"the quotes range over {range_:.3g} and move {swing:.3g} points of {point}, more than "
+            f"{MOST_POINTS:.3g} and {MOST_SWING:.3g}: give a coarser point, or fewer bars"
+        )
+
+
+def _signals(score: Array, xp: Any) -> tuple[Array, Array]:
+    """Return the score of the side that may signal and whether it is the short one."""
+    known = xp.where(xp.isnan(score), np.float32(-np.inf), score)
+    return known.max(axis=1), known[:, 1] > known[:, 0]
+
+
+def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
+    """Return int32[n]: bars after each in its segment; -1 where nothing may be traded."""
+    ends = xp.searchsorted(segments, segments, side="right")
+    left = ends - 1 - xp.arange(len(segments))
+    return xp.where(xp.isnan(unit), -1, left).astype(np.int32)
+
+
+def _day_numbers(days: Array, xp: Any) -> Array:
+    """Number the days that occur from 0 on, int32[n]."""
+    numbers = xp.zeros(len(days), np.int32)
+    numbers[1:] = xp.cumsum(days[1:] != days[:-1])
+    return numbers
+
+
+def _run(
+    engine: Engine,
+    bars: tuple[Array, ...],
+    sets: SweepSets,
+    slip: int,
+    point: float,
+    columns: int,
+) -> tuple[Array, ...]:
+    xp, count = engine.xp, len(sets)
+    lanes = [move(getattr(sets, field.name), xp) for field in fields(sets)]
+    whole = [xp.zeros(count, np.int32) for _ in range(4)]
+    sums = [xp.zeros(count) for _ in range(2)]
+    table = xp.zeros((count, columns), np.float32)
+    numbers = (np.int32(slip), np.float64(point), np.int64(columns))
+    n = np.int64(len(bars[0]))
+    launch(engine, "sweep", "sweep", count, n, *bars, *lanes, *numbers, *whole, *sums, table)
+    return (*whole, *sums, table)
+
+
+def _require_room(count: int, columns: int) -> None:
+    needed = 4 * count * columns
+    if needed > MOST_DAILY:
+        raise ValueError(
+            f"daily needs {needed / 2**30:.1f} GiB for {count} sets x {columns} days, more than "
+            f"{MOST_DAILY / 2**30:.0f}: take fewer sets, or the sums alone"
+        )
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    xp = array_module(denominator)
+    return numerator / xp.where(denominator > 0, denominator, np.nan)
