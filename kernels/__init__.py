@@ -8,7 +8,15 @@ names they share: ``from kernels.nearest import nearest``.
 """
 
 from kernels.bits import encode_bits, pack_bits, transitions, unpack_bits, volatility
-from kernels.confidence import Confidence, Counts, break_even, count_wins, posterior
+from kernels.confidence import (
+    Confidence,
+    Counts,
+    Tally,
+    break_even,
+    count_wins,
+    posterior,
+    tally,
+)
 from kernels.damping import METRICS, WINDOWS, Damping, DampingParams, damp
 from kernels.device import Engine, EngineUnavailable, choose_engine, gpu_unavailable
 from kernels.nearest import Neighbours
@@ -38,6 +46,7 @@ __all__ = [
     "State",
     "Sweep",
     "SweepSets",
+    "Tally",
     "break_even",
     "choose_engine",
     "count_wins",
@@ -51,6 +60,7 @@ __all__ = [
     "planted_walk",
     "posterior",
     "random_walk",
+    "tally",
     "transitions",
     "unit_paths",
     "unpack_bits",

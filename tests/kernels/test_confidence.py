@@ -24,11 +24,14 @@ from kernels.confidence import (
     count_wins,
     fit_strength,
     posterior,
+    tally,
 )
-from kernels.device import to_host
+from kernels.device import array_module, launch_blocks, to_host
 from kernels.nearest import Neighbours
 from kernels.outcomes import Quotes, outcomes
 from tests import naive
+from tests.kernels.series import assert_same_bits
+from tests.kernels.shim import load_on_cpu, no_compiler
 
 Native = Callable[[Any], Any]
 
@@ -72,6 +75,92 @@ def test_wins_are_counted_among_known_neighbours(engine: str, native: Native) ->
     assert to_host(k_eff).tolist() == [3, 1, 0]
     assert wins.dtype == k_eff.dtype == np.int64
     assert engine
+
+
+SIDES: dict[str, Any] = {"base_rate": (0.37, 0.41), "strength": (23.0, inf)}
+
+
+def found(q: int, rows: int, native: Native, *, k: int = 64) -> tuple[Neighbours, Any]:
+    """Neighbours padded with -1, some of their outcomes unknown."""
+    rng = np.random.default_rng(q)
+    index = rng.integers(0, max(rows, 1), (q, k))
+    index[np.arange(k) >= rng.integers(0, k + 1, q)[:, None]] = -1
+    index[:1], index[1:2] = -1, rows - 1
+    win = rng.integers(-1, 2, (rows, 2), np.int8)
+    return Neighbours(native(np.zeros((q, k), np.float32)), native(index)), native(win)
+
+
+@pytest.mark.parametrize("q", [0, 1, 63, 64, 65, 127, 128, 129, 500])
+@pytest.mark.parametrize(
+    "prior", [SIDES, {"base_rate": np.array([0.0, 1.0]), "strength": np.array([4.0, 0.3])}]
+)
+def test_both_sides_are_counted_as_by_the_slow_twin(
+    engine: str, native: Native, q: int, prior: dict[str, Any]
+) -> None:
+    neighbours, win = found(q, 1000, native)
+    counted = tally(neighbours, win, **prior, engine=engine)
+    index = to_host(neighbours.index)
+    expected = np.array(naive.tally(index, to_host(win), **prior)).reshape(q, 2, 3)
+    for column, name in enumerate(("wins", "k_eff", "posterior")):
+        values = getattr(counted, name)
+        assert array_module(values) is array_module(neighbours.index)
+        assert_same_bits(values, expected[..., column].astype(values.dtype))
+    assert q < 2 or np.isnan(to_host(counted.posterior)).any()
+
+
+@pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
+@pytest.mark.parametrize("q", [1, 63, 64, 65, 129])
+def test_the_cuda_source_counts_as_the_slow_twin(q: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(_: Any, module: str, name: str, n: int, *arguments: Any) -> None:
+        launch_blocks(load_on_cpu, module, name, n, *arguments)
+
+    monkeypatch.setattr("kernels.confidence.launch", launch)
+    test_both_sides_are_counted_as_by_the_slow_twin("cpu", np.ascontiguousarray, q, SIDES)
+    with pytest.raises(ValueError, match="not 3;"):
+        tally(Neighbours(np.zeros(0), np.array([[0, 3]])), np.zeros((3, 2), np.int8), **SIDES)
+
+
+def test_one_side_counts_and_shrinks_as_both(engine: str, native: Native) -> None:
+    neighbours, win = found(300, 50, native)
+    counted = tally(neighbours, win, **SIDES, engine=engine)
+    for side in (0, 1):
+        wins, k_eff = count_wins(neighbours, win[:, side])
+        assert_same_bits(wins, counted.wins[:, side])
+        assert_same_bits(k_eff, counted.k_eff[:, side])
+        prior = {name: values[side] for name, values in SIDES.items()}
+        assert_same_bits(posterior(wins, k_eff, **prior), counted.posterior[:, side])
+
+
+@pytest.mark.parametrize(("rows", "wrong"), [(10, 10), (10, 2**40), (10, -2), (0, 0)])
+def test_an_index_outside_the_library_is_named(
+    engine: str, native: Native, rows: int, wrong: int
+) -> None:
+    neighbours, win = found(200, rows, native)
+    neighbours.index[170, 3] = wrong
+    with pytest.raises(ValueError, match=rf"neighbours.index must .* {rows - 1}, .* not {wrong};"):
+        tally(neighbours, win, **SIDES, engine=engine)
+    with pytest.raises(ValueError, match=f"not {wrong};"):
+        count_wins(neighbours, win[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "names"),
+    [
+        ({"win": np.zeros((4, 2))}, TypeError, "win must be int8"),
+        ({"win": np.zeros(4, np.int8)}, ValueError, r"win must have shape \(any, 2\)"),
+        ({"base_rate": (0.5,)}, ValueError, "base_rate must have shape"),
+        ({"base_rate": (0.5, 1.1)}, ValueError, "base_rate must be between 0 and 1"),
+        ({"base_rate": (0.5, np.nan)}, ValueError, "base_rate must be between 0 and 1"),
+        ({"strength": (0.0, 4.0)}, ValueError, "strength must be above 0"),
+        ({"engine": "npu"}, ValueError, "engine must be"),
+    ],
+)
+def test_bad_tallies_are_named(change: dict[str, Any], error: type[Exception], names: str) -> None:
+    neighbours = Neighbours(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int64))
+    with pytest.raises(error, match=names):
+        tally(neighbours, **{"win": np.zeros((4, 2), np.int8), **SIDES, **change})
+    with pytest.raises(TypeError, match=r"neighbours.index must be int64"):
+        count_wins(Neighbours(neighbours.score, neighbours.score), np.zeros(4, np.int8))
 
 
 def test_an_empty_library_counts_nothing() -> None:

@@ -1,0 +1,41 @@
+"""Counts of neighbours, shrunk; the arguments are those of kernels/cuda/confidence.cu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(parallel=True, cache=True)
+def tally(
+    n: int,
+    index: Any,
+    win: Any,
+    prior: Any,
+    strength: Any,
+    k: int,
+    rows: int,
+    sides: int,
+    wins: Any,
+    k_eff: Any,
+    posterior: Any,
+) -> None:
+    """Count one query and side a lane; `k_eff` is -1 where an index leaves the rows."""
+    for t in prange(n):
+        query, side = t // sides, t % sides
+        won, known = 0, 0
+        for j in range(k):
+            row = index[query, j]
+            if row < -1 or row >= rows:
+                won, known = 0, -1
+                break
+            if row >= 0:
+                won += win[row, side] == 1
+                known += win[row, side] >= 0
+        mean = np.nan
+        if known > 0:
+            alone = np.isinf(strength[side])
+            mean = prior[side] if alone else (won + prior[side]) / (known + strength[side])
+        wins[query, side], k_eff[query, side], posterior[query, side] = won, known, mean
