@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -102,3 +104,12 @@ def fake_cupy(folder: Path, addresses: str) -> str:
         f"class cuda:\n class runtime:\n  deviceGetPCIBusId = {addresses}.__getitem__\n"
     )
     return str(folder)
+
+
+def policy_follows(said: str, reason: str, child: str) -> None:
+    """Hold that a child's first mapping prefers node 0, unless the system forbids policies."""
+    if said != reason:
+        forbidden = {os.strerror(errno.EPERM), os.strerror(errno.ENOSYS)}
+        assert said.removeprefix(f"{reason}; no memory policy: ") in forbidden
+    elif Path("/proc/self/numa_maps").exists():
+        assert " prefer:0 " in child

@@ -36,6 +36,7 @@ from tests.infra.machines import (
     TWO_NODES,
     build,
     fake_cupy,
+    policy_follows,
     with_hwloc,
     write,
     write_device,
@@ -161,6 +162,19 @@ def test_hwloc_and_sys_tell_the_same_of_this_machine() -> None:
     assert found.here
     assert found.nodes[0].memory > 0
     assert timeless(found) == timeless(from_sys())
+
+
+@with_hwloc
+def test_cpus_of_others_are_part_of_the_machine(tmp_path: Path) -> None:
+    """A container sees the CPUs it may not use; what it may use is another question."""
+    build(tmp_path, LEFT, RIGHT)
+    write(tmp_path, "proc/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0")
+    write(tmp_path, "proc/self/cgroup", "0::/")
+    write(tmp_path, "sys/fs/cgroup/cgroup.controllers", "cpuset")
+    write(tmp_path, "sys/fs/cgroup/cpuset.cpus.effective", "0-1")
+    write(tmp_path, "sys/fs/cgroup/cpuset.mems.effective", "0")
+    found = by_hwloc(HWLOC_FSROOT=str(tmp_path))
+    assert [node.cpus for node in found.nodes] == [LEFT, RIGHT]
 
 
 @with_hwloc
@@ -352,10 +366,7 @@ def test_every_thread_moves_and_children_follow() -> None:
     assert set(found["allowed"]) == {"1"}
     assert found["numba"] == 1
     assert found["child"].startswith("{1}")
-    if found["said"] == "moved" and Path("/proc/self/numa_maps").exists():
-        assert " prefer:0 " in found["child"]
-    else:
-        assert "no memory policy" in found["said"]
+    policy_follows(found["said"], "moved", found["child"])
 
 
 @with_two_cpus
