@@ -3,8 +3,8 @@
 No reading, no writing, no logging, no frames. Functions take NumPy or CuPy arrays, return arrays
 of the kind they were given, and take `engine` ("auto", "cpu" or "gpu") where there is a choice.
 
-The functions `segments`, `nearest`, `outcomes` and `sweep` are imported from their modules, whose
-names they share: ``from kernels.nearest import nearest``.
+The functions `segments`, `nearest`, `outcomes`, `sweep` and `variants` are imported from their
+modules, whose names they share: ``from kernels.nearest import nearest``.
 """
 
 from kernels.bits import encode_bits, pack_bits, transitions, unpack_bits, volatility
@@ -25,6 +25,7 @@ from kernels.paths import Standard, fit_standard, has_path, unit_paths
 from kernels.streaming import Bar, Reading, State, update
 from kernels.sweep import Sweep, SweepSets
 from kernels.synthetic import PlantedWalk, planted_walk, random_walk
+from kernels.variants import Variant, damp_each
 
 __all__ = [
     "METRICS",
@@ -47,10 +48,12 @@ __all__ = [
     "Sweep",
     "SweepSets",
     "Tally",
+    "Variant",
     "break_even",
     "choose_engine",
     "count_wins",
     "damp",
+    "damp_each",
     "encode_bits",
     "fit_standard",
     "forward_value",
