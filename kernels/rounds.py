@@ -177,12 +177,12 @@ def merge(
 def strides(rows: int, k: int) -> Iterator[int]:
     """Distances between the rows of each round, falling to 1.
 
-    The first sample fits whole, and each next one is denser by so much that what reaches the k-th
-    best of the last one is expected to fill half of a query's room.
+    The first sample has at most `denser` k rows, each next one is that much denser: as many
+    candidates are expected to reach the k-th best of the sample before.
     """
-    denser = 1 << max(1, (CAPACITY // (2 * k)).bit_length() - 1)
+    denser = min(8, 1 << (CAPACITY // (2 * k)).bit_length() - 1)
     rounds = 0
-    while rows > CAPACITY * denser**rounds:
+    while rows > denser * k * denser**rounds:
         rounds += 1
     return (denser**i for i in range(rounds, -1, -1))
 

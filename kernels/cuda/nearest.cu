@@ -170,16 +170,24 @@ static __device__ int place(const int row, const int chunk) {
 // Copies sampled rows `first` .. `first` + ROWS - 1; beyond the library the last one again.
 static __device__ void fetch(u16* __restrict__ tile, const u16* __restrict__ library,
                              const long long first, const long long stride, const long long rows) {
+    const int chunk = threadIdx.x % 8;
+    long long row = (first + threadIdx.x / 8) * stride;
 #pragma unroll
-    for (int i = threadIdx.x; i < ROWS * 8; i += THREADS) {
-        const long long row = (first + i / 8) * stride;
-        const u16* from = library + (row < rows ? row : rows - 1) * DIMENSIONS + i % 8 * 8;
-        copy_16(tile + place(i / 8, i % 8), from);
+    for (int i = threadIdx.x / 8; i < ROWS; i += THREADS / 8) {
+        const long long inside = row < rows ? row : rows - 1;
+        copy_16(tile + place(i, chunk), library + inside * DIMENSIONS + 8 * chunk);
+        row += THREADS / 8 * stride;
     }
 }
 
 static __device__ u32 pair_at(const u16* __restrict__ halves, const long long at) {
     return *reinterpret_cast<const u32*>(halves + at);
+}
+
+// Negative if all four are.
+static __device__ int signs(const float (&x)[4]) {
+    return __float_as_int(x[0]) & __float_as_int(x[1]) & __float_as_int(x[2]) &
+           __float_as_int(x[3]);
 }
 
 struct Find {
@@ -207,7 +215,7 @@ static __device__ void empty(const Find* queue, const int queued, const Candidat
     __syncthreads();
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) collect(
+extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
     const long long queries, const long long rows, const long long stride,
     const u16* __restrict__ query_halves, const u16* __restrict__ library,
     const long long* __restrict__ known_before, const float* __restrict__ limit,
@@ -272,37 +280,43 @@ extern "C" __global__ void __launch_bounds__(THREADS) collect(
         close_copies();
         const u16* tile = tiles[stage];
         stage = (stage + 1) % STAGES;
-#pragma unroll 2
-        for (int n = warp / QUERY_WARPS * 8; n < ROWS; n += 8 * (WARPS / QUERY_WARPS)) {
-            u32 b[2][4];
-            load_matrices(b[0], tile + place(n + lane % 8, lane / 8));
-            load_matrices(b[1], tile + place(n + lane % 8, lane / 8 + 4));
-            float above[TILES][4];  // score less limit
+#pragma unroll 1
+        for (int n = warp / QUERY_WARPS * 16; n < ROWS; n += 16 * (WARPS / QUERY_WARPS)) {
+            float above[2][TILES][4];  // score less limit, for eight rows and the next eight
             int below = -1;
 #pragma unroll
-            for (int m = 0; m < TILES; ++m) {
-                multiply(above[m], a[m][0], b[0][0], b[0][1], start[m]);
-                multiply(above[m], a[m][1], b[0][2], b[0][3], above[m]);
-                multiply(above[m], a[m][2], b[1][0], b[1][1], above[m]);
-                multiply(above[m], a[m][3], b[1][2], b[1][3], above[m]);
-                below &= __float_as_int(above[m][0]) & __float_as_int(above[m][1]);
-                below &= __float_as_int(above[m][2]) & __float_as_int(above[m][3]);
+            for (int h = 0; h < 2; ++h) {
+                u32 low[4], high[4];
+                load_matrices(low, tile + place(n + 8 * h + lane % 8, lane / 8));
+                load_matrices(high, tile + place(n + 8 * h + lane % 8, lane / 8 + 4));
+#pragma unroll
+                for (int m = 0; m < TILES; ++m) {
+                    float(&x)[4] = above[h][m];
+                    multiply(x, a[m][0], low[0], low[1], start[m]);
+                    multiply(x, a[m][1], low[2], low[3], x);
+                    multiply(x, a[m][2], high[0], high[1], x);
+                    multiply(x, a[m][3], high[2], high[3], x);
+                    below &= signs(x);
+                }
             }
             if (below < 0) continue;  // every sign is set
             const long long row = (step * ROWS + n + lane % 4 * 2) * stride;
 #pragma unroll
-            for (int m = 0; m < TILES; ++m)
+            for (int i = 0; i < 2 * TILES; ++i) {
+                const float(&x)[4] = above[i / TILES][i % TILES];
+                if (signs(x) < 0) continue;
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const int query = mine + 16 * m + j / 2 * 8;
-                    const long long at = row + j % 2 * stride;
-                    if (above[m][j] >= 0 && at < known[query]) {
-                        const Find find = {first + query, (int)at, above[m][j] + limits[query]};
+                    const int query = mine + i % TILES * 16 + j / 2 * 8;
+                    const long long at = row + (i / TILES * 8 + j % 2) * stride;
+                    if (x[j] >= 0 && at < known[query]) {
+                        const Find find = {first + query, (int)at, x[j] + limits[query]};
                         const int slot = atomicAdd(&queued, 1);
                         if (slot < QUEUE) queue[slot] = find;
                         else candidates.add(find);
                     }
                 }
+            }
         }
     }
     __syncthreads();
