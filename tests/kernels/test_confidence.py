@@ -116,8 +116,8 @@ def test_the_cuda_source_counts_as_the_slow_twin(q: int, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("kernels.confidence.launch", launch)
     test_both_sides_are_counted_as_by_the_slow_twin("cpu", np.ascontiguousarray, q, SIDES)
-    with pytest.raises(ValueError, match="not 3;"):
-        tally(Neighbours(np.zeros(0), np.array([[0, 3]])), np.zeros((3, 2), np.int8), **SIDES)
+    for wrong in (1000, -2):
+        test_an_index_outside_the_library_is_named("cpu", np.ascontiguousarray, 1000, wrong)
 
 
 def test_one_side_counts_and_shrinks_as_both(engine: str, native: Native) -> None:
