@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
+
+from kernels.compiler import architecture, compiled, nvrtc
 
 Array: TypeAlias = Any
 """A NumPy or a CuPy array."""
@@ -24,7 +26,6 @@ EngineName: TypeAlias = Literal["cpu", "gpu"]
 Loader: TypeAlias = Callable[..., Callable[..., None]]
 """Finds a kernel by its module and name; `kernel` is the one for the GPU."""
 
-CUDA_STANDARD = "--std=c++17"
 BLOCK = 128
 
 _one_at_a_time = threading.Lock()  # numba's plain threading layer aborts when two threads enter it
@@ -81,7 +82,7 @@ def gpu_unavailable() -> str | None:
     if not cupy.cuda.is_available():
         return "CuPy sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
     try:
-        import_module("cupy_backends.cuda.libs.nvrtc").getVersion()
+        nvrtc().getVersion()
     except (ImportError, OSError, RuntimeError) as error:
         return f"NVRTC does not load ({error}); install the extra gpu12 or gpu13"
     return None
@@ -147,15 +148,15 @@ class Gpu:
         Multiprocessors, for the number of blocks.
     free : callable
         Tells the bytes of memory that can still be had.
-    tensor_cores : bool
-        Whether kernels may use ``mma.sync.m16n8k16`` (compute capability 8.0 or higher).
+    capability : int
+        Compute capability times ten: tensor cores are used from 80 on, Hopper's own at 90.
     """
 
     load: Loader
     xp: Any
     processors: int
     free: Callable[[], int]
-    tensor_cores: bool = True
+    capability: int
 
     @classmethod
     def current(cls) -> Gpu:
@@ -163,7 +164,7 @@ class Gpu:
         cupy = _cupy()
         device = cupy.cuda.Device()
         processors = device.attributes["MultiProcessorCount"]
-        return cls(kernel, cupy, processors, _free_memory, int(device.compute_capability) >= 80)
+        return cls(kernel, cupy, processors, _free_memory, int(device.compute_capability))
 
 
 def _free_memory() -> int:
@@ -177,16 +178,10 @@ def move(array: Array, xp: Any) -> Array:
     return to_host(array) if xp is np else to_device(array)
 
 
-def source(name: str) -> str:
-    """Return the text of kernels/cuda/<name>.cu."""
-    return (resources.files("kernels") / "cuda" / f"{name}.cu").read_text("utf-8")
-
-
 def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None]:
     """Load an ``extern "C"`` CUDA kernel.
 
-    CuPy compiles a source once for each architecture and set of constants and keeps the result in
-    the user's cache folder (``CUPY_CACHE_DIR``, by default ~/.cupy/kernel_cache).
+    A source is compiled once for each user, architecture and set of constants.
 
     Parameters
     ----------
@@ -217,8 +212,9 @@ def kernel(source_name: str, name: str, /, **defines: int) -> Callable[..., None
 
 @cache
 def _module(device: int, source_name: str, defines: tuple[tuple[str, int], ...]) -> Any:
-    options = (CUDA_STANDARD, *(f"-D{key}={value}" for key, value in defines))
-    return _cupy().RawModule(code=source(source_name), options=options)
+    capability = _cupy().cuda.Device(device).compute_capability
+    path = compiled(source_name, architecture(capability), dict(defines))
+    return _cupy().RawModule(path=str(path))
 
 
 def launch(engine: Engine, module: str, name: str, n: int, *arguments: Any) -> None:

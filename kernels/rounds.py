@@ -28,6 +28,9 @@ FEW = {"TILES": 2, "QUERY_WARPS": 1}
 MANY = {"TILES": 4, "QUERY_WARPS": 4}
 """Shape of a block for 256 queries: each warp has 64 of them and sees every row."""
 
+TENSOR_CORES, HOPPER = 80, 90
+"""Compute capabilities: the first with the tensor cores of `MANY`, and the one with its own."""
+
 LENGTH_TOLERANCE = 0.01
 """What MARGIN in the kernel allows for."""
 
@@ -129,7 +132,7 @@ def search(
     if not count:
         return
     batch = _Batch.begin(gpu, queries, known_before, off)
-    if gpu.tensor_cores:
+    if gpu.capability >= TENSOR_CORES:
         for stride in strides(len(rows.paths), k):
             batch.collect(gpu, rows, stride)
             batch.tighten(gpu, k, last=stride == 1)
@@ -216,7 +219,8 @@ class _Batch:
         return batch
 
     def collect(self, gpu: Gpu, rows: Rows, stride: int) -> None:
-        count, shape = len(self.limit), FEW if len(self.limit) <= 32 else MANY
+        count = len(self.limit)
+        shape = FEW if count <= 32 else MANY | {"HOPPER": int(gpu.capability == HOPPER)}
         blocks = -(-count // (16 * shape["TILES"] * shape["QUERY_WARPS"]))
         steps = -(-len(rows.paths) // (TILE * stride))
         slices = max(1, min(24 * gpu.processors // blocks, steps // 4, 65_535))

@@ -28,12 +28,18 @@ constexpr u16 NO_HALF = 0x7fff;             // NaN
 constexpr float MARGIN = 2.1e-3f;
 
 // Queries of a block: 16 a tile, TILES tiles a warp, QUERY_WARPS warps side by side. The other
-// warps share the rows.
+// warps share the rows. HOPPER takes the products of compute capability 9.0, for which the four
+// warps are one group and a tile of theirs is 64 queries.
 #ifndef TILES
 #define TILES 4
 #define QUERY_WARPS 4
 #endif
+#ifndef HOPPER
+#define HOPPER 0
+#endif
 constexpr int QUERIES = 16 * TILES * QUERY_WARPS;
+constexpr int TILE_QUERIES = HOPPER ? 64 : 16;
+constexpr int BLOCKS = HOPPER ? 2 : 3;  // of `collect` on a multiprocessor, for the registers
 
 struct alignas(16) Four {
     float x, y, z, w;
@@ -150,6 +156,36 @@ static __device__ void multiply(float (&d)[4], const u32 (&a)[4], const u32 b0, 
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]),
           "f"(c[2]), "f"(c[3]));
 }
+#if HOPPER
+// Makes copies by this thread visible to the group's products; a barrier must follow.
+static __device__ void publish_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+static __device__ void open_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+static __device__ void close_products() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+template <int LATER>
+static __device__ void await_products() {  // all but the last LATER
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LATER) : "memory");
+}
+
+// d += a b for the group's 64 x 16 halves a and dimensions 16 k .. 16 k + 15 of a tile's 64 rows.
+static __device__ void multiply_group(float (&d)[8][4], const u32 (&a)[4], const u16* tile,
+                                      const int k) {
+    // 128 bytes a row, chunks swapped by row, 1024 bytes from eight rows to the next
+    const u64 rows = (u64)1 << 62 | (u64)64 << 32 | (u64)1 << 16 | shared_address(tile) >> 4;
+#define D(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
+        "%9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, "
+        "%27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"
+        : D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(rows + 2 * k));
+#undef D
+}
+#endif
 #else
 static void copy_16(void* to, const void* from) { shim::copy_16(to, from); }
 static void close_copies() {}
@@ -159,6 +195,16 @@ static void multiply(float (&d)[4], const u32 (&a)[4], const u32 b0, const u32 b
                      const float (&c)[4]) {
     shim::multiply(d, a, b0, b1, c);
 }
+#if HOPPER
+static void publish_copies() {}
+static void open_products() {}
+static void close_products() {}
+template <int LATER>
+static void await_products() {}
+static void multiply_group(float (&d)[8][4], const u32 (&a)[4], const u16* tile, const int k) {
+    shim::multiply_group(d, a, tile, k);
+}
+#endif
 #endif
 
 // Rows stand in shared memory as eight chunks of 16 bytes; the swap of chunks by row keeps the
@@ -215,19 +261,116 @@ static __device__ void empty(const Find* queue, const int queued, const Candidat
     __syncthreads();
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
+// What a block knows of its queries, and where their finds go.
+struct Block {
+    long long first, stride;
+    const float* limits;
+    const int* known;
+    Find* queue;
+    int* queued;
+    Candidates candidates;
+
+    // Scores less limits of a query and the eighth after it, each for a row and the one after it.
+    __device__ void offer(const float (&above)[4], const int query, const long long row) const {
+        if (signs(above) < 0) return;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const int asked = query + j / 2 * 8;
+            const long long at = row + j % 2 * stride;
+            if (above[j] >= 0 && at < known[asked]) {
+                const Find find = {first + asked, (int)at, above[j] + limits[asked]};
+                const int slot = atomicAdd(queued, 1);
+                if (slot < QUEUE) queue[slot] = find;
+                else candidates.add(find);
+            }
+        }
+    }
+};
+
+// Scores the rows of a tile, `row` the first; `mine` is the first of this thread's queries.
+#if HOPPER
+static __device__ void multiply_tile(float (&above)[8][4], const u32 (&a)[4][4],
+                                     const float (&start)[4], const u16* tile) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) above[i][j] = start[j];
+    open_products();
+#pragma unroll
+    for (int k = 0; k < 4; ++k) multiply_group(above, a[k], tile, k);
+    close_products();
+}
+
+static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
+                            const float (&start)[TILES][4], const Block& block, const int mine,
+                            const long long row) {
+    const int lane = threadIdx.x % 32;
+    float above[2][8][4];  // one tile of queries is looked at while the next is multiplied
+    multiply_tile(above[0], a[0], start[0], tile);
+#pragma unroll
+    for (int m = 0; m < TILES; ++m) {
+        float(&x)[8][4] = above[m % 2];
+        if (m + 1 < TILES) {
+            multiply_tile(above[(m + 1) % 2], a[m + 1], start[m + 1], tile);
+            await_products<1>();
+        } else {
+            await_products<0>();
+        }
+        int below = -1;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) below &= signs(x[i]);
+        if (below < 0) continue;  // every sign is set
+#pragma unroll
+        for (int i = 0; i < 8; ++i)
+            block.offer(x[i], mine + m * TILE_QUERIES, row + (8 * i + lane % 4 * 2) * block.stride);
+    }
+}
+#else
+static __device__ void publish_copies() {}
+
+static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
+                            const float (&start)[TILES][4], const Block& block, const int mine,
+                            const long long row) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll 1
+    for (int n = warp / QUERY_WARPS * 16; n < ROWS; n += 16 * (WARPS / QUERY_WARPS)) {
+        float above[2][TILES][4];  // for eight rows and the next eight
+        int below = -1;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            u32 low[4], high[4];
+            load_matrices(low, tile + place(n + 8 * h + lane % 8, lane / 8));
+            load_matrices(high, tile + place(n + 8 * h + lane % 8, lane / 8 + 4));
+#pragma unroll
+            for (int m = 0; m < TILES; ++m) {
+                float(&x)[4] = above[h][m];
+                multiply(x, a[m][0], low[0], low[1], start[m]);
+                multiply(x, a[m][1], low[2], low[3], x);
+                multiply(x, a[m][2], high[0], high[1], x);
+                multiply(x, a[m][3], high[2], high[3], x);
+                below &= signs(x);
+            }
+        }
+        if (below < 0) continue;  // every sign is set
+#pragma unroll
+        for (int i = 0; i < 2 * TILES; ++i)
+            block.offer(above[i / TILES][i % TILES], mine + i % TILES * TILE_QUERIES,
+                        row + (n + i / TILES * 8 + lane % 4 * 2) * block.stride);
+    }
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) collect(
     const long long queries, const long long rows, const long long stride,
     const u16* __restrict__ query_halves, const u16* __restrict__ library,
     const long long* __restrict__ known_before, const float* __restrict__ limit,
     const u8* __restrict__ open, int* __restrict__ count, int* __restrict__ candidate,
     float* __restrict__ candidate_score) {
-    const Candidates candidates = {count, candidate, candidate_score};
+    __shared__ alignas(1024) u16 tiles[STAGES][ROWS * DIMENSIONS];
     __shared__ Find queue[QUEUE];
-    __shared__ int queued;
-    __shared__ alignas(128) u16 tiles[STAGES][ROWS * DIMENSIONS];
+    __shared__ int queued, most;
     __shared__ float limits[QUERIES];
     __shared__ int known[QUERIES];
-    __shared__ int most;
     const long long first = (long long)blockIdx.x * QUERIES;
     if (threadIdx.x == 0) most = queued = 0;
     __syncthreads();
@@ -242,12 +385,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
     const int steps = (int)((most - 1) / (ROWS * stride)) + 1;
 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int mine = warp % QUERY_WARPS * TILES * 16 + lane / 4;  // of the block's queries, and + 8
+    const int mine = lane / 4 + (HOPPER ? 16 * warp : warp % QUERY_WARPS * TILES * 16);
     u32 a[TILES][4][4];
     float start[TILES][4];
 #pragma unroll
     for (int m = 0; m < TILES; ++m) {
-        const long long low = first + mine + 16 * m, high = low + 8;
+        const int query = mine + m * TILE_QUERIES;
+        const long long low = first + query, high = low + 8;
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
             const int at = 16 * k + lane % 4 * 2;
@@ -256,10 +400,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
             a[m][k][2] = low < queries ? pair_at(query_halves, low * DIMENSIONS + at + 8) : 0;
             a[m][k][3] = high < queries ? pair_at(query_halves, high * DIMENSIONS + at + 8) : 0;
         }
-        start[m][0] = start[m][1] = -limits[mine + 16 * m];
-        start[m][2] = start[m][3] = -limits[mine + 16 * m + 8];
+        start[m][0] = start[m][1] = -limits[query];
+        start[m][2] = start[m][3] = -limits[query + 8];
     }
 
+    const Block block = {first, stride, limits, known, queue, &queued,
+                         {count, candidate, candidate_score}};
 #pragma unroll
     for (int s = 0; s < STAGES - 1; ++s) {
         const long long step = blockIdx.y + (long long)s * gridDim.y;
@@ -269,8 +415,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
     int stage = 0;
     for (long long step = blockIdx.y; step < steps; step += gridDim.y) {
         await_copies();
+        publish_copies();
         if (__syncthreads_or(threadIdx.x == 0 && atomicAdd(&queued, 0) > QUEUE / 2)) {
-            empty(queue, queued, candidates);
+            empty(queue, queued, block.candidates);
             if (threadIdx.x == 0) queued = 0;
             __syncthreads();
         }
@@ -278,49 +425,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
         u16* free_tile = tiles[(stage + STAGES - 1) % STAGES];
         if (later < steps) fetch(free_tile, library, later * ROWS, stride, rows);
         close_copies();
-        const u16* tile = tiles[stage];
+        scan(tiles[stage], a, start, block, mine, step * ROWS * stride);
         stage = (stage + 1) % STAGES;
-#pragma unroll 1
-        for (int n = warp / QUERY_WARPS * 16; n < ROWS; n += 16 * (WARPS / QUERY_WARPS)) {
-            float above[2][TILES][4];  // score less limit, for eight rows and the next eight
-            int below = -1;
-#pragma unroll
-            for (int h = 0; h < 2; ++h) {
-                u32 low[4], high[4];
-                load_matrices(low, tile + place(n + 8 * h + lane % 8, lane / 8));
-                load_matrices(high, tile + place(n + 8 * h + lane % 8, lane / 8 + 4));
-#pragma unroll
-                for (int m = 0; m < TILES; ++m) {
-                    float(&x)[4] = above[h][m];
-                    multiply(x, a[m][0], low[0], low[1], start[m]);
-                    multiply(x, a[m][1], low[2], low[3], x);
-                    multiply(x, a[m][2], high[0], high[1], x);
-                    multiply(x, a[m][3], high[2], high[3], x);
-                    below &= signs(x);
-                }
-            }
-            if (below < 0) continue;  // every sign is set
-            const long long row = (step * ROWS + n + lane % 4 * 2) * stride;
-#pragma unroll
-            for (int i = 0; i < 2 * TILES; ++i) {
-                const float(&x)[4] = above[i / TILES][i % TILES];
-                if (signs(x) < 0) continue;
-#pragma unroll
-                for (int j = 0; j < 4; ++j) {
-                    const int query = mine + i % TILES * 16 + j / 2 * 8;
-                    const long long at = row + (i / TILES * 8 + j % 2) * stride;
-                    if (x[j] >= 0 && at < known[query]) {
-                        const Find find = {first + query, (int)at, x[j] + limits[query]};
-                        const int slot = atomicAdd(&queued, 1);
-                        if (slot < QUEUE) queue[slot] = find;
-                        else candidates.add(find);
-                    }
-                }
-            }
-        }
     }
     __syncthreads();
-    empty(queue, queued, candidates);
+    empty(queue, queued, block.candidates);
 }
 
 // The k-th largest of n keys in shared memory, found bit by bit; k <= n. For a whole block.

@@ -217,6 +217,20 @@ inline void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigne
     for (unsigned j = 0; j < 4; ++j) d[j] = sum[j];
 }
 
+// wgmma.m64n64k16: warp w holds rows 16 w .. of d as `multiply` does, eight columns after another.
+inline void multiply_group(float (&d)[8][4], const unsigned (&a)[4], const unsigned short* tile,
+                           int k) {
+    const unsigned lane = threadIdx.x % 32;
+    for (unsigned i = 0; i < 8; ++i) {
+        unsigned b[2];
+        for (unsigned half = 0; half < 2; ++half) {
+            const unsigned row = 8 * i + lane / 4, chunk = 2 * k + half;
+            std::memcpy(&b[half], tile + row * 64 + (chunk ^ row % 8) * 8 + lane % 4 * 2, 4);
+        }
+        multiply(d[i], a, b[0], b[1], d[i]);
+    }
+}
+
 }  // namespace shim
 
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1) : 0; }

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.device import source
+from kernels.compiler import source
 
 HEADER = Path(__file__).with_name("shim.h")
 FLAGS = ("-std=c++20", "-O2", "-shared", "-fPIC", "-w")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module, resources
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from kernels.bits import COLUMNS, WINDOW
+from kernels.compiler import OPTIONS, architecture, compile_source, compiled, nvrtc, source
 from kernels.damping import Damping, DampingParams, launch_cuda
-from kernels.device import CUDA_STANDARD, launch_blocks, source
+from kernels.device import launch_blocks
 from tests import naive
 from tests.kernels.series import assert_same_bits, edges, inputs, walk
 from tests.kernels.shim import entry_points, load_on_cpu, no_compiler
@@ -18,35 +20,66 @@ from tests.kernels.test_damping import assert_agree
 
 FILES = (resources.files("kernels") / "cuda").iterdir()
 SOURCES = sorted(file.name.removesuffix(".cu") for file in FILES if file.name.endswith(".cu"))
-ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
+TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_120")
 needs_compiler = pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
 
 
-def load_nvrtc() -> Any:
+def require_nvrtc() -> None:
     try:
-        nvrtc = import_module("cupy_backends.cuda.libs.nvrtc")
-        nvrtc.getVersion()
+        nvrtc().getVersion()
     except (ImportError, OSError, RuntimeError) as error:
         pytest.skip(f"NVRTC does not load: {error}")
-    return nvrtc
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", SOURCES)
-def test_source_compiles(name: str, architecture: str) -> None:
-    nvrtc = load_nvrtc()
-    program = nvrtc.createProgram(source(name), f"{name}.cu", (), ())
-    try:
-        options = (f"--gpu-architecture={architecture}", CUDA_STANDARD)
-        nvrtc.compileProgram(program, options)
-        binary = nvrtc.getCUBIN(program)
-    except nvrtc.NVRTCError:
-        pytest.fail(nvrtc.getProgramLog(program))
-    finally:
-        nvrtc.destroyProgram(program)
+def test_source_compiles(name: str, target: str) -> None:
+    require_nvrtc()
+    special = ("-DHOPPER=1",) if target == "sm_90a" else ()
+    binary = compile_source(source(name), (*OPTIONS, f"--gpu-architecture={target}", *special))
     assert entry_points(name)
     for entry in entry_points(name):
         assert entry.encode() in binary
+
+
+def test_a_source_is_compiled_once_for_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_nvrtc()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    paths = [
+        compiled("bits", "sm_80", {"A": 1, "B": 2}),
+        compiled("bits", "sm_80", {"B": 2, "A": 1}),
+    ]
+    assert paths[0] == paths[1]
+    written = paths[0].stat().st_mtime_ns
+    assert (
+        compiled("bits", "sm_80", {"A": 1})
+        != paths[0]
+        != compiled("bits", "sm_86", {"A": 1, "B": 2})
+    )
+    assert compiled("bits", "sm_80", {"A": 1, "B": 2}).stat().st_mtime_ns == written
+    assert len(list(paths[0].parent.iterdir())) == 3
+
+
+def test_an_error_of_the_compiler_is_told() -> None:
+    require_nvrtc()
+    with pytest.raises(RuntimeError, match='identifier "nothing" is undefined'):
+        compile_source("int x = nothing;", ("--gpu-architecture=sm_80",))
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [("80", "sm_80"), ("90", "sm_90a"), ("999", "compute_")]
+)
+def test_every_gpu_has_an_architecture(capability: str, expected: str) -> None:
+    require_nvrtc()
+    assert architecture(capability).startswith(expected)
+
+
+def test_a_gpu_that_is_too_old_is_an_error() -> None:
+    require_nvrtc()
+    with pytest.raises(RuntimeError, match="compute capability 20"):
+        architecture("20")
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -15,7 +15,6 @@ from kernels.device import (
     move,
     require_array,
     require_segments,
-    source,
     to_host,
 )
 
@@ -56,10 +55,6 @@ def test_arrays_move_between_kinds_and_stay_when_they_may(engine: str) -> None:
     assert to_host(array) is array
     np.testing.assert_array_equal(to_host(moved), array)
     assert move(np.arange(6.0)[::2], xp).flags.c_contiguous
-
-
-def test_source_is_the_text_of_a_kernel() -> None:
-    assert 'extern "C" __global__' in source("damping")
 
 
 @pytest.mark.parametrize(

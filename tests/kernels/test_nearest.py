@@ -77,12 +77,13 @@ def test_the_top_k_is_that_of_the_slow_twin(engine: str, native: Native, q: int,
 
 
 @needs_compiler
+@pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize(("q", "n", "k"), [(1, 1, 1), (32, 65, 8), (33, 2300, 64)])
-def test_the_cuda_source_finds_what_the_cpu_finds(q: int, n: int, k: int) -> None:
+def test_the_cuda_source_finds_what_the_cpu_finds(q: int, n: int, k: int, capability: int) -> None:
     paths = world(q, n)
     for exclusion in (0, 9):
         expected = find(np.ascontiguousarray, paths, exclusion=exclusion, k=k, engine="cpu")
-        assert_same_neighbours(on_shim(paths, k, exclusion), expected)
+        assert_same_neighbours(on_shim(paths, k, exclusion, capability=capability), expected)
 
 
 @needs_compiler
@@ -96,13 +97,13 @@ def test_a_library_in_parts_has_the_same_answer(part: int) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("tensor_cores", [True, False])
-def test_thousands_of_equal_rows_do_not_overflow(tensor_cores: bool) -> None:
+@pytest.mark.parametrize("capability", [75, 80, 90])
+def test_thousands_of_equal_rows_do_not_overflow(capability: int) -> None:
     paths = world(3, 2200)
     paths["queries"] = np.nan_to_num(paths["queries"])
     paths["library"][:] = unit(np.random.default_rng(0), 1)
     paths["known_before"][:] = (2200, 2100, 5)
-    _, index = on_shim(paths, 20, 0, tensor_cores=tensor_cores)
+    _, index = on_shim(paths, 20, 0, capability=capability)
     np.testing.assert_array_equal(index[:2], np.tile(np.arange(20), (2, 1)))
     np.testing.assert_array_equal(index[2, :6], (0, 1, 2, 3, 4, -1))
 
@@ -134,11 +135,11 @@ def on_shim(
     *,
     part: int = 1 << 30,
     batch: int = 1 << 30,
-    tensor_cores: bool = True,
+    capability: int = 80,
     load: Any = load_on_cpu,
 ) -> Found:
     """Run the CUDA source and its host code on the CPU."""
-    gpu = Gpu(load, np, 2, lambda: 1 << 40, tensor_cores)
+    gpu = Gpu(load, np, 2, lambda: 1 << 40, capability)
     queries, library, position, group, known = world.values()
     q, n = len(queries), len(library)
     plan = Plan(n, q, min(part, n), min(batch, q), k)
