@@ -11,11 +11,21 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-SMALL, LARGE = 8, 64
+SMALL_BITS, LARGE_BITS = 2, 5
+SMALL, LARGE = 1 << SMALL_BITS, 1 << LARGE_BITS
 """Bars in a node of either size."""
 
 FAR = np.float32(1 << 30)
+TILE = 4096
+"""Bars that all sets of a block trade before the next ones, while they are in the cache."""
+
+BLOCK = 32
+"""Sets of one task."""
+
+LATE = -(1 << 62)
+WAIT = 2
 OPEN, WORST, BEST, CLOSE = range(4)
+BAR, TODAY, TRADES, WINS, CASH, TOP, FALLEN, BEFORE = range(8)
 LOWEST, HIGHEST, BOTTOM, PEAK, FALL = range(5)
 
 
@@ -49,33 +59,43 @@ def sweep(
     small_acts, large_acts = _highest(acts, SMALL), _highest(acts, LARGE)
     sides = _sides(quads)
     small, large = _extremes(sides, SMALL), _extremes(sides, LARGE)
-    for i in prange(sets):
-        row = daily[i] if columns else np.empty(0, np.float32)
-        found = _trade(
-            (score, is_short, distance, reach, day),
-            (sides, acts, small, small_acts, large, large_acts),
-            (threshold[i], stop[i], target[i], horizon[i], slippage),
-            point,
-            row,
-        )
-        trades[i], wins[i], profit[i], drawdown[i], day_sum[i], day_square_sum[i] = found
+    for block in prange((sets + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        count = min(BLOCK, sets - first)
+        state, sums = np.zeros((count, 8), np.int64), np.zeros((count, 2))
+        for end in range(TILE, n + TILE, TILE):
+            for k in range(count):
+                i = first + k
+                _trade(
+                    min(end, n),
+                    (score, is_short, distance, reach, day),
+                    (sides, acts, small, small_acts, large, large_acts),
+                    (threshold[i], stop[i], target[i], horizon[i], slippage),
+                    state[k],
+                    (sums[k], point, daily[i]),
+                )
+        for k in range(count):
+            i = first + k
+            if n:
+                _close_day(state[k], (sums[k], point, daily[i]))
+            trades[i], wins[i] = state[k, TRADES], state[k, WINS]
+            profit[i], drawdown[i] = state[k, CASH], state[k, FALLEN]
+            day_sum[i], day_square_sum[i] = sums[k]
 
 
 @njit(cache=True)
-def _trade(signals: Any, bars: Any, rule: Any, point: float, daily: Any) -> tuple[Any, ...]:
-    """Trade the bars once: trades, wins, profit, drawdown, sums of daily x and x * x."""
+def _trade(end: int, signals: Any, bars: Any, rule: Any, state: Any, book: Any) -> None:
+    """Take the trades of one set whose signals lie before bar `end`."""
     _, is_short, distance, reach, day = signals
     threshold, stop, target, horizon, slippage = rule
-    trades, wins, cash, peak, fall, today = 0, 0, 0, 0, 0, 0
-    book = np.zeros(3)
-    t = _next_signal(0, threshold, bars)
-    while t < len(day):
+    t = _next_signal(state[BAR], end, threshold, bars)
+    while t < end:
         if reach[t] <= horizon:
-            t = _next_signal(t + 1, threshold, bars)
+            t = _next_signal(t + 1, end, threshold, bars)
             continue
-        if day[t + 1] != today:
-            _close_day(book, cash, today, point, daily)
-            today = day[t + 1]
+        if day[t + 1] != state[TODAY]:
+            _close_day(state, book)
+            state[TODAY] = day[t + 1]
         side = 1 if is_short[t] else 0
         entry = slippage - bars[0][1 - side, t + 1, OPEN]
         levels = (
@@ -83,19 +103,14 @@ def _trade(signals: Any, bars: Any, rule: Any, point: float, daily: Any) -> tupl
             entry + _rounded(target * distance[t]),
             threshold,
         )
-        price, t, peak, fall, today = _hold(
-            bars, signals, side, t + 1, t + 1 + horizon, levels,
-            cash - entry, peak, fall, today, book, point, daily,
-        )  # fmt: skip
-        trades += 1
-        wins += price > entry
-        cash += price - entry
-        peak = max(peak, cash)
-        fall = max(fall, peak - cash)
-        t = _next_signal(t, threshold, bars)
-    if len(day):
-        _close_day(book, cash, today, point, daily)
-    return trades, wins, cash, fall, book[1], book[2]
+        price, t = _hold(bars, signals, side, t + 1, t + 1 + horizon, levels, entry, state, book)
+        state[TRADES] += 1
+        state[WINS] += price > entry
+        state[CASH] += price - entry
+        state[TOP] = max(state[TOP], state[CASH])
+        state[FALLEN] = max(state[FALLEN], state[TOP] - state[CASH])
+        t = _next_signal(t, end, threshold, bars)
+    state[BAR] = t
 
 
 @njit(cache=True)
@@ -106,56 +121,61 @@ def _hold(
     u: int,
     last: int,
     levels: Any,
-    base: int,
-    peak: int,
-    fall: int,
-    today: int,
+    entry: int,
+    state: Any,
     book: Any,
-    point: float,
-    daily: Any,
-) -> tuple[int, int, int, int, int]:
-    """Hold from bar u on: exit price, its bar, peak, fall and day then."""
-    day = signals[-1]
+) -> tuple[int, int]:
+    """Hold from bar u on: exit price and its bar."""
     quads, acts = bars[0][side], bars[1][side]
     small, small_acts = bars[2][side], bars[3][side]
     large, large_acts = bars[4][side], bars[5][side]
+    base, peak, fall = state[CASH] - entry, state[TOP], state[FALLEN]
+    price = LATE
     stop, target, threshold = levels
     while u < last:
-        if u % LARGE == 0 and u + LARGE <= last:
-            node = large[u // LARGE]
-            if _quiet(node, large_acts[u // LARGE], levels):
-                peak, fall = _pass(node, base, peak, fall)
-                u += LARGE
-                continue
-        if u % SMALL == 0 and u + SMALL <= last:
-            node = small[u // SMALL]
-            if _quiet(node, small_acts[u // SMALL], levels):
-                peak, fall = _pass(node, base, peak, fall)
-                u += SMALL
-                continue
-        if quads[u, WORST] <= stop:
-            return min(quads[u, OPEN], stop), u, peak, fall, today
-        if quads[u, BEST] >= target:
-            return target, u, peak, fall, today
-        equity = base + quads[u, CLOSE]
-        peak = max(peak, equity)
-        fall = max(fall, peak - equity)
-        if acts[u] >= threshold:
-            last = u + 1 if _closes(signals, u, side, threshold) else last
-            today = _end_day(book, equity, u, today, day, point, daily)
-        u += 1
-    return quads[last, OPEN], last, peak, fall, today
+        if u & SMALL - 1 == 0:
+            if u & LARGE - 1 == 0 and u + LARGE <= last:
+                i = u >> LARGE_BITS
+                if _quiet(large, large_acts, i, levels):
+                    peak, fall = _pass(large, i, base, peak, fall)
+                    u += LARGE
+                    continue
+            if u + SMALL <= last:
+                i = u >> SMALL_BITS
+                if _quiet(small, small_acts, i, levels):
+                    peak, fall = _pass(small, i, base, peak, fall)
+                    u += SMALL
+                    continue
+        end = min((u | SMALL - 1) + 1, last)
+        while u < end:
+            if quads[u, WORST] <= stop or quads[u, BEST] >= target:
+                price = min(quads[u, OPEN], stop) if quads[u, WORST] <= stop else target
+                last = end = u
+                break
+            equity = base + quads[u, CLOSE]
+            peak = max(peak, equity)
+            fall = max(fall, peak - equity)
+            if acts[u] >= threshold:
+                last = u + 1 if _closes(signals, u, side, threshold) else last
+                end = min(end, last)
+                _end_day(u, signals[4], equity, state, book)
+            u += 1
+    state[TOP], state[FALLEN] = peak, fall
+    return quads[last, OPEN] if price == LATE else price, last
 
 
 @njit(cache=True)
-def _quiet(node: Any, acts: float, levels: Any) -> bool:
+def _quiet(nodes: Any, acts: Any, i: int, levels: Any) -> bool:
     stop, target, threshold = levels
-    return bool(node[LOWEST] > stop and node[HIGHEST] < target and acts < threshold)
+    return bool(nodes[i, LOWEST] > stop and nodes[i, HIGHEST] < target and acts[i] < threshold)
 
 
 @njit(cache=True)
-def _pass(node: Any, base: int, peak: int, fall: int) -> tuple[int, int]:
-    return max(peak, base + node[PEAK]), max(fall, node[FALL], peak - base - node[BOTTOM])
+def _pass(nodes: Any, i: int, base: int, peak: int, fall: int) -> tuple[int, int]:
+    return (
+        max(peak, base + nodes[i, PEAK]),
+        max(fall, nodes[i, FALL], peak - base - nodes[i, BOTTOM]),
+    )
 
 
 @njit(cache=True)
@@ -165,12 +185,13 @@ def _closes(signals: Any, u: int, side: int, threshold: float) -> bool:
 
 
 @njit(cache=True)
-def _end_day(book: Any, equity: int, u: int, today: int, day: Any, point: float, daily: Any) -> int:
-    """Close the day if bar u is its last; return the day of the bar after."""
-    if u + 1 < len(day) and day[u + 1] == today:
-        return today
-    _close_day(book, equity, today, point, daily)
-    return today + 1
+def _end_day(u: int, day: Any, equity: int, state: Any, book: Any) -> None:
+    """Close the day at the equity while in a trade, if bar u is its last."""
+    if u + 1 == len(day) or day[u + 1] != day[u]:
+        cash, state[CASH] = state[CASH], equity
+        _close_day(state, book)
+        state[CASH] = cash
+        state[TODAY] += 1
 
 
 @njit(cache=True)
@@ -229,19 +250,20 @@ def _extreme(bars: Any, node: Any) -> None:
 
 
 @njit(cache=True)
-def _next_signal(t: int, threshold: float, bars: Any) -> int:
-    score, small, large = bars[1][2], bars[3][2], bars[5][2]
-    while t < len(score):
-        if t % SMALL == 0:
-            if t % LARGE == 0 and t // LARGE < len(large) and large[t // LARGE] < threshold:
+def _next_signal(t: int, end: int, threshold: float, bars: Any) -> int:
+    """Return the first signal from bar t on, or a bar from `end` on where none comes before."""
+    score, small, large = bars[1][WAIT], bars[3][WAIT], bars[5][WAIT]
+    while t < end:
+        if t & LARGE - 1 == 0:
+            while t >> LARGE_BITS < len(large) and large[t >> LARGE_BITS] < threshold:
                 t += LARGE
-                continue
-            if t // SMALL < len(small) and small[t // SMALL] < threshold:
-                t += SMALL
-                continue
-        if score[t] >= threshold:
-            return t
-        t += 1
+        stop, i = min((t | SMALL - 1) + 1, len(score)), t >> SMALL_BITS
+        if t & SMALL - 1 == 0 and i < len(small) and small[i] < threshold:
+            t = stop
+        while t < stop:
+            if score[t] >= threshold:
+                return t
+            t += 1
     return t
 
 
@@ -251,10 +273,11 @@ def _rounded(distance: float) -> int:
 
 
 @njit(cache=True)
-def _close_day(book: Any, equity: int, day: int, point: float, daily: Any) -> None:
-    change = equity - book[0]
-    book[0] = equity
-    book[1] += change
-    book[2] += change * change
+def _close_day(state: Any, book: Any) -> None:
+    sums, point, daily = book
+    change = state[CASH] - state[BEFORE]
+    state[BEFORE] = state[CASH]
+    sums[0] += change
+    sums[1] += change * change
     if len(daily):
-        daily[day] = change * point
+        daily[state[TODAY]] = change * point
