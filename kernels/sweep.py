@@ -337,7 +337,8 @@ def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
 def _day_numbers(days: Array, xp: Any) -> Array:
     """Number the days that occur from 0 on, int32[n]."""
     numbers = xp.zeros(len(days), np.int32)
-    numbers[1:] = xp.cumsum(days[1:] != days[:-1])
+    if len(days) > 1:
+        numbers[1:] = xp.cumsum(days[1:] != days[:-1])
     return numbers
 
 

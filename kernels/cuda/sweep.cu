@@ -9,7 +9,7 @@
 #endif
 
 constexpr int CHUNK = 32;  // bars that a warp may pass over together
-constexpr int CHUNKS = (BLOCK + CHUNK - 1) / CHUNK;
+constexpr int CHUNKS = BLOCK / CHUNK;
 constexpr unsigned WARP = 0xffffffffu;
 constexpr int SHORT = 1, FLAT = 2;
 constexpr int DAY_ENDS = 2;
@@ -86,8 +86,9 @@ static __device__ void leave(Lane& lane, const int price) {
 // The stop before the target; an open beyond the stop fills there. Returns the equity at the close.
 static __device__ int hold(Lane& lane, const int t, const Quad& quote) {
     const bool late = t == lane.last, stopped = quote.worst <= lane.stop;
-    if (late || stopped || quote.best >= lane.target) {
-        leave(lane, late ? quote.open : stopped ? lesser(quote.open, lane.stop) : lane.target);
+    if (late | stopped | (quote.best >= lane.target)) {
+        const int inside = stopped ? lesser(quote.open, lane.stop) : lane.target;
+        leave(lane, late ? quote.open : inside);
         return lane.base;
     }
     return lane.base + quote.close;
@@ -104,7 +105,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) sweep(
     int* __restrict__ profit, int* __restrict__ drawdown, double* __restrict__ day_sum,
     double* __restrict__ day_square_sum, float* __restrict__ daily) {
     __shared__ Quad quotes[BLOCK][FLAT + 1];
-    __shared__ Signal signals[BLOCK];
+    __shared__ Signal signals[BLOCK + 1];  // one more is read, not used
     __shared__ float lowest[BLOCK];
     __shared__ int busy[CHUNKS];
 
@@ -137,20 +138,23 @@ extern "C" __global__ void __launch_bounds__(BLOCK) sweep(
             next = load(first + BLOCK + thread, n, quads, score, is_short, distance, reach, day);
         for (int chunk = 0; chunk < CHUNKS; ++chunk) {
             if (!busy[chunk] && !__any_sync(WARP, lane.side != FLAT)) continue;
-            for (int i = chunk * CHUNK; i < lesser((chunk + 1) * CHUNK, BLOCK); ++i) {
+            Signal coming = signals[chunk * CHUNK];
+            for (int i = chunk * CHUNK; i < (chunk + 1) * CHUNK; ++i) {
                 const int t = (int)first + i;
-                const Signal signal = signals[i];
+                const Signal signal = coming;
+                coming = signals[i + 1];
+                Quad quote = quotes[i][lane.side];  // early, for the answer takes a while
                 if (signal.score >= threshold) {
                     const int side = signal.flags & SHORT;
-                    if (lane.side == FLAT) {
-                        if (signal.reach > horizon)
-                            enter(lane, t, signal, quotes[i][1 - side], stop, target, horizon,
-                                  slippage);
-                    } else if (lane.side != side) {
-                        lane.last = t;
+                    if (lane.side != FLAT) {
+                        lane.last = lane.side == side ? lane.last : t;
+                    } else if (signal.reach > horizon) {
+                        enter(lane, t, signal, quotes[i][1 - side], stop, target, horizon,
+                              slippage);
+                        quote = quotes[i][side];
                     }
                 }
-                const int equity = hold(lane, t, quotes[i][lane.side]);
+                const int equity = hold(lane, t, quote);
                 lane.peak = greater(lane.peak, equity);
                 lane.fall = greater(lane.fall, lane.peak - equity);
                 if (signal.flags & DAY_ENDS) {

@@ -7,7 +7,7 @@ with ours: give it an environment of its own and run this benchmark there.
 
 from __future__ import annotations
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -23,7 +23,10 @@ from tests.benchmarks.kernels import print_hardware, timed
 YEAR = 372_000
 DAY = 1440
 CHECKED = 600
-SETS = {"cpu": (1_000,), "gpu": (10_000, 1_000_000)}
+GRIDS = {"cpu": [(10, 4, 5, 5)], "gpu": [(10, 10, 10, 10), (40, 25, 25, 40)]}
+"""Thresholds, horizons, stops and targets."""
+
+SHARED = 1_000
 COLUMNS = 16
 """Sets that vectorbt is timed with: it takes each by itself, so that more only take longer."""
 
@@ -46,7 +49,7 @@ class Market(NamedTuple):
     def there(self, engine: str) -> Market:
         """Return it in the memory of the engine."""
         xp = choose_engine(engine).xp
-        quotes = Quotes(*(move(array, xp) for array in astuple(self.quotes)))
+        quotes = Quotes(*(move(array, xp) for array in vars(self.quotes).values()))
         return Market(quotes, *(move(array, xp) for array in self[1:]))
 
 
@@ -59,7 +62,7 @@ def main() -> list[dict[str, Any]]:
             print(f"gpu: {missing}")
             continue
         check(engine)
-        figures += [time_engine(engine, count) for count in SETS[engine]]
+        figures += [time_engine(engine, grid) for grid in GRIDS[engine]]
     return figures + compare_with_vectorbt()
 
 
@@ -79,15 +82,19 @@ def walk_market(n: int, *, half_spread: int = 4) -> Market:
     return Market(quotes, np.zeros(n, np.int32), score.astype(np.float32), unit, days)
 
 
-def sets_of(market: Market, count: int) -> SweepSets:
-    """A grid of about as many thresholds, horizons, stops and targets."""
-    side = round((count / 10) ** (1 / 3))
-    thresholds = thresholds_of(market.score.max(axis=1), count // side**3)
-    distances = np.geomspace(4, 60, side)
-    horizons = np.unique(np.geomspace(15, 480, side).round())
+def sets_of(best: Any, grid: tuple[int, int, int, int]) -> SweepSets:
+    """Return a grid of sets for these highest scores of the bars."""
+    thresholds, horizons, stops, targets = grid
     return SweepSets.grid(
-        thresholds=thresholds, horizons=horizons, stops=distances, targets=distances
+        thresholds=thresholds_of(best, thresholds),
+        horizons=np.geomspace(15, 480, horizons),
+        stops=np.geomspace(4, 60, stops),
+        targets=np.geomspace(4, 60, targets),
     )
+
+
+def best_of(market: Market) -> Any:
+    return np.fmax(market.score[:, 0], market.score[:, 1])
 
 
 def thresholds_of(best: Any, count: int) -> Any:
@@ -101,7 +108,7 @@ def run(market: Market, sets: SweepSets, engine: str) -> Sweep:
 def check(engine: str) -> None:
     """Equal to the reference before anything is timed."""
     market = walk_market(CHECKED)
-    sets = sets_of(market, 80)
+    sets = sets_of(best_of(market), (5, 4, 2, 2))
     found = run(market, sets, engine)
     for i in range(len(sets)):
         rule = (sets.threshold[i], sets.stop[i], sets.target[i], sets.horizon[i])
@@ -122,11 +129,11 @@ def figures_of(found: Sweep, i: int) -> tuple[int, int, float, float]:
     )
 
 
-def time_engine(engine: str, count: int) -> dict[str, Any]:
+def time_engine(engine: str, grid: tuple[int, int, int, int]) -> dict[str, Any]:
     market = walk_market(YEAR)
-    sets = sets_of(market, count)
+    sets = sets_of(best_of(market), grid)
     xp, there = choose_engine(engine).xp, market.there(engine)
-    moved = SweepSets(*(move(array, xp) for array in astuple(sets)))
+    moved = SweepSets(*(move(array, xp) for array in vars(sets).values()))
     run(there, moved, engine)
     seconds = timed(lambda: run(there, moved, engine), engine, runs=3)
     return report("year", engine, len(sets), seconds)
@@ -145,7 +152,7 @@ def compare_with_vectorbt() -> list[dict[str, Any]]:
         np.testing.assert_allclose(to_host(getattr(ours, name)), theirs_too, rtol=1e-9)
     print(f"vectorbt: {int(ours.trades.sum()):,} trades and {COLUMNS} profits are the same")
     slow = report("shared", "vectorbt", COLUMNS, timed(portfolio, "cpu", runs=3))
-    many = shared_sets(market, SETS["cpu"][0])
+    many = shared_sets(market, SHARED)
     fast = report("shared", "cpu", len(many), timed(lambda: run(market, many, "cpu"), "cpu"))
     ratio = fast["sets_bars_a_second"] / slow["sets_bars_a_second"]
     print(f"vectorbt: {ratio:,.0f}x")
@@ -164,7 +171,7 @@ def shared_market(n: int) -> Market:
     score[np.arange(n) % FORCED == 0, 1] = 1e6
     score[-2 * FORCED :, 0] = np.nan
     short = ~(score[:, 0] >= score[:, 1])
-    acts = np.fmax(score[:, 0], score[:, 1]) >= thresholds_of(market.score.max(axis=1), 1)[0]
+    acts = np.fmax(score[:, 0], score[:, 1]) >= thresholds_of(best_of(market), 1)[0]
     after = np.roll(acts, 1)
     after[0] = False
     close = np.cumsum(np.where(after, 0, market.quotes.bid_close - market.quotes.bid_open))
@@ -178,11 +185,9 @@ def shared_market(n: int) -> Market:
 
 
 def shared_sets(market: Market, count: int) -> SweepSets:
-    rng = np.random.default_rng(4)
-    best = np.fmax(market.score[:, 0], market.score[:, 1])
-    sets = sets_of(market._replace(score=best[:, None]), 10 * count)
-    rows = np.sort(rng.choice(len(sets), count, replace=False))
-    chosen = SweepSets(*(array[rows] for array in astuple(sets)))
+    sets = sets_of(best_of(market), (10, 1, 40, 40))
+    rows = np.sort(np.random.default_rng(4).choice(len(sets), count, replace=False))
+    chosen = SweepSets(*(array[rows] for array in vars(sets).values()))
     return replace(chosen, horizon=np.full(count, FORCED + 1, np.int32))
 
 
