@@ -8,6 +8,7 @@ and the encoder need new trajectories, hence new scores, and are swept by callin
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -278,21 +279,22 @@ def _points(quotes: Quotes, point: float, slip: int, xp: Any) -> Array:
     """Return int32[n, 2, 4]: open, worst, best and close of each side one leaves at, in points.
 
     Points count from the lowest price, those of the short side down from zero: both sides earn
-    when their numbers rise.
+    when their numbers rise. An open beyond its bar's low or high is as bad as one.
     """
-    names = ("open", "low", "high", "close")
     bid, ask = (
-        xp.stack([_whole(quotes, f"{side}_{name}", point, xp) for name in names], axis=1)
+        [_whole(quotes, f"{side}_{name}", point, xp) for name in ("open", "low", "high", "close")]
         for side in ("bid", "ask")
     )
-    if len(bid) == 0:
-        return xp.empty((0, 2, 4), np.int32)
-    low, high = xp.minimum(bid, ask).min(axis=1), xp.maximum(bid, ask).max(axis=1)
-    _check_range(low, high, slip, point, xp)
-    bid, ask = bid - low.min(), low.min() - ask[:, [0, 2, 1, 3]]
-    quads = xp.stack((bid, ask), axis=1)
-    quads[..., 1] = quads[..., :2].min(axis=2)  # an open below its low is as bad as a low
-    return quads.astype(np.int32)
+    quads = xp.empty((len(bid[0]), len(SIDES), 4), np.int32)
+    if len(quads):
+        low, high = reduce(xp.minimum, bid + ask), reduce(xp.maximum, bid + ask)
+        _check_range(low, high, slip, point, xp)
+        least = low.min()
+        for i, price in enumerate((bid[0], xp.minimum(*bid[:2]), *bid[2:])):
+            quads[:, 0, i] = (price - least).astype(np.int32)
+        for i, price in enumerate((ask[0], xp.maximum(ask[0], ask[2]), ask[1], ask[3])):
+            quads[:, 1, i] = (least - price).astype(np.int32)
+    return quads
 
 
 def _whole(quotes: Quotes, name: str, point: float, xp: Any) -> Array:
@@ -324,7 +326,8 @@ def _check_range(low: Array, high: Array, slip: int, point: float, xp: Any) -> N
 def _signals(score: Array, xp: Any) -> tuple[Array, Array]:
     """Return the score of the side that may signal and whether it is the short one."""
     known = xp.where(xp.isnan(score), np.float32(-np.inf), score)
-    return known.max(axis=1), known[:, 1] > known[:, 0]
+    long, short = known[:, 0], known[:, 1]
+    return xp.maximum(long, short), short > long
 
 
 def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
