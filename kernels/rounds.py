@@ -1,4 +1,4 @@
-"""The search of kernels/cuda/nearest.cu from the host's side: rounds over ever denser samples.
+"""The search of kernels/cuda/nearest.cu from the host's side: rounds over ever more rows.
 
 Arrays are of the module `gpu.xp`.
 """
@@ -133,10 +133,10 @@ def search(
         return
     batch = _Batch.begin(gpu, queries, known_before, off)
     if gpu.capability >= TENSOR_CORES:
-        for stride in strides(len(rows.paths), k):
-            batch.collect(gpu, rows, stride)
+        for stride, denser in rounds(len(rows.paths), k):
+            batch.collect(gpu, rows, stride, denser)
             batch.tighten(gpu, k, last=stride == 1)
-        batch.collect(gpu, rows, 1)  # for what found more than it could hold
+        batch.collect(gpu, rows, 1, 0)  # for what found more than it could hold
     else:
         batch.count[:] = CAPACITY + 1
     where = (rows.paths, rows.position, rows.group)
@@ -177,17 +177,17 @@ def merge(
     return score, index
 
 
-def strides(rows: int, k: int) -> Iterator[int]:
-    """Distances between the rows of each round, falling to 1.
+def rounds(rows: int, k: int) -> Iterator[tuple[int, int]]:
+    """Distances between the rows of each round, falling to 1, and how much denser it is.
 
-    The first sample has at most `denser` k rows, each next one is that much denser: as many
-    candidates are expected to reach the k-th best of the sample before.
+    The first round, with denser = 0, sees at most 8 k rows; each next one leaves out what rounds
+    before it saw. As many rows as it is denser, times k, are expected to reach the k-th best so far.
     """
     denser = min(8, 1 << (CAPACITY // (2 * k)).bit_length() - 1)
-    rounds = 0
-    while rows > denser * k * denser**rounds:
-        rounds += 1
-    return (denser**i for i in range(rounds, -1, -1))
+    count = 0
+    while rows > denser * k * denser**count:
+        count += 1
+    return ((denser**i, denser if i < count else 0) for i in range(count, -1, -1))
 
 
 @dataclass(frozen=True)
@@ -218,17 +218,19 @@ class _Batch:
         launch_blocks(gpu.load, "nearest", "begin", n, queries, batch.halves, *state)
         return batch
 
-    def collect(self, gpu: Gpu, rows: Rows, stride: int) -> None:
+    def collect(self, gpu: Gpu, rows: Rows, stride: int, denser: int) -> None:
         count = len(self.limit)
         shape = FEW if count <= 32 else MANY | {"HOPPER": int(gpu.capability == HOPPER)}
         blocks = -(-count // (16 * shape["TILES"] * shape["QUERY_WARPS"]))
         steps = -(-len(rows.paths) // (TILE * stride))
         slices = max(1, min(24 * gpu.processors // blocks, steps // 4, 65_535))
         numbers = (np.int64(count), np.int64(len(rows.paths)), np.int64(stride))
+        numbers = (*numbers, np.int64(denser))
         inputs = (self.halves, rows.halves, self.known_before, self.limit, self.open)
         arguments = (*numbers, *inputs, self.count, self.row, self.score)
         gpu.load("nearest", "collect", **shape)((blocks, slices), (BLOCK,), arguments)
 
     def tighten(self, gpu: Gpu, k: int, *, last: bool) -> None:
-        arguments = (np.int64(k), np.bool_(last), self.score, self.limit, self.count, self.open)
+        arguments = (np.int64(k), np.bool_(last), self.row, self.score)
+        arguments = (*arguments, self.limit, self.count, self.open)
         gpu.load("nearest", "tighten")((len(self.limit),), (BLOCK,), arguments)

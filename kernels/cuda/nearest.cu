@@ -1,9 +1,9 @@
-// Exact nearest paths in rounds over ever denser samples of the library.
+// Exact nearest paths in rounds, each over rows between those of the rounds before.
 //
 // `collect` scores rows with tensor cores in half precision and keeps what reaches a query's limit;
 // `tighten` lifts the limit to the k-th best so far, less what half precision may be wrong by;
-// after the round over all rows `finish` scores the few that are left in float32, one fixed chain,
-// so that the answer is that of `exhaust`, which scores every row so. Twin in kernels/cpu/nearest.py.
+// in the end `finish` scores the few that are left in float32, one fixed chain, so that the answer
+// is that of `exhaust`, which scores every row so. Twin in kernels/cpu/nearest.py.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -16,11 +16,13 @@ constexpr int WARPS = THREADS / 32;
 constexpr int CAPACITY = 2048;       // candidates of a query
 constexpr int MOST_NEIGHBOURS = 512; // of `finish`
 constexpr int ROWS = 64;             // of the library in one stage of shared memory
-constexpr int STAGES = 4;
-constexpr int QUEUE = 512;           // finds of a block on their way to device memory
+constexpr int STAGES = 3;
+constexpr int SCORES = 32;           // of a thread at a time
+constexpr int QUEUE = 256;           // finds of a block on their way to device memory
 constexpr float LOWEST = -3e38f;
 constexpr float NO_LIMIT = -4, CLOSED = 4;  // below and above any cosine
 constexpr u16 NO_HALF = 0x7fff;             // NaN
+constexpr u8 SHUT = 0, OPEN = 1, LOST = 2;  // LOST: more was found than could be held
 
 // Twice the most by which a score from halves differs from one of the float32 chain. Two roundings
 // by 2^-11 move a product of unit vectors by 9.8e-4, lengths within 1 % make that 1.0e-3, and the
@@ -39,7 +41,6 @@ constexpr float MARGIN = 2.1e-3f;
 #endif
 constexpr int QUERIES = 16 * TILES * QUERY_WARPS;
 constexpr int TILE_QUERIES = HOPPER ? 64 : 16;
-constexpr int BLOCKS = HOPPER ? 2 : 3;  // of `collect` on a multiprocessor, for the registers
 
 struct alignas(16) Four {
     float x, y, z, w;
@@ -121,7 +122,7 @@ extern "C" __global__ void begin(const long long n, const float* __restrict__ qu
         for (int d = 0; d < DIMENSIONS; ++d) halves[i * DIMENSIONS + d] = 0;
     limit[i] = whole ? NO_LIMIT : CLOSED;
     count[i] = 0;
-    open[i] = 1;
+    open[i] = OPEN;
 }
 
 #ifdef __CUDA_ARCH__
@@ -166,9 +167,8 @@ static __device__ void close_products() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-template <int LATER>
-static __device__ void await_products() {  // all but the last LATER
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LATER) : "memory");
+static __device__ void await_products() {
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 }
 
 // d += a b for the group's 64 x 16 halves a and dimensions 16 k .. 16 k + 15 of a tile's 64 rows.
@@ -199,7 +199,6 @@ static void multiply(float (&d)[4], const u32 (&a)[4], const u32 b0, const u32 b
 static void publish_copies() {}
 static void open_products() {}
 static void close_products() {}
-template <int LATER>
 static void await_products() {}
 static void multiply_group(float (&d)[8][4], const u32 (&a)[4], const u16* tile, const int k) {
     shim::multiply_group(d, a, tile, k);
@@ -213,16 +212,33 @@ static __device__ int place(const int row, const int chunk) {
     return row * DIMENSIONS + ((chunk ^ (row & 7)) << 3);
 }
 
-// Copies sampled rows `first` .. `first` + ROWS - 1; beyond the library the last one again.
+// The rows of a round: every `stride`-th, or, where `denser` is not 0, of those all but each
+// `denser`-th, which an earlier round has seen.
+struct Round {
+    long long stride;
+    int denser;  // 0, 2, 4 or 8
+
+    __device__ long long row(const u32 i) const {
+        const u32 seen = denser == 8 ? i / 7 + 1 : denser == 4 ? i / 3 + 1 : denser == 2 ? i + 1 : 0;
+        return (i + seen) * stride;
+    }
+
+    // How many of them are below `end`.
+    __device__ long long count(const long long end) const {
+        const long long all = (end + stride - 1) / stride;
+        return denser ? all - (all + denser - 1) / denser : all;
+    }
+};
+
+// Copies rows `first` .. `first` + ROWS - 1 of a round; beyond the library its last one.
 static __device__ void fetch(u16* __restrict__ tile, const u16* __restrict__ library,
-                             const long long first, const long long stride, const long long rows) {
+                             const u32 first, const Round& round, const long long rows) {
     const int chunk = threadIdx.x % 8;
-    long long row = (first + threadIdx.x / 8) * stride;
 #pragma unroll
     for (int i = threadIdx.x / 8; i < ROWS; i += THREADS / 8) {
+        const long long row = round.row(first + i);
         const long long inside = row < rows ? row : rows - 1;
         copy_16(tile + place(i, chunk), library + inside * DIMENSIONS + 8 * chunk);
-        row += THREADS / 8 * stride;
     }
 }
 
@@ -263,31 +279,39 @@ static __device__ void empty(const Find* queue, const int queued, const Candidat
 
 // What a block knows of its queries, and where their finds go.
 struct Block {
-    long long first, stride;
+    Round round;
+    long long first;
     const float* limits;
     const int* known;
+    float* scratch;  // SCORES a thread: registers cannot be looked up
     Find* queue;
     int* queued;
     Candidates candidates;
 
-    // Scores less limits of a query and the eighth after it, each for a row and the one after it.
-    __device__ void offer(const float (&above)[4], const int query, const long long row) const {
-        if (signs(above) < 0) return;
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const int asked = query + j / 2 * 8;
-            const long long at = row + j % 2 * stride;
-            if (above[j] >= 0 && at < known[asked]) {
-                const Find find = {first + asked, (int)at, above[j] + limits[asked]};
-                const int slot = atomicAdd(queued, 1);
-                if (slot < QUEUE) queue[slot] = find;
-                else candidates.add(find);
-            }
-        }
+    // Row i of the round reaches the limit of a query of the block.
+    __device__ void push(const int query, const u32 i, const float above) const {
+        const long long row = round.row(i);
+        if (row >= known[query]) return;
+        const Find find = {first + query, (int)row, above + limits[query]};
+        const int slot = atomicAdd(queued, 1);
+        if (slot < QUEUE) queue[slot] = find;
+        else candidates.add(find);
     }
 };
 
-// Scores the rows of a tile, `row` the first; `mine` is the first of this thread's queries.
+// Which of a thread's scores reach their limit, a bit each; the scores are in its scratch then.
+template <int N>
+static __device__ u32 reached(const float (&above)[N][4], float* scratch) {
+    u32 bits = 0;
+#pragma unroll
+    for (int v = 0; v < 4 * N; ++v) {
+        scratch[v * THREADS] = above[v / 4][v % 4];
+        bits |= (u32)(above[v / 4][v % 4] >= 0) << v;
+    }
+    return bits;
+}
+
+// Scores the rows of a tile, row `first` of the round and on; `mine` is the first of this thread's queries.
 #if HOPPER
 static __device__ void multiply_tile(float (&above)[8][4], const u32 (&a)[4][4],
                                      const float (&start)[4], const u16* tile) {
@@ -303,26 +327,22 @@ static __device__ void multiply_tile(float (&above)[8][4], const u32 (&a)[4][4],
 
 static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
                             const float (&start)[TILES][4], const Block& block, const int mine,
-                            const long long row) {
+                            const u32 first) {
     const int lane = threadIdx.x % 32;
-    float above[2][8][4];  // one tile of queries is looked at while the next is multiplied
-    multiply_tile(above[0], a[0], start[0], tile);
 #pragma unroll
     for (int m = 0; m < TILES; ++m) {
-        float(&x)[8][4] = above[m % 2];
-        if (m + 1 < TILES) {
-            multiply_tile(above[(m + 1) % 2], a[m + 1], start[m + 1], tile);
-            await_products<1>();
-        } else {
-            await_products<0>();
-        }
+        float above[8][4];
+        multiply_tile(above, a[m], start[m], tile);
+        await_products();
         int below = -1;
 #pragma unroll
-        for (int i = 0; i < 8; ++i) below &= signs(x[i]);
+        for (int i = 0; i < 8; ++i) below &= signs(above[i]);
         if (below < 0) continue;  // every sign is set
-#pragma unroll
-        for (int i = 0; i < 8; ++i)
-            block.offer(x[i], mine + m * TILE_QUERIES, row + (8 * i + lane % 4 * 2) * block.stride);
+        for (u32 bits = reached(above, block.scratch); bits; bits &= bits - 1) {
+            const int v = __ffs(bits) - 1;
+            block.push(mine + m * TILE_QUERIES + v % 4 / 2 * 8,
+                       first + v / 4 * 8 + lane % 4 * 2 + v % 2, block.scratch[v * THREADS]);
+        }
     }
 }
 #else
@@ -330,11 +350,11 @@ static __device__ void publish_copies() {}
 
 static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
                             const float (&start)[TILES][4], const Block& block, const int mine,
-                            const long long row) {
+                            const u32 first) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #pragma unroll 1
     for (int n = warp / QUERY_WARPS * 16; n < ROWS; n += 16 * (WARPS / QUERY_WARPS)) {
-        float above[2][TILES][4];  // for eight rows and the next eight
+        float above[2 * TILES][4];  // for eight rows and the next eight
         int below = -1;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
@@ -343,7 +363,7 @@ static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
             load_matrices(high, tile + place(n + 8 * h + lane % 8, lane / 8 + 4));
 #pragma unroll
             for (int m = 0; m < TILES; ++m) {
-                float(&x)[4] = above[h][m];
+                float(&x)[4] = above[h * TILES + m];
                 multiply(x, a[m][0], low[0], low[1], start[m]);
                 multiply(x, a[m][1], low[2], low[3], x);
                 multiply(x, a[m][2], high[0], high[1], x);
@@ -352,21 +372,24 @@ static __device__ void scan(const u16* tile, const u32 (&a)[TILES][4][4],
             }
         }
         if (below < 0) continue;  // every sign is set
-#pragma unroll
-        for (int i = 0; i < 2 * TILES; ++i)
-            block.offer(above[i / TILES][i % TILES], mine + i % TILES * TILE_QUERIES,
-                        row + (n + i / TILES * 8 + lane % 4 * 2) * block.stride);
+        for (u32 bits = reached(above, block.scratch); bits; bits &= bits - 1) {
+            const int v = __ffs(bits) - 1;
+            block.push(mine + v / 4 % TILES * TILE_QUERIES + v % 4 / 2 * 8,
+                       first + n + v / 4 / TILES * 8 + lane % 4 * 2 + v % 2,
+                       block.scratch[v * THREADS]);
+        }
     }
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) collect(
-    const long long queries, const long long rows, const long long stride,
+extern "C" __global__ void __launch_bounds__(THREADS, 3) collect(
+    const long long queries, const long long rows, const long long stride, const long long denser,
     const u16* __restrict__ query_halves, const u16* __restrict__ library,
     const long long* __restrict__ known_before, const float* __restrict__ limit,
     const u8* __restrict__ open, int* __restrict__ count, int* __restrict__ candidate,
     float* __restrict__ candidate_score) {
     __shared__ alignas(1024) u16 tiles[STAGES][ROWS * DIMENSIONS];
+    __shared__ float scratch[SCORES * THREADS];
     __shared__ Find queue[QUEUE];
     __shared__ int queued, most;
     __shared__ float limits[QUERIES];
@@ -381,8 +404,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) collect(
         if (known[i] > 0) atomicMax(&most, known[i]);
     }
     __syncthreads();
-    if ((long long)blockIdx.y * ROWS * stride >= most) return;
-    const int steps = (int)((most - 1) / (ROWS * stride)) + 1;
+    const Round round = {stride, (int)denser};
+    const long long steps = (round.count(most) + ROWS - 1) / ROWS;
+    if (blockIdx.y >= steps) return;
 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int mine = lane / 4 + (HOPPER ? 16 * warp : warp % QUERY_WARPS * TILES * 16);
@@ -404,12 +428,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) collect(
         start[m][2] = start[m][3] = -limits[query + 8];
     }
 
-    const Block block = {first, stride, limits, known, queue, &queued,
+    const Block block = {round, first, limits, known, scratch + threadIdx.x, queue, &queued,
                          {count, candidate, candidate_score}};
 #pragma unroll
     for (int s = 0; s < STAGES - 1; ++s) {
         const long long step = blockIdx.y + (long long)s * gridDim.y;
-        if (step < steps) fetch(tiles[s], library, step * ROWS, stride, rows);
+        if (step < steps) fetch(tiles[s], library, (u32)step * ROWS, round, rows);
         close_copies();
     }
     int stage = 0;
@@ -423,9 +447,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) collect(
         }
         const long long later = step + (STAGES - 1) * (long long)gridDim.y;
         u16* free_tile = tiles[(stage + STAGES - 1) % STAGES];
-        if (later < steps) fetch(free_tile, library, later * ROWS, stride, rows);
+        if (later < steps) fetch(free_tile, library, (u32)later * ROWS, round, rows);
         close_copies();
-        scan(tiles[stage], a, start, block, mine, step * ROWS * stride);
+        scan(tiles[stage], a, start, block, mine, (u32)step * ROWS);
         stage = (stage + 1) % STAGES;
     }
     __syncthreads();
@@ -449,26 +473,37 @@ static __device__ u32 kth_largest(const u32* keys, const int n, const int k) {
     return found;
 }
 
-// One block a query. In the last round only queries that found more than fits stay open.
+// One block a query: drops what is too far from the k-th best. After the last round a query that
+// lost candidates stays open, its list empty, to see all rows again under the limit it has now.
 extern "C" __global__ void __launch_bounds__(THREADS) tighten(
-    const long long k, const bool last, const float* __restrict__ candidate_score,
-    float* __restrict__ limit, int* __restrict__ count, u8* __restrict__ open) {
+    const long long k, const bool last, int* __restrict__ candidate,
+    float* __restrict__ candidate_score, float* __restrict__ limit, int* __restrict__ count,
+    u8* __restrict__ open) {
     __shared__ u32 keys[CAPACITY];
-    const long long query = blockIdx.x;
+    __shared__ int rows[CAPACITY];
+    __shared__ int left;
+    const long long query = blockIdx.x, base = query * CAPACITY;
     const int all = count[query], n = all < CAPACITY ? all : CAPACITY;
-    const bool stays_open = !last || all > CAPACITY;
-    float least = NO_LIMIT;
-    if (stays_open && n >= k) {
-        for (int i = threadIdx.x; i < n; i += THREADS)
-            keys[i] = key_of(candidate_score[query * CAPACITY + i]);
-        least = float_of(kth_largest(keys, n, (int)k)) - MARGIN;
+    const u8 state = all > CAPACITY ? LOST : open[query];
+    if (threadIdx.x == 0) left = 0;
+    for (int i = threadIdx.x; i < n; i += THREADS) {
+        keys[i] = key_of(candidate_score[base + i]);
+        rows[i] = candidate[base + i];
     }
     __syncthreads();
-    if (threadIdx.x == 0) {
-        open[query] = stays_open;
-        if (stays_open) count[query] = 0;
-        if (least > limit[query]) limit[query] = least;
+    float least = limit[query];
+    if (n >= k) least = fmaxf(least, float_of(kth_largest(keys, n, (int)k)) - MARGIN);
+    for (int i = threadIdx.x; i < n; i += THREADS) {
+        if (float_of(keys[i]) < least) continue;
+        const int slot = atomicAdd(&left, 1);
+        candidate[base + slot] = rows[i];
+        candidate_score[base + slot] = float_of(keys[i]);
     }
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    limit[query] = least;
+    count[query] = last && state == LOST ? 0 : left;
+    open[query] = !last ? state : state == LOST ? OPEN : SHUT;
 }
 
 // Sorts a power of two of entries, least first. For a whole block.

@@ -169,6 +169,8 @@ To bit_cast(From from) {
     return to;
 }
 
+inline int __ffs(int x) { return __builtin_ffs(x); }
+
 inline int __float_as_int(float x) { return bit_cast<int>(x); }
 inline unsigned __float_as_uint(float x) { return bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return bit_cast<float>(x); }
