@@ -181,7 +181,7 @@ def rounds(rows: int, k: int) -> Iterator[tuple[int, int]]:
     """Distances between the rows of each round, falling to 1, and how much denser it is.
 
     The first round, with denser = 0, sees at most 8 k rows; each next one leaves out what rounds
-    before it saw. As many rows as it is denser, times k, are expected to reach the k-th best so far.
+    before it saw. About denser x k of its rows are expected to reach the k-th best so far.
     """
     denser = min(8, 1 << (CAPACITY // (2 * k)).bit_length() - 1)
     count = 0
