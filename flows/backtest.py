@@ -101,7 +101,7 @@ def backtest(
     measured = measure_bars(folder, recipe, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     searched = search_paths(folder, recipe, bars["hash"], engine)
-    logger.info("%s queries, library of %s", f"{searched['queries']:,}", searched["library"])
+    logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
     model = train_model(folder)
     simulate_trades(folder)
     about = {"pair": pair, "timeframe": timeframe, "code": code_version(), **measured}

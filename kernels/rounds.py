@@ -224,13 +224,12 @@ class _Batch:
         blocks = -(-count // (16 * shape["TILES"] * shape["QUERY_WARPS"]))
         steps = -(-len(rows.paths) // (TILE * stride))
         slices = max(1, min(24 * gpu.processors // blocks, steps // 4, 65_535))
-        numbers = (np.int64(count), np.int64(len(rows.paths)), np.int64(stride))
-        numbers = (*numbers, np.int64(denser))
+        shapes = (np.int64(count), np.int64(len(rows.paths)), np.int64(stride), np.int64(denser))
         inputs = (self.halves, rows.halves, self.known_before, self.limit, self.open)
-        arguments = (*numbers, *inputs, self.count, self.row, self.score)
+        arguments = (*shapes, *inputs, self.count, self.row, self.score)
         gpu.load("nearest", "collect", **shape)((blocks, slices), (BLOCK,), arguments)
 
     def tighten(self, gpu: Gpu, k: int, *, last: bool) -> None:
-        arguments = (np.int64(k), np.bool_(last), self.row, self.score)
-        arguments = (*arguments, self.limit, self.count, self.open)
+        lists = (self.row, self.score, self.limit, self.count, self.open)
+        arguments = (np.int64(k), np.bool_(last), *lists)
         gpu.load("nearest", "tighten")((len(self.limit),), (BLOCK,), arguments)

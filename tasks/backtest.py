@@ -21,6 +21,7 @@ from tasks.publish import register
 from tasks.recipe import Recipe
 from tasks.report import write_report
 from tasks.resolve import resolve
+from tasks.search import memory_plan
 from tasks.simulation import Costs, Simulation, simulate
 from tasks.steps import step
 from tasks.strategy import strategy
@@ -101,7 +102,7 @@ def search_paths(
     Returns
     -------
     dict
-        `library` and `queries` (rows), `stride`, `spans`.
+        `library` and `queries` (rows), `memory` (how they were cut), `stride`, `spans`.
     """
     run, plan = RunFolder(Path(folder)), Recipe.from_dict(recipe)
     measures = _measures(run)
@@ -121,6 +122,7 @@ def search_paths(
     return {
         "library": len(library),
         "queries": len(counts),
+        "memory": memory_plan(len(library), len(counts), k=plan.k, engine=engine),
         "stride": frozen.stride,
         "spans": frozen.spans.to_dict(),
     }

@@ -9,10 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.confidence import count_wins
-from kernels.nearest import nearest
+from kernels.device import Gpu, choose_engine
+from kernels.nearest import Plan, nearest
 from tasks.library import Library
 
-CHUNK = 32_768
+CHUNK = {"cpu": 32_768, "gpu": 524_288}
+"""Queries between two reports of progress."""
 
 
 def search(
@@ -46,10 +48,10 @@ def search(
     polars.DataFrame
         position, k_eff, wins_long, wins_short; no row depends on the chunks.
     """
-    known = library.known_before(positions)
+    known, size = library.known_before(positions), CHUNK[choose_engine(engine).name]
     parts = []
-    for start in range(0, max(len(positions), 1), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for start in range(0, max(len(positions), 1), size):
+        rows = slice(start, start + size)
         neighbours = nearest(
             paths[rows],
             library.paths,
@@ -65,5 +67,13 @@ def search(
         )
         columns = {"k_eff": k_eff, "wins_long": long, "wins_short": short}
         parts.append(pl.DataFrame({"position": positions[rows], **columns}))
-        progress(min(1.0, (start + CHUNK) / max(len(positions), 1)))
+        progress(min(1.0, (start + size) / max(len(positions), 1)))
     return pl.concat(parts)
+
+
+def memory_plan(rows: int, queries: int, *, k: int, engine: str) -> str:
+    """Say how a search of a library of `rows` is cut so that it fits the engine's memory."""
+    chosen = choose_engine(engine)
+    if chosen.name == "cpu":
+        return f"{rows:,} paths in host memory, {CHUNK['cpu']:,} queries at a time"
+    return str(Plan.fit(rows, min(queries, CHUNK["gpu"]), k, Gpu.current().free()))

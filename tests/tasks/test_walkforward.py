@@ -80,7 +80,7 @@ def test_every_library_row_was_known_to_its_queries(whole: Whole) -> None:
 
 
 def test_chunks_change_nothing(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.search, "CHUNK", 997)
+    monkeypatch.setitem(tasks.search.CHUNK, "cpu", 997)
     _, counts = replay(whole.measures, whole.outcomes, whole.model.frozen, engine="cpu")
     assert_frame_equal(counts, whole.counts)
 
@@ -194,3 +194,8 @@ def test_no_bars_and_unsorted_bars_are_refused(whole: Whole) -> None:
         measure(whole.bars.head(0), "H1")
     with pytest.raises(BarsError, match="ascend"):
         measure(whole.bars.reverse(), "H1")
+
+
+def test_the_memory_plan_of_a_search_is_told() -> None:
+    told = tasks.search.memory_plan(48_000, 372_000, k=64, engine="cpu")
+    assert told == "48,000 paths in host memory, 32,768 queries at a time"
