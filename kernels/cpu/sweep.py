@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-SMALL_BITS, LARGE_BITS = 2, 5
+SMALL_BITS, LARGE_BITS = 3, 6
 SMALL, LARGE = 1 << SMALL_BITS, 1 << LARGE_BITS
 """Bars in a node of either size."""
 
@@ -23,10 +23,15 @@ BLOCK = 32
 """Sets of one task."""
 
 LATE = -(1 << 62)
+"""No price: the exit at the horizon, or at an opposite signal."""
+
 WAIT = 2
 OPEN, WORST, BEST, CLOSE = range(4)
 BAR, TODAY, TRADES, WINS, CASH, TOP, FALLEN, BEFORE = range(8)
 LOWEST, HIGHEST, BOTTOM, PEAK, FALL = range(5)
+
+borrowing: Any = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
+"""For functions that allocate nothing: counting references to arrays takes longer than a trade."""
 
 
 @njit(parallel=True, cache=True)
@@ -83,7 +88,7 @@ def sweep(
             day_sum[i], day_square_sum[i] = sums[k]
 
 
-@njit(cache=True)
+@borrowing
 def _trade(end: int, signals: Any, bars: Any, rule: Any, state: Any, book: Any) -> None:
     """Take the trades of one set whose signals lie before bar `end`."""
     _, is_short, distance, reach, day = signals
@@ -113,7 +118,7 @@ def _trade(end: int, signals: Any, bars: Any, rule: Any, state: Any, book: Any) 
     state[BAR] = t
 
 
-@njit(cache=True)
+@borrowing
 def _hold(
     bars: Any,
     signals: Any,
@@ -164,13 +169,13 @@ def _hold(
     return quads[last, OPEN] if price == LATE else price, last
 
 
-@njit(cache=True)
+@borrowing
 def _quiet(nodes: Any, acts: Any, i: int, levels: Any) -> bool:
     stop, target, threshold = levels
     return bool(nodes[i, LOWEST] > stop and nodes[i, HIGHEST] < target and acts[i] < threshold)
 
 
-@njit(cache=True)
+@borrowing
 def _pass(nodes: Any, i: int, base: int, peak: int, fall: int) -> tuple[int, int]:
     return (
         max(peak, base + nodes[i, PEAK]),
@@ -178,13 +183,13 @@ def _pass(nodes: Any, i: int, base: int, peak: int, fall: int) -> tuple[int, int
     )
 
 
-@njit(cache=True)
+@borrowing
 def _closes(signals: Any, u: int, side: int, threshold: float) -> bool:
     score, is_short = signals[0], signals[1]
     return bool(score[u] >= threshold and is_short[u] != (side == 1))
 
 
-@njit(cache=True)
+@borrowing
 def _end_day(u: int, day: Any, equity: int, state: Any, book: Any) -> None:
     """Close the day at the equity while in a trade, if bar u is its last."""
     if u + 1 == len(day) or day[u + 1] != day[u]:
@@ -249,7 +254,7 @@ def _extreme(bars: Any, node: Any) -> None:
         node[FALL] = max(node[FALL], node[PEAK] - bar[CLOSE])
 
 
-@njit(cache=True)
+@borrowing
 def _next_signal(t: int, end: int, threshold: float, bars: Any) -> int:
     """Return the first signal from bar t on, or a bar from `end` on where none comes before."""
     score, small, large = bars[1][WAIT], bars[3][WAIT], bars[5][WAIT]
@@ -267,12 +272,12 @@ def _next_signal(t: int, end: int, threshold: float, bars: Any) -> int:
     return t
 
 
-@njit(cache=True)
+@borrowing
 def _rounded(distance: float) -> int:
     return int(min(max(np.rint(distance), np.float32(1)), FAR))
 
 
-@njit(cache=True)
+@borrowing
 def _close_day(state: Any, book: Any) -> None:
     sums, point, daily = book
     change = state[CASH] - state[BEFORE]
