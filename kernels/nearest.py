@@ -19,7 +19,7 @@ from kernels.device import (
     require_array,
 )
 from kernels.paths import DIMENSIONS
-from kernels.spread import devices, shares, spread
+from kernels.spread import devices, gather, shares, spread
 
 BATCH = 16_384
 """Queries searched at a time on a GPU, where there is room."""
@@ -255,13 +255,8 @@ def _spread(
 
     among = devices() if xp is np else []
     parts = shares(len(queries), among)
-    answers = spread(search, parts, among)
-    if len(parts) == 1:
-        return Neighbours(*answers[0])
-    score, index = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    for part, answer in zip(parts, answers, strict=True):
-        score[part], index[part] = answer
-    return Neighbours(score, index)
+    score, index = zip(*spread(search, parts, among), strict=True)
+    return Neighbours(gather(parts, score), gather(parts, index))
 
 
 def search_parts(

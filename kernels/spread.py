@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, TypeVar
 
-from kernels.device import gpu_unavailable
+import numpy as np
+
+from kernels.device import Array, gpu_unavailable
 
 Result = TypeVar("Result")
 Device = AbstractContextManager[Any]
@@ -64,3 +66,14 @@ def spread(
     with ThreadPoolExecutor(len(parts)) as threads:
         futures = [threads.submit(run, *pair) for pair in zip(among, parts, strict=False)]
     return [future.result() for future in futures]
+
+
+def gather(parts: Sequence[slice], pieces: Sequence[Array]) -> Array:
+    """Put the rows that `shares` dealt out back into their places; NumPy arrays."""
+    if len(parts) == 1:
+        return pieces[0]
+    rows = sum(len(piece) for piece in pieces)
+    whole = np.empty((rows, *pieces[0].shape[1:]), pieces[0].dtype)
+    for part, piece in zip(parts, pieces, strict=True):
+        whole[part] = piece
+    return whole

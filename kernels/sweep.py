@@ -7,7 +7,7 @@ and the encoder need new trajectories, hence new scores, and are swept by callin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any
 
@@ -25,6 +25,7 @@ from kernels.device import (
     require_segments,
 )
 from kernels.outcomes import SIDES, Quotes
+from kernels.spread import devices, gather, shares, spread
 
 OFF_GRID = 1e-3
 """Points by which a price may miss the grid: far above what float64 loses, far below a half."""
@@ -102,6 +103,10 @@ class SweepSets:
     def __len__(self) -> int:
         return len(self.threshold)
 
+    def rows(self, part: slice) -> SweepSets:
+        """Return some of the sets."""
+        return SweepSets(*(getattr(self, field.name)[part] for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -156,6 +161,9 @@ class Sweep:
         return _ratio(self.mean, self.deviation)
 
 
+SPREAD = [field for field in fields(Sweep) if field.name not in ("days", "daily")]
+
+
 def sweep(
     quotes: Quotes,
     segments: Array,
@@ -195,7 +203,8 @@ def sweep(
     Returns
     -------
     Sweep
-        Arrays of the kind of the quotes; the same bits from each engine.
+        Arrays of the kind of the quotes; the same bits from each engine. Sets in host memory are
+        spread over all visible GPUs.
 
     Raises
     ------
@@ -217,7 +226,32 @@ def sweep(
     """
     _check(quotes, segments, score, unit, days, point, slippage)
     chosen = choose_engine(engine)
-    xp, back, n = chosen.xp, array_module(quotes.bid_open), len(segments)
+    bars = (quotes, segments, score, unit, days)
+
+    def share(part: slice) -> Sweep:
+        return _share(chosen, bars, sets.rows(part), point, slippage, daily)
+
+    on_host = array_module(quotes.bid_open, *bars[1:], sets.threshold) is np
+    among = devices() if chosen.name == "gpu" and on_host else []
+    parts = shares(len(sets), among)
+    pieces = spread(share, parts, among)
+    columns = {field.name: [getattr(piece, field.name) for piece in pieces] for field in SPREAD}
+    whole = {name: gather(parts, column) for name, column in columns.items()}
+    table = gather(parts, [piece.daily for piece in pieces]) if daily else None
+    return replace(pieces[0], **whole, daily=table)
+
+
+def _share(
+    engine: Engine,
+    bars: tuple[Quotes, Array, Array, Array, Array],
+    sets: SweepSets,
+    point: float,
+    slippage: float,
+    daily: bool,
+) -> Sweep:
+    """Sweep the sets of one device."""
+    quotes, segments, score, unit, days = bars
+    xp, back, n = engine.xp, array_module(quotes.bid_open), len(segments)
     slip = _slippage_points(slippage, point)
     quads = _points(quotes, point, slip, xp)
     strength, short = _signals(move(score, xp), xp)
@@ -227,8 +261,8 @@ def sweep(
     count = int(day[-1]) + 1 if n else 0
     columns = count if daily else 0
     _require_room(len(sets), columns)
-    bars = (quads, strength, short, distance, reach, day)
-    outputs = _run(chosen, bars, sets, slip, point, columns)
+    prepared = (quads, strength, short, distance, reach, day)
+    outputs = _run(engine, prepared, sets, slip, point, columns)
     trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in outputs)
     return Sweep(
         trades=trades,

@@ -11,8 +11,9 @@ import pytest
 
 from kernels.device import gpu_unavailable
 from kernels.nearest import nearest
-from kernels.spread import LEAST, devices, shares, spread
+from kernels.spread import LEAST, devices, gather, shares, spread
 from tests.kernels.test_nearest import world
+from tests.kernels.test_sweep import market, random_sets, run
 
 
 @pytest.mark.parametrize("rows", [LEAST, LEAST + 1, 3 * LEAST + 2])
@@ -47,6 +48,13 @@ def test_calls_run_at_once_each_on_its_gpu() -> None:
     assert spread(call, shares(LEAST, among), among) == [(0, 0), (1, 1), (2, 2)]
 
 
+def test_rows_come_back_to_their_places() -> None:
+    parts = shares(LEAST + 1, [nullcontext()] * 3)
+    rows = np.arange(2.0 * (LEAST + 1)).reshape(-1, 2)
+    np.testing.assert_array_equal(gather(parts, [rows[part] for part in parts]), rows)
+    assert gather(parts[:1], [rows]) is rows
+
+
 def test_an_error_of_one_gpu_is_raised() -> None:
     def call(part: slice) -> None:
         if part.start == 1:
@@ -62,8 +70,23 @@ def test_an_error_of_one_gpu_is_raised() -> None:
 def test_two_gpus_answer_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = world(LEAST + 1, 3000)
     one = nearest(**paths, exclusion=9, k=16, engine="gpu")
-    twice = (devices() * 2)[:2]
-    monkeypatch.setattr("kernels.nearest.devices", lambda: twice)
+    monkeypatch.setattr("kernels.nearest.devices", two_gpus)
     two = nearest(**paths, exclusion=9, k=16, engine="gpu")
     np.testing.assert_array_equal(two.index, one.index)
     np.testing.assert_array_equal(two.score, one.score)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(gpu_unavailable() is not None, reason=f"gpu: {gpu_unavailable()}")
+def test_two_gpus_sweep_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, sets = market(2000, seed=3), random_sets(LEAST + 1, seed=4)
+    one = run(here, sets, "gpu", np.asarray)
+    monkeypatch.setattr("kernels.sweep.devices", two_gpus)
+    two = run(here, sets, "gpu", np.asarray)
+    for name, values in vars(one).items():
+        np.testing.assert_array_equal(getattr(two, name), values)
+
+
+def two_gpus() -> list[Any]:
+    """Two of them where they are there, otherwise one twice."""
+    return (devices() * 2)[:2]
