@@ -513,8 +513,9 @@ static __device__ void sort_entries(u64* entries, const int size) {
             __syncthreads();
             for (int i = threadIdx.x; i < size; i += THREADS) {
                 const int other = i ^ apart;
+                if (other < i) continue;
                 const u64 x = entries[i], y = entries[other];
-                if (other > i && (x > y) == ((i & run) == 0)) {
+                if ((x > y) == ((i & run) == 0)) {
                     entries[i] = y;
                     entries[other] = x;
                 }
