@@ -359,29 +359,6 @@ def shrunk(outcomes: list[int], base_rate: float, strength: float) -> tuple[int,
     return wins, k_eff, (wins + strength * base_rate) / (k_eff + strength)
 
 
-def tally(
-    index: Any, win: Any, base_rate: Any, strength: Any
-) -> list[list[tuple[int, int, float]]]:
-    """Per query and side: (wins, k_eff, posterior)."""
-    return [
-        [
-            shrunk([int(win[i][side]) for i in row if i >= 0], base_rate[side], strength[side])
-            for side in (0, 1)
-        ]
-        for row in index
-    ]
-
-
-def shrunk(outcomes: list[int], base_rate: float, strength: float) -> tuple[int, int, float]:
-    known = [outcome for outcome in outcomes if outcome >= 0]
-    wins, k_eff = sum(known), len(known)
-    if k_eff == 0:
-        return wins, k_eff, np.nan
-    if strength == np.inf:
-        return wins, k_eff, base_rate
-    return wins, k_eff, (wins + strength * base_rate) / (k_eff + strength)
-
-
 def beta_binomial_log_likelihood(wins: Any, k_eff: Any, base_rate: float, strength: float) -> float:
     """Without the binomial coefficients, which no strength changes."""
     total = 0.0
