@@ -27,7 +27,7 @@ def ingest(
     timeframe: str = "H1",
     source: Source = "sample",
     path: str | None = None,
-    timezone: str | None = None,
+    clock: str | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000,
 ) -> dict[str, Any]:
@@ -41,8 +41,9 @@ def ingest(
         sample (5,000 EURUSD hours), csv, parquet, or planted (a walk with a known edge).
     path
         The file of csv and parquet, on the machine of the worker.
-    timezone
-        Zone of timestamps that name none; without it such rows are quarantined.
+    clock
+        Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any IANA name;
+        without it such rows are quarantined.
     seed, bars
         Of planted: the seed of its walk and how many bars.
 
@@ -56,7 +57,7 @@ def ingest(
         timeframe=timeframe,
         source=source,
         path=Path(path) if path else None,
-        timezone=timezone,
+        clock=clock,
         seed=seed,
         bars=bars,
     )
@@ -93,7 +94,7 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
     if reasons:
         logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
     if "naive timestamp" in reasons:
-        logger.warning("pass timezone=... to say in which zone the timestamps of this file are")
+        logger.warning("pass clock=... to say by which clock the timestamps of this file are")
 
 
 def _title(request: IngestRequest) -> str:

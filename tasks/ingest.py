@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,6 +14,7 @@ from infra import database
 from infra.models import Bar, IngestCursor, Pair, Quarantine
 from infra.settings import settings
 from infra.sources import sample
+from infra.sources.clocks import Clock
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
 from infra.store import PRICES, QUOTES, TIME, BarStore
@@ -40,8 +40,8 @@ class IngestRequest(BaseModel):
     source : {"sample", "csv", "parquet", "planted"}
     path : Path, optional
         The file of `csv` and `parquet`.
-    timezone : str, optional
-        Zone of timestamps that name none, such as `America/New_York`.
+    clock : str, optional
+        Clock of timestamps that name no zone, such as `New York+7`.
     seed, bars : int
         Of `planted`: the seed of its walk and how many bars.
     """
@@ -52,7 +52,7 @@ class IngestRequest(BaseModel):
     timeframe: str = sample.TIMEFRAME
     source: Source = "sample"
     path: Path | None = None
-    timezone: str | None = None
+    clock: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
 
@@ -62,15 +62,12 @@ class IngestRequest(BaseModel):
         bar_seconds(timeframe)
         return timeframe
 
-    @field_validator("timezone")
+    @field_validator("clock")
     @classmethod
-    def _zone(cls, timezone: str | None) -> str | None:
-        try:
-            return timezone and ZoneInfo(timezone).key
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(
-                f"timezone {timezone!r} is not known: take one such as UTC, America/New_York"
-            ) from error
+    def _clock(cls, clock: str | None) -> str | None:
+        if clock is not None:
+            Clock.of(clock)
+        return clock
 
     @model_validator(mode="after")
     def _fits(self) -> IngestRequest:
@@ -108,7 +105,7 @@ def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `raw` (path), `rows` (how many), `timezone` (of stamps that name none).
+        `raw` (path), `rows` (how many), `clock` (of stamps that name no zone).
 
     Raises
     ------
@@ -118,8 +115,8 @@ def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
     rows = _read(request)
     path = Path(folder) / "raw.parquet"
     rows.write_parquet(path)
-    zone = sample.ZONE if request.source == "sample" else request.timezone
-    return {"raw": str(path), "rows": rows.height, "timezone": zone}
+    clock = sample.CLOCK if request.source == "sample" else request.clock
+    return {"raw": str(path), "rows": rows.height, "clock": clock}
 
 
 def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
@@ -132,7 +129,7 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     """
     raw = Path(fetched["raw"])
     rows = pl.read_parquet(raw, glob=False)
-    told = validation.validate(rows, timeframe=timeframe, timezone=fetched["timezone"])
+    told = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
     told.bars.write_parquet(bars)
     told.quarantined.write_parquet(quarantine)
@@ -173,8 +170,8 @@ def store_rows(
     return {**state, "added": added, "shared": shared, "quarantined": quarantined}
 
 
-fetch = step("fetch", version=1)(fetch_rows)
-validate = step("validate", version=1)(validate_rows)
+fetch = step("fetch", version=2)(fetch_rows)
+validate = step("validate", version=2)(validate_rows)
 store = step("store", version=1)(store_rows)
 
 

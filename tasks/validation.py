@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
 from typing import Annotated, Final
 
 import pandera.polars as pa
 import polars as pl
 from pandera.polars import PolarsData
 
-from infra.store import PRICES, QUOTES, SCHEMA, TIME
+from infra.sources.clocks import AMBIGUOUS, MISSING, Clock
+from infra.sources.times import read_times
+from infra.store import PRICES, QUOTES, SCHEMA
 from tasks.instruments import bar_length, bar_seconds
 
 _HOUR = 3600
-_NAIVE = pl.Datetime("us")
 _BLANK = ("", "nan", "NaN", "NAN", "null", "NULL", "None")
-_CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%H%M%S")
-_DAYS = ("%Y-%m-%d", "%Y%m%d", "%Y.%m.%d", "%Y/%m/%d")
 
 
 def _price_faults(prefix: str = "") -> dict[str, pl.Expr]:
@@ -100,7 +97,7 @@ def validate(
     raw: pl.DataFrame,
     *,
     timeframe: str,
-    timezone: str | None = None,
+    clock: str | None = None,
     now: datetime | None = None,
 ) -> Validated:
     """Tell bars from rows that are none.
@@ -115,8 +112,8 @@ def validate(
         Times of day without a zone are naive; numbers may be text.
     timeframe : str
         Such as `H1`.
-    timezone : str, optional
-        Zone of naive timestamps; left out, they are quarantined.
+    clock : str, optional
+        Clock of naive timestamps, such as `New York+7`; left out, they are quarantined.
     now : datetime, optional
         A bar that is not over by then lies in the future; the present by default.
 
@@ -124,7 +121,7 @@ def validate(
     -------
     Validated
     """
-    times = _times(raw["timestamp"], timezone)
+    times = _times(raw["timestamp"], clock, timeframe)
     rows = pl.concat([raw.select("source_row"), times, _numbers(raw)], how="horizontal")
     faults = {**_time_faults(timeframe, now or datetime.now(UTC)), **_number_faults(rows)}
     if "excess" in raw.columns:
@@ -163,8 +160,8 @@ def _time_faults(timeframe: str, now: datetime) -> dict[str, pl.Expr]:
     grid = min(bar_seconds(timeframe), _HOUR) * 1_000_000
     return {
         "missing timestamp": pl.col("written").not_(),
-        "naive timestamp": pl.col("naive") & pl.col("zone").not_(),
-        "local time missing or twice": pl.col("naive") & time.is_null(),
+        "naive timestamp": pl.col("naive"),
+        **{fault: pl.col("clock_fault") == fault for fault in (MISSING, AMBIGUOUS)},
         "unreadable timestamp": time.is_null(),
         "off-grid timestamp": time.dt.epoch("us") % grid != 0,
         "future timestamp": time + bar_length(timeframe) > now,
@@ -198,78 +195,18 @@ def _written(column: pl.Series) -> pl.Series:
     return column.is_not_null() & (column.is_not_nan() if column.dtype.is_float() else True)
 
 
-def _times(column: pl.Series, timezone: str | None) -> pl.DataFrame:
-    """Timestamps in UTC, and whether a row had one, without zone, that a declared zone explains."""
-    aware, naive = _read_times(column)
-    if timezone is not None:
-        local = naive.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
-        aware = aware.fill_null(local.dt.convert_time_zone("UTC"))
+def _times(column: pl.Series, clock: str | None, timeframe: str) -> pl.DataFrame:
+    """Timestamps in UTC, whether a row had one, and why a local one is no instant."""
+    aware, naive = read_times(column)
+    fault = pl.repeat(None, len(column), dtype=pl.String, eager=True)
+    if clock is not None:
+        local = Clock.of(clock).to_utc(naive, length=bar_length(timeframe))
+        aware, fault = aware.fill_null(local["timestamp"]), local["fault"]
     return pl.DataFrame(
         {
             "timestamp": aware,
             "written": _written(column),
-            "naive": naive.is_not_null(),
-            "zone": pl.repeat(timezone is not None, len(column), eager=True, dtype=pl.Boolean),
+            "naive": naive.is_not_null() & pl.repeat(clock is None, len(naive), eager=True),
+            "clock_fault": fault,
         }
     )
-
-
-def _read_times(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return times that name their zone, in UTC, and times that do not; null where neither."""
-    kind = column.dtype
-    if kind == pl.String:
-        return _read_text(column)
-    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return column.dt.convert_time_zone("UTC").cast(TIME), _nothing(column, _NAIVE)
-    if kind in (pl.Datetime, pl.Date):
-        return _nothing(column, TIME), column.cast(_NAIVE)
-    if kind.is_integer():
-        return _epoch(column), _nothing(column, _NAIVE)
-    return _nothing(column, TIME), _nothing(column, _NAIVE)
-
-
-def _nothing(column: pl.Series, kind: pl.DataType) -> pl.Series:
-    return pl.repeat(None, len(column), dtype=kind, eager=True)
-
-
-def _read_text(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Try one form after the other on what none before it could read."""
-    text = column.str.strip_chars().str.replace(r"(?i)\s*(Z|UTC|GMT)$", "+0000")
-    digits = text.str.contains(r"^\d{9,19}$")
-    aware, naive = _epoch(text.set(~digits, None)), _nothing(text, _NAIVE)
-    for form, zoned in _forms():
-        rest = (aware.is_null() & naive.is_null() & text.is_not_null()).arg_true()
-        if rest.is_empty():
-            break
-        words = text.gather(rest)
-        if zoned:
-            read = words.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
-            aware = aware.scatter(rest, read)
-        else:
-            naive = naive.scatter(rest, words.str.to_datetime(form, time_unit="us", strict=False))
-    return aware, naive
-
-
-def _forms() -> Iterator[tuple[str, bool]]:
-    """Forms of timestamps, the common ones first, and whether they name a zone."""
-    for day, between, clock in product(_DAYS, ("T", " "), _CLOCKS):
-        yield f"{day}{between}{clock}%#z", True
-        yield f"{day}{between}{clock}", False
-    for day in _DAYS:
-        yield day, False
-
-
-def _epoch(numbers: pl.Series) -> pl.Series:
-    """Seconds, milli-, micro- or nanoseconds since 1970, told by their size."""
-    n = pl.col("n")
-    micro = (
-        pl.when(n.abs() < 10**11)
-        .then(n * 1_000_000)
-        .when(n.abs() < 10**14)
-        .then(n * 1_000)
-        .when(n.abs() < 10**17)
-        .then(n)
-        .otherwise(n // 1_000)
-    )
-    whole = numbers.cast(pl.Int64, strict=False).alias("n").to_frame()
-    return whole.select(micro.cast(TIME)).to_series()

@@ -17,7 +17,7 @@ from infra.sources.csv import read_csv
 
 PAIR = "EUR_USD"
 TIMEFRAME = "H1"
-ZONE = "UTC"
+CLOCK = "UTC"
 _PACKAGE = "backtesting"
 _FILE = "EURUSD.csv"
 

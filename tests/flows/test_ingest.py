@@ -80,7 +80,7 @@ def test_reasons_are_counted_and_shown(tmp_path: Path) -> None:
     assert "quarantined: naive timestamp" in str(artifacts(run.id)["ingest-eur-usd-h1"])
     assert run.state is not None
     assert run.state.is_completed()
-    declared = ingest(source="csv", path=path, timezone="UTC")
+    declared = ingest(source="csv", path=path, clock="UTC")
     assert (declared["added"], declared["reasons"]) == (1, {"non-positive price": 1})
 
 

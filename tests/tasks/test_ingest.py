@@ -108,7 +108,7 @@ def test_file_without_one_good_row_is_all_quarantine(tmp_path: Path) -> None:
     result = ingest(csv_request(tmp_path, lines), tmp_path)
     assert (result["good"], result["stored"], result["last"]) == (0, 0, None)
     assert result["reasons"] == {"naive timestamp": 6}
-    declared = ingest(csv_request(tmp_path, lines, timezone="America/New_York"), tmp_path)
+    declared = ingest(csv_request(tmp_path, lines, clock="America/New_York"), tmp_path)
     assert declared["first"] == "2018-01-02T05:00:00+00:00"
 
 
@@ -149,8 +149,8 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
         ({"pair": "GBP_USD"}, "the sample is EUR_USD H1"),
         ({"source": "planted"}, "never mix"),
         ({"pair": "PLANTED", "source": "csv", "path": "x"}, "never mix"),
-        ({"source": "csv", "path": "x", "timezone": "Mars/Olympus"}, "Mars/Olympus"),
-        ({"source": "csv", "path": "x", "timezone": "../etc"}, "timezone"),
+        ({"source": "csv", "path": "x", "clock": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"source": "csv", "path": "x", "clock": "../etc"}, "clock"),
         ({"pair": "PLANTED", "source": "planted", "timeframe": "D1", "bars": 9_999}, "future"),
         ({"source": "telepathy"}, "sample"),
     ],

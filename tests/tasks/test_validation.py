@@ -124,7 +124,7 @@ def test_bad_row_does_not_put_others_out_of_order() -> None:
     ],
 )
 def test_times_are_read_as_utc(text: str, zone: str | None, hour: int) -> None:
-    result = told({"timestamp": text}, timezone=zone)
+    result = told({"timestamp": text}, clock=zone)
     assert result.bars["timestamp"].to_list() == [datetime(2026, 1, 5, hour, tzinfo=UTC)]
 
 
@@ -132,9 +132,9 @@ def test_local_hour_that_the_clock_skips_or_repeats() -> None:
     skipped, repeated = "2025-03-09 02:00:00", "2025-11-02 01:00:00"
     around = ["2025-03-09 01:00:00", skipped, "2025-03-09 03:00:00", repeated]
     zone = "America/New_York"
-    assert reasons(*({"timestamp": at} for at in around), timezone=zone) == [
-        (3, "local time missing or twice"),
-        (5, "local time missing or twice"),
+    assert reasons(*({"timestamp": at} for at in around), clock=zone) == [
+        (3, "local time does not exist"),
+        (5, "ambiguous local time"),
     ]
 
 
@@ -171,7 +171,7 @@ def test_typed_times(column: pl.Series, naive: bool) -> None:
     frame = pl.DataFrame({"source_row": [1], "timestamp": column, **numbers})
     result = validate(frame, timeframe="H1", now=NOW)
     assert result.quarantined["reason"].to_list() == (["naive timestamp"] if naive else [])
-    declared = validate(frame, timeframe="H1", timezone="UTC", now=NOW)
+    declared = validate(frame, timeframe="H1", clock="UTC", now=NOW)
     assert declared.bars["timestamp"].dt.date().to_list() == [
         datetime(2026, 1, 5, tzinfo=UTC).date()
     ]
@@ -270,10 +270,10 @@ def test_no_row_is_lost_and_no_bad_one_passes(
     values: list[dict[str, str]], zone: str | None
 ) -> None:
     frame = raw(*values)
-    result = validate(frame, timeframe="H1", timezone=zone, now=NOW)
+    result = validate(frame, timeframe="H1", clock=zone, now=NOW)
     BarSchema.validate(result.bars)
     assert result.bars.height + result.quarantined.height == frame.height
     assert result.quarantined["source_row"].is_unique().all()
     assert result.quarantined["reason"].null_count() == 0
-    again = validate(frame, timeframe="H1", timezone=zone, now=NOW)
+    again = validate(frame, timeframe="H1", clock=zone, now=NOW)
     assert again.bars.equals(result.bars)
