@@ -1,0 +1,181 @@
+"""Candles from OANDA's v20 API, page by page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import httpx
+import polars as pl
+from pydantic import SecretStr
+
+from infra.sources.columns import SourceError
+from infra.store import PRICES, QUOTES
+
+PRACTICE: Final = "https://api-fxpractice.oanda.com"
+LIVE: Final = "https://api-fxtrade.oanda.com"
+PAGE: Final = 5000
+"""Candles of one answer: the venue's most."""
+
+REQUESTS_A_SECOND: Final = 50
+"""Below the venue's best practice of 100: other clients share the address."""
+
+TRIES: Final = 6
+TIMEOUT: Final = 30.0
+GRANULARITIES: Final = {"D1": "D", "W1": "W"}
+"""Names that differ from ours."""
+
+_SIDES: Final = {"mid": "", "bid": "bid_", "ask": "ask_"}
+_LETTERS: Final = dict(zip("ohlc", PRICES, strict=True))
+_QUOTE: Final = pl.Struct(dict.fromkeys("ohlc", pl.String()))
+_NO_ANSWER: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
+_CANDLE: Final = pl.Struct(
+    {
+        "complete": pl.Boolean(),
+        "volume": pl.Int64(),
+        "time": pl.String(),
+        **dict.fromkeys(_SIDES, _QUOTE),
+    }
+)
+
+
+@dataclass
+class Candles:
+    """The candles of one account.
+
+    Parameters
+    ----------
+    token : SecretStr
+        Access token; it is sent and shown nowhere else.
+    url : str
+        `PRACTICE`, `LIVE` or a simulator.
+    pause : float
+        Seconds before the second try of a request; doubled for each further one.
+    timeout : float
+        Seconds without a byte after which a try is given up.
+    """
+
+    token: SecretStr
+    url: str = PRACTICE
+    pause: float = 0.5
+    timeout: float = TIMEOUT
+    _next: float = field(default=0.0, init=False, repr=False)
+
+    def pages(
+        self, pair: str, timeframe: str, start: datetime, end: datetime | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Read complete candles from `start` to before `end`, 5,000 at a time.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as ``EUR_USD`` and ``M1``.
+        start, end : datetime
+            Aware; without an end up to the newest complete candle.
+
+        Yields
+        ------
+        polars.DataFrame
+            ``timestamp`` (UTC, start of the bar), mid prices, ``volume`` (price updates) and
+            quotes; ascending, no bar twice. Begin the next run at the last timestamp less a few
+            bars: the venue revises recent ones.
+
+        Raises
+        ------
+        SourceError
+            If the venue refuses the request, or does not answer in `TRIES` tries.
+
+        Notes
+        -----
+        Opens are the first price of their bar, not the close before (``smooth=false``).
+        """
+        since, first = start.astimezone(UTC), True
+        with httpx.Client(base_url=self.url, timeout=self.timeout) as client:
+            while end is None or since < end:
+                page = self._page(client, pair, timeframe, since, first)
+                whole = page.filter(pl.col("complete")).drop("complete")
+                if end is not None:
+                    whole = whole.filter(pl.col("timestamp") < end)
+                if not whole.is_empty():
+                    yield whole
+                if page.height < PAGE - 1 or whole.height < page.height:
+                    return
+                since, first = page["timestamp"][-1], False
+
+    def _page(
+        self, client: httpx.Client, pair: str, timeframe: str, since: datetime, first: bool
+    ) -> pl.DataFrame:
+        query = {
+            "price": "MBA",
+            "granularity": GRANULARITIES.get(timeframe, timeframe),
+            "from": f"{since:%Y-%m-%dT%H:%M:%S}.000000000Z",
+            "count": str(PAGE),
+            "includeFirst": str(first).lower(),
+            "smooth": "false",
+        }
+        path = f"/v3/instruments/{pair}/candles"
+        trouble = ""
+        for attempt in range(TRIES):
+            time.sleep(self.pause * 2 ** (attempt - 1) if attempt else 0)
+            self._wait()
+            try:
+                answer = client.get(path, params=query, headers=self._headers())
+                if answer.status_code == httpx.codes.OK:
+                    return _frame(answer.json(), pair)
+            except (httpx.TransportError, *_NO_ANSWER) as error:
+                trouble = type(error).__name__
+                continue
+            trouble = f"status {answer.status_code}"
+            if answer.status_code < 500 and answer.status_code != 429:
+                raise SourceError(_refusal(answer, pair, timeframe))
+        raise SourceError(
+            f"OANDA gave no good answer for {pair} {timeframe} in {TRIES} tries ({trouble}): "
+            "run it again later, it goes on where it stopped"
+        )
+
+    def _headers(self) -> dict[str, str]:
+        token = self.token.get_secret_value()
+        return {"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"}
+
+    def _wait(self) -> None:
+        """Keep requests 1 / `REQUESTS_A_SECOND` apart."""
+        now = time.monotonic()
+        time.sleep(max(0.0, self._next - now))
+        self._next = max(now, self._next) + 1 / REQUESTS_A_SECOND
+
+
+def _refusal(answer: httpx.Response, pair: str, timeframe: str) -> str:
+    try:
+        said = str(answer.json()["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        said = f"status {answer.status_code}"
+    if answer.status_code in (401, 403):
+        return f"OANDA refuses the token ({said}): set SEP_OANDA_TOKEN to one of this venue"
+    return f"OANDA refuses candles of {pair} {timeframe}: {said}"
+
+
+def _frame(answer: dict[str, Any], pair: str) -> pl.DataFrame:
+    """Return the candles of an answer; ValueError if it is not one for the pair."""
+    if answer["instrument"] != pair:
+        raise ValueError(f"an answer for {answer['instrument']}")
+    series = pl.Series("candle", answer["candles"], dtype=_CANDLE)
+    rows = pl.DataFrame({"candle": series}).unnest("candle")
+    prices = {
+        f"{prefix}{name}": pl.col(side).struct.field(letter).cast(pl.Float64)
+        for side, prefix in _SIDES.items()
+        for letter, name in _LETTERS.items()
+    }
+    stamp = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
+    frame = rows.select(
+        pl.col("complete"),
+        stamp.dt.replace_time_zone("UTC").alias("timestamp"),
+        pl.col("volume").cast(pl.Float64),
+        **prices,
+    )
+    times = frame["timestamp"]
+    if times.null_count() or not (times.diff().drop_nulls() > timedelta(0)).all():
+        raise ValueError("candles that do not ascend")
+    return frame.select("complete", "timestamp", *PRICES, "volume", *QUOTES)

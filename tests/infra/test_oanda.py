@@ -1,0 +1,220 @@
+"""Candles over HTTP from a venue that misbehaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pydantic import SecretStr
+
+from infra.brokers.simulator.market import Market, coarser, random_minutes
+from infra.brokers.simulator.server import Fault, Simulator
+from infra.sources import oanda
+from infra.sources.columns import SourceError
+from infra.sources.oanda import Candles
+from infra.store import PRICES, QUOTES
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+MINUTES = 13_000
+NOW = START + timedelta(minutes=MINUTES, seconds=-20)  # the last minute is under way
+
+
+@pytest.fixture(scope="module")
+def minutes() -> pl.DataFrame:
+    return random_minutes(START, MINUTES, seed=1)
+
+
+@pytest.fixture
+def venue(minutes: pl.DataFrame) -> Iterator[Simulator]:
+    with Simulator(Market({"EUR_USD": minutes}, NOW)).serve() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def candles(venue: Simulator) -> Candles:
+    return client(venue)
+
+
+def client(venue: Simulator, **options: Any) -> Candles:
+    return Candles(SecretStr(venue.token), venue.url, **{"pause": 0.001, **options})
+
+
+def read(source: Candles, timeframe: str = "M1", start: datetime = START, **end: Any) -> Any:
+    pages = list(source.pages("EUR_USD", timeframe, start, **end))
+    return pl.concat(pages) if pages else None
+
+
+def expected(minutes: pl.DataFrame) -> pl.DataFrame:
+    """What the venue knows of whole minutes, under our names."""
+    whole = minutes.filter(pl.col("time") + timedelta(minutes=1) <= NOW)
+    names = dict(zip("ohlc", PRICES, strict=True))
+    quotes = {f"{s}_{names[n]}": pl.col(f"{s}_{n}") for s in ("bid", "ask") for n in "ohlc"}
+    return whole.select(timestamp="time", volume=pl.col("volume").cast(pl.Float64), **quotes)
+
+
+def test_pages_hold_every_complete_minute_once(
+    candles: Candles, venue: Simulator, minutes: pl.DataFrame
+) -> None:
+    bars, known = read(candles), expected(minutes)
+    assert_frame_equal(bars.select(known.columns), known, check_exact=True)
+    assert bars.columns == ["timestamp", *PRICES, "volume", *QUOTES]
+    mid = (bars["bid_close"] + bars["ask_close"]) / 2
+    np.testing.assert_allclose(bars["close"], mid, atol=1.1e-5 / 2)
+    assert len(venue.requests) == -(-bars.height // 5000)
+    assert all("smooth=false" in path for _, path in venue.requests)
+
+
+@pytest.mark.parametrize("bars", [4999, 5000, 5001, 9999, 10_000])
+def test_a_page_may_end_anywhere(venue: Simulator, bars: int) -> None:
+    full = random_minutes(START, bars + 1, missing=0)
+    venue.market = Market({"EUR_USD": full}, START + timedelta(minutes=bars, seconds=5))
+    found = read(client(venue))
+    assert found["timestamp"].to_list() == full["time"].to_list()[:bars]
+
+
+def test_the_end_is_left_out_and_the_start_is_not(candles: Candles, minutes: pl.DataFrame) -> None:
+    times = minutes["time"].to_list()
+    bars = read(candles, start=times[100], end=times[7000])
+    assert bars["timestamp"].to_list() == times[100:7000]
+
+
+def test_a_candle_that_settles_late_is_left_for_the_next_run(
+    venue: Simulator, minutes: pl.DataFrame
+) -> None:
+    venue.market.settling = timedelta(seconds=45)
+    last = read(client(venue))["timestamp"][-1]
+    assert last + timedelta(minutes=1) + timedelta(seconds=45) <= NOW
+    venue.market.now = NOW + timedelta(minutes=2)
+    assert read(client(venue), start=last)["timestamp"][0] == last
+
+
+def test_a_revised_candle_is_read_again(venue: Simulator, minutes: pl.DataFrame) -> None:
+    times = minutes["time"].to_list()
+    before = read(client(venue))
+    revised = pl.when(pl.col("time") == times[-20]).then(1.5).otherwise(pl.col("bid_c"))
+    venue.market.minutes["EUR_USD"] = minutes.with_columns(bid_c=revised)
+    again = read(client(venue), start=times[-40])
+    merged = before.update(again, on="timestamp")
+    assert merged.filter(pl.col("timestamp") == times[-20])["bid_close"].item() == 1.5
+    assert merged.height == before.height
+
+
+def test_nothing_new_is_no_page(candles: Candles) -> None:
+    assert read(candles, start=NOW) is None
+
+
+@pytest.mark.parametrize("timeframe", ["M5", "M15", "H1", "H4", "D1"])
+def test_coarser_bars_come_under_our_names(candles: Candles, timeframe: str) -> None:
+    bars = read(candles, timeframe)
+    length = {"M5": 5, "M15": 15, "H1": 60, "H4": 240, "D1": 1440}[timeframe]
+    shortest = length if length <= 60 else length - 60  # a day in spring has 23 hours
+    assert bars["timestamp"].diff().drop_nulls().min() >= timedelta(minutes=shortest)
+    assert bars["timestamp"][-1] + timedelta(minutes=length) <= NOW
+
+
+@pytest.mark.parametrize(
+    ("month", "hours"), [(3, (22, 21)), (11, (21, 22))], ids=["spring", "autumn"]
+)
+def test_days_begin_at_five_in_new_york(month: int, hours: tuple[int, int]) -> None:
+    start = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    if month == 11:
+        start = datetime(2026, 10, 29, 12, tzinfo=UTC)
+    days = coarser(random_minutes(start, 7 * 1440, missing=0), "D")["time"]
+    seen = [day.hour for day in days]
+    assert (seen[0], seen[-1]) == hours
+    assert set(days.diff().drop_nulls().dt.total_hours()) == {24, 23 if month == 3 else 25}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", 429),
+        Fault("status", 500),
+        Fault("html", 502),
+        Fault("drop"),
+        Fault("truncate"),
+        Fault("garble"),
+        Fault("late", seconds=2.0),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_a_fault_in_passing_changes_nothing(
+    venue: Simulator, minutes: pl.DataFrame, fault: Fault
+) -> None:
+    source = client(venue, timeout=1.0 if fault.kind == "late" else oanda.TIMEOUT)
+    venue.faults.extend([fault, fault])
+    assert read(source)["timestamp"].to_list() == expected(minutes)["timestamp"].to_list()
+
+
+def test_a_venue_that_stays_away_is_one_clear_error(venue: Simulator) -> None:
+    venue.faults.extend([Fault("html", 503)] * 10)
+    with pytest.raises(SourceError, match=r"no good answer for EUR_USD M1 in 6 tries \(status 503"):
+        read(client(venue))
+    assert len(venue.requests) == oanda.TRIES
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda venue: setattr(venue, "token", "another"), "refuses the token"),
+        (lambda venue: venue.market.minutes.clear(), "'instrument'"),
+        (lambda venue: venue.faults.append(Fault("status", 403)), "refuses the token"),
+    ],
+)
+def test_a_refusal_is_not_tried_again(
+    venue: Simulator, spoil: Callable[[Simulator], Any], message: str
+) -> None:
+    source = client(venue)
+    spoil(venue)
+    with pytest.raises(SourceError, match=message):
+        read(source)
+    assert len(venue.requests) == 1
+
+
+def test_the_token_is_told_to_nobody_else(
+    venue: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = client(venue)
+    venue.token = "another"
+    with caplog.at_level(logging.DEBUG), pytest.raises(SourceError) as raised:
+        read(source)
+    assert "simulated-token" not in f"{caplog.text}{raised.value}{source!r}"
+
+
+def test_requests_keep_their_distance(venue: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oanda, "REQUESTS_A_SECOND", 20)
+    source = client(venue)
+    for _ in range(4):
+        read(source, start=NOW - timedelta(minutes=30))
+    moments = [moment for moment, _ in venue.requests]
+    assert moments[3] - moments[0] >= 0.9 * 3 / 20
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ({"count": "5001"}, 400, "Maximum value for 'count' exceeded"),
+        ({"granularity": "M7"}, 400, "granularity"),
+        ({"to": "2027-01-01T00:00:00Z"}, 400, "Time is in the future"),
+        ({"from": "yesterday"}, 400, "'from'"),
+        ({}, 200, ""),
+    ],
+)
+def test_the_simulator_judges_as_the_venue(
+    venue: Simulator, query: dict[str, str], status: int, message: str
+) -> None:
+    asked = {"granularity": "M1", **query}
+    got, body = venue.answer("/v3/instruments/EUR_USD/candles", asked, f"Bearer {venue.token}")
+    assert got == status
+    if message:
+        assert message in body["errorMessage"]
+    else:
+        assert len(body["candles"]) == 500
+        assert [candle["complete"] for candle in body["candles"]] == [True] * 499 + [False]
+        assert set(body["candles"][0]) == {"complete", "volume", "time", "mid"}
