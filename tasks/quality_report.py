@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
@@ -13,6 +12,7 @@ from tasks.folder import bar_store
 from tasks.instruments import bar_seconds, pip
 from tasks.quality import SPIKE, Quality, quality, told_duplicates
 from tasks.quality_pictures import CAPTIONS, draw_quality
+from tasks.report import _inline
 from tasks.sessions import Week
 from tasks.steps import step
 
@@ -132,7 +132,7 @@ def check_bars(
     Parameters
     ----------
     fetched, validated : dict
-        What `fetch` and `validate` returned; the pictures are put beside their files.
+        What `fetch` and `validate` returned.
     pair, timeframe : str
     content : str
         Hash of the stored bars: others are judged anew.
@@ -140,26 +140,22 @@ def check_bars(
     Returns
     -------
     dict
-        `verdict`, `sentence`, `table`, `markdown`, `pictures` (caption to path of a PNG).
+        `verdict`, `sentence`, `table` (rows), `markdown` (with its pictures inlined).
     """
-    raw = Path(fetched["raw"])
     duplicates = (0, 0)
     if "duplicate timestamp" in validated["reasons"]:
         quarantined = pl.read_parquet(validated["quarantine"], glob=False)
-        rows = pl.read_parquet(raw, glob=False)
+        rows = pl.read_parquet(fetched["raw"], glob=False)
         duplicates = told_duplicates(rows, quarantined.select("source_row", "reason"))
     told = quality(bar_store().read(pair, timeframe), timeframe, pair=pair, duplicates=duplicates)
-    pictures = {}
-    for name, png in draw_quality(told).items():
-        path = raw.with_name(f"quality-{name}.png")
-        path.write_bytes(png)
-        pictures[CAPTIONS[name]] = str(path)
+    pictures = (
+        f"{CAPTIONS[name]}\n\n![]({_inline(png)})" for name, png in draw_quality(told).items()
+    )
     return {
         "verdict": verdict(told),
         "sentence": sentence(told),
         "table": as_table(told),
-        "markdown": as_markdown(told),
-        "pictures": pictures,
+        "markdown": "\n\n".join([as_markdown(told), *pictures]),
     }
 
 

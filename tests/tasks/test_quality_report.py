@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -185,10 +187,10 @@ def test_the_step_judges_what_is_stored_and_leaves_pictures(tmp_path: Path) -> N
     assert lines["Week"] == "around the clock"
     assert lines["Completeness"] == "100.000 %"
     assert lines["Duplicates"] == "1 exact, 0 conflicting"
-    assert set(told["pictures"]) == set(CAPTIONS.values())
-    for path in told["pictures"].values():
-        assert Path(path).parent == tmp_path
-        assert opened(Path(path).read_bytes())
+    assert all(caption in told["markdown"] for caption in CAPTIONS.values())
+    inlined = re.findall(r"!\[\]\(data:image/png;base64,(.*?)\)", told["markdown"])
+    assert len(inlined) == 3
+    assert all(opened(base64.b64decode(png)) for png in inlined)
     assert told["sentence"] in told["markdown"]
 
 
