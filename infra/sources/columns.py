@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import polars as pl
 
 from infra.store import PRICES, QUOTES
 
 _TIMES = ("timestamp", "datetime", "gmt_time", "date", "time", "")
 _VOLUMES = ("volume", "vol", "tickvol", "tick_volume")
+_MAPPED = ("timestamp", "date", "time", *PRICES, "volume", *QUOTES)
 _LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close"}
 
 
@@ -34,15 +37,27 @@ class Columns:
     values: dict[str, str]
 
 
-def map_columns(names: Sequence[str], path: Path) -> Columns:
+def map_columns(
+    names: Sequence[str], path: Path, mapping: Mapping[str, str] | None = None
+) -> Columns:
     """Find the columns of bars among the names in a file, whatever their case.
+
+    Parameters
+    ----------
+    names : sequence of str
+    path : Path
+        Of the file, for messages.
+    mapping : mapping of str to str, optional
+        Name here (`timestamp`, or `date` and `time`, prices, `volume`, quotes) to name in the
+        file, where the names in the file do not tell.
 
     Raises
     ------
     SourceError
-        If there is no time, or neither open, high, low, close nor all of bid and ask.
+        If there is no time, or neither open, high, low, close nor all of bid and ask, or the
+        mapping names a column that is nowhere.
     """
-    known = {_plain(name): name for name in reversed(names)}
+    known = _known(names, path, mapping or {})
     times = [known[name] for name in _TIMES if name in known and _is_time(name, names)]
     if {"date", "time"} <= known.keys() and known["date"] == next(iter(times), None):
         times = [known["date"], known["time"]]
@@ -61,6 +76,20 @@ def map_columns(names: Sequence[str], path: Path) -> Columns:
     return Columns(tuple(times), values)
 
 
+def _known(names: Sequence[str], path: Path, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Plain name to name in the file; of times only those that the mapping names, if it does."""
+    if strange := [repr(name) for name in mapping if name not in _MAPPED]:
+        raise SourceError(f"columns maps {', '.join(strange)}: map any of {', '.join(_MAPPED)}")
+    if absent := [repr(name) for name in mapping.values() if name not in names]:
+        raise SourceError(
+            f"{path} has no column {', '.join(absent)}: it has {', '.join(map(repr, names[:20]))}"
+        )
+    timed = any(name in _TIMES for name in mapping)
+    free = [name for name in reversed(names) if name not in mapping.values()]
+    known = {_plain(name): name for name in free if not (timed and _plain(name) in _TIMES)}
+    return {**known, **mapping}
+
+
 def _plain(name: str) -> str:
     """`<Bid Open>`, `bid-open` and `BidOpen` are `bid_open`; `Bid_O` is, too."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
@@ -72,3 +101,21 @@ def _plain(name: str) -> str:
 def _is_time(name: str, names: Sequence[str]) -> bool:
     """A column without a name counts as time only where it stands first."""
     return bool(name) or not names[0].strip()
+
+
+def unless_zero(name: str) -> pl.Expr:
+    """Return a column of text, null where it is the 0 of a publisher who does not know."""
+    return pl.when(pl.col(name).str.contains(r"^0+(\.0*)?$").not_()).then(pl.col(name)).alias(name)
+
+
+def strange_time(form: str, name: str = "timestamp") -> pl.Expr:
+    """Return a column `fault`: why a row is none where its time is not of the publisher's form.
+
+    Parameters
+    ----------
+    form : str
+        Regular expression of the whole text; other forms would be read, too, and be wrong.
+    name : str
+    """
+    strange = pl.col(name).str.contains(f"^(?:{form})$").not_()
+    return pl.when(strange).then(pl.lit("unreadable timestamp")).alias("fault")

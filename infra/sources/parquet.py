@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
 from infra.sources.columns import SourceError, map_columns
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Parquet:
+    """Parquet files from anywhere.
+
+    Attributes
+    ----------
+    clock : str, optional
+        Of timestamps that name no zone.
+    columns : mapping of str to str
+        Name here to name in the file, where a file calls its columns otherwise.
+    """
+
+    clock: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    timeframe: ClassVar[str | None] = None
+    price: ClassVar[str] = "unknown"
+
+    def read(self, path: Path) -> pl.DataFrame:
+        """Read a file; see `read_parquet`."""
+        return read_parquet(path, self.columns)
+
+
+def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.DataFrame:
     """Read a file without judging any row.
 
     Parameters
     ----------
     path : Path
         One Parquet file.
+    mapping : mapping of str to str, optional
+        As in `map_columns`.
 
     Returns
     -------
@@ -30,9 +57,12 @@ def read_parquet(path: Path) -> pl.DataFrame:
     """
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        columns = map_columns(scan.collect_schema().names(), path)
+        columns = map_columns(scan.collect_schema().names(), path, mapping)
+        time = pl.col(columns.time[0])
+        if len(columns.time) > 1:
+            time = pl.concat_str(columns.time, separator=" ")
         frame = scan.select(
-            pl.col(columns.time[0]).alias("timestamp"),
+            time.alias("timestamp"),
             *(pl.col(source).alias(name) for name, source in columns.values.items()),
         ).collect()
     except OSError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import sys
+import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +20,8 @@ from infra.sources import sample
 from infra.sources.columns import SourceError, map_columns
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
-from infra.store import QUOTES
+from infra.sources.times import read_times
+from infra.store import PRICES, QUOTES
 
 NOWHERE = Path("bars.csv")
 
@@ -87,7 +91,8 @@ def test_rows_come_as_text_with_their_line(
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"PK\x03\x04\0\0\0", "is binary"),
-        ("time,open\n".encode("utf-16"), "is binary"),
+        ("time,open\n".encode("utf-16"), "none is high"),
+        ("time,open\n".encode("utf-16-le"), "is binary"),
         (b"<!DOCTYPE html><html><body>Log in</body></html>", "is a web page"),
         (b"time,open,high,low\n1,1,1,1\n", "none is close"),
         (b"open,high,low,close\n1,1,1,1\n", "none is timestamp"),
@@ -144,6 +149,93 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert read_parquet(path).rows(named=True) == [
         {"source_row": 1, "timestamp": "x", "open": 1, "high": 2.5, "low": 1, "close": 2}
     ]
+
+
+GERMAN = {"date": "Tag", "time": "Zeit", "open": "E", "high": "H", "low": "T", "close": "S"}
+GERMAN_ROWS = {"time": ["?"], "Tag": ["2018-01-02"], "Zeit": ["03:04"], "E": ["1"], "H": ["4"]}
+GERMAN_ROWS |= {"T": ["2"], "S": ["3"], "Open": ["9"]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_of_any_name_are_mapped(kind: str, tmp_path: Path) -> None:
+    frame, path = pl.DataFrame(GERMAN_ROWS), tmp_path / "bars"
+    if kind == "csv":
+        frame.write_csv(path)
+        read = read_csv(path, GERMAN).drop("excess")
+    else:
+        frame.write_parquet(path)
+        read = read_parquet(path, GERMAN)
+    assert read.drop("source_row").rows() == [("2018-01-02 03:04", "1", "4", "2", "3")]
+
+
+def test_parquet_with_date_and_time_of_day(tmp_path: Path) -> None:
+    at = pl.Series([datetime(2018, 1, 2, 3, 4)])  # noqa: DTZ001
+    frame = pl.DataFrame({"Date": at.dt.date(), "Time": at.dt.time(), **dict.fromkeys("OHLC", 1.0)})
+    frame.rename(dict(zip("OHLC", PRICES, strict=True))).write_parquet(tmp_path / "bars")
+    assert read_times(read_parquet(tmp_path / "bars")["timestamp"])[1].to_list() == at.to_list()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        ({"price": "open"}, "maps 'price': map any of timestamp, date"),
+        ({"open": "Price"}, r"no column 'Price': it has 'time', 'open'"),
+        ({"open": "close"}, "none is close"),
+    ],
+)
+def test_mapping_that_makes_no_sense_says_why(
+    mapping: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match=problem):
+        read_csv(written(tmp_path, ROWS), mapping)
+
+
+def zipped(folder: Path, members: dict[str, str | bytes]) -> Path:
+    path = folder / "bars.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_the_csv_of_a_zip_is_read(tmp_path: Path) -> None:
+    packed = zipped(tmp_path, {"bars.csv": ROWS, "readme.txt": "about"})
+    assert read_csv(packed).equals(read_csv(written(tmp_path, ROWS)))
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    plain = read_csv(written(tmp_path, ROWS))
+    assert read_csv(written(tmp_path, ROWS.encode("utf-16"))).equals(plain)
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({}, "holds 0 CSV files"),
+        ({"bars.txt": ROWS}, "holds 0 CSV files"),
+        ({"a.csv": ROWS, "b.csv": ROWS}, "holds 2 CSV files, not one: unpack"),
+        ({"a.csv": b"0" * 30_000_000}, "unpack to 30,000,000 bytes"),
+        ({"a.csv": ""}, "is empty"),
+    ],
+)
+def test_zip_that_is_not_one_of_bars_is_one_clear_error(
+    members: dict[str, str | bytes], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match=problem):
+        read_csv(zipped(tmp_path, members))
+
+
+@hypothesis_settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_mangled_zip_gives_the_rows_or_one_error(at: int, byte: int, tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"bars.csv": ROWS})
+    whole, content = read_csv(path), bytearray(path.read_bytes())
+    content[at % len(content)] = byte
+    path.write_bytes(content)
+    with contextlib.suppress(SourceError):
+        assert read_csv(path).equals(whole)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"time,open\n", b"PAR1" + b"\0" * 90 + b"PAR1"])
