@@ -19,6 +19,7 @@ from pydantic import Field
 
 from tasks.folder import RunFolder
 from tasks.ingest import IngestRequest, PairName, Source, fetch, store, validate
+from tasks.quality_report import check
 
 
 @flow(name="ingest", log_prints=False, persist_result=True, result_serializer="json")
@@ -28,6 +29,7 @@ def ingest(
     source: Source = "sample",
     path: str | None = None,
     clock: str | None = None,
+    columns: dict[str, str] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000,
 ) -> dict[str, Any]:
@@ -38,12 +40,16 @@ def ingest(
     pair, timeframe
         What the bars are of: EUR_USD, H1.
     source
-        sample (5,000 EURUSD hours), csv, parquet, or planted (a walk with a known edge).
+        sample (5,000 EURUSD hours), planted (a walk with a known edge), or a file: csv, parquet,
+        histdata, metatrader, lean.
     path
-        The file of csv and parquet, on the machine of the worker.
+        The file, on the machine of the worker.
     clock
-        Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any IANA name;
-        without it such rows are quarantined.
+        Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any IANA name; by
+        default that of the publisher (EST of histdata, New York+7 of metatrader), and of csv,
+        parquet and lean none, which puts such rows into quarantine.
+    columns
+        Of csv and parquet: name here to name in the file, such as {"timestamp": "When"}.
     seed, bars
         Of planted: the seed of its walk and how many bars.
 
@@ -58,6 +64,7 @@ def ingest(
         source=source,
         path=Path(path) if path else None,
         clock=clock,
+        columns=columns or {},
         seed=seed,
         bars=bars,
     )
@@ -75,6 +82,9 @@ def _run(request: IngestRequest, run: str) -> dict[str, Any]:
     validated = validate(fetched, timeframe=request.timeframe)
     update_progress_artifact(progress, 60.0)
     stored = store(validated, request, run_id=run)
+    update_progress_artifact(progress, 80.0)
+    key = {"pair": request.pair, "timeframe": request.timeframe}
+    _show_quality(request, check(fetched, validated, content=stored["content_hash"], **key))
     update_progress_artifact(progress, 100.0)
     shutil.rmtree(folder, ignore_errors=True)
     return {**stored, **{name: validated[name] for name in ("rows", "good", "reasons")}}
@@ -95,6 +105,16 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
         logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
     if "naive timestamp" in reasons:
         logger.warning("pass clock=... to say by which clock the timestamps of this file are")
+
+
+def _show_quality(request: IngestRequest, told: dict[str, Any]) -> None:
+    """Leave the quality of all stored bars in the Prefect UI: a table, and its pictures."""
+    key = f"quality-{request.pair}-{request.timeframe}".lower().replace("_", "-")
+    create_table_artifact(key=key, table=told["table"], description=told["sentence"])
+    create_markdown_artifact(
+        key=f"{key}-report", markdown=told["markdown"], description=told["sentence"]
+    )
+    get_run_logger().info("quality of %s", told["sentence"])
 
 
 def _title(request: IngestRequest) -> str:

@@ -15,8 +15,8 @@ from infra.models import Bar, IngestCursor, Pair, Quarantine
 from infra.settings import settings
 from infra.sources import sample
 from infra.sources.clocks import Clock
-from infra.sources.csv import read_csv
-from infra.sources.parquet import read_parquet
+from infra.sources.registry import MAPPED, SOURCES
+from infra.sources.registry import Source as FileSource
 from infra.store import PRICES, QUOTES, TIME, BarStore
 from kernels.synthetic import planted_walk
 from tasks import validation
@@ -27,7 +27,7 @@ from tasks.steps import step
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
 
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
-Source = Literal["sample", "csv", "parquet", "planted"]
+Source = Literal["sample", "csv", "parquet", "histdata", "metatrader", "lean", "planted"]
 
 
 class IngestRequest(BaseModel):
@@ -37,11 +37,14 @@ class IngestRequest(BaseModel):
     ----------
     pair, timeframe : str
         Such as `EUR_USD`, `H1`.
-    source : {"sample", "csv", "parquet", "planted"}
+    source : str
+        One of `infra.sources.registry.SOURCES`, which read a file, `sample`, or `planted`.
     path : Path, optional
-        The file of `csv` and `parquet`.
+        The file.
     clock : str, optional
-        Clock of timestamps that name no zone, such as `New York+7`.
+        Clock of timestamps that name no zone, such as `New York+7`; the source's by default.
+    columns : dict of str to str
+        Of `csv` and `parquet`: name here to name in the file.
     seed, bars : int
         Of `planted`: the seed of its walk and how many bars.
     """
@@ -53,6 +56,7 @@ class IngestRequest(BaseModel):
     source: Source = "sample"
     path: Path | None = None
     clock: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0)] = 0
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
 
@@ -76,13 +80,31 @@ class IngestRequest(BaseModel):
                 f"source=planted and the pairs {', '.join(sorted(SYNTHETIC))} belong together: "
                 "made-up bars never mix with a market's"
             )
-        if (self.path is None) == (self.source in ("csv", "parquet")):
-            raise ValueError("path is the file to read: give it with source=csv or parquet alone")
+        self._fits_file()
         if self.source == "sample" and (self.pair, self.timeframe) != _SAMPLE:
             raise ValueError(f"the sample is {' '.join(_SAMPLE)}: ask for these")
         if self._end() > datetime.now(UTC):
             raise ValueError(f"{self.bars} planted bars of {self.timeframe} reach into the future")
         return self
+
+    def _fits_file(self) -> None:
+        files = ", ".join(SOURCES)
+        if (self.path is None) == (self.source in SOURCES):
+            raise ValueError(f"path is the file to read: give it with source={files} alone")
+        if self.columns and self.source not in MAPPED:
+            raise ValueError(f"columns goes with source={', '.join(sorted(MAPPED))} alone")
+        if self.clock is not None and self.source not in SOURCES:
+            raise ValueError(f"clock is of a file: give it with source={files} alone")
+        held = self.file_source.timeframe if self.source in SOURCES else None
+        if held not in (None, self.timeframe):
+            raise ValueError(f"{self.source} files hold {held}: ask for timeframe={held}")
+
+    @property
+    def file_source(self) -> FileSource:
+        """The source that reads the file, with the clock of the request."""
+        options: dict[str, Any] = {"clock": self.clock} if self.clock is not None else {}
+        options |= {"columns": self.columns} if self.columns else {}
+        return SOURCES[self.source](**options)
 
     def _end(self) -> datetime:
         planted = self.bars if self.source == "planted" else 0
@@ -105,18 +127,18 @@ def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `raw` (path), `rows` (how many), `clock` (of stamps that name no zone).
+        `raw` (path), `rows` (how many), `clock` (of stamps that name no zone), `price`
+        (what `open .. close` are: bid, mid or unknown).
 
     Raises
     ------
     infra.sources.columns.SourceError
         If the file is not one of bars, or the sample is not installed.
     """
-    rows = _read(request)
+    rows, clock, price = _read(request)
     path = Path(folder) / "raw.parquet"
     rows.write_parquet(path)
-    clock = sample.CLOCK if request.source == "sample" else request.clock
-    return {"raw": str(path), "rows": rows.height, "clock": clock}
+    return {"raw": str(path), "rows": rows.height, "clock": clock, "price": price}
 
 
 def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
@@ -175,13 +197,15 @@ validate = step("validate", version=2)(validate_rows)
 store = step("store", version=1)(store_rows)
 
 
-def _read(request: IngestRequest) -> pl.DataFrame:
+def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
+    """Return rows, the clock of times that name no zone, and what price they hold."""
     if request.source == "planted":
-        return planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed)
+        rows = planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed)
+        return rows, None, "mid"
     if request.path is None:
-        return sample.read_sample()
-    path = request.path.expanduser().resolve()
-    return read_csv(path) if request.source == "csv" else read_parquet(path)
+        return sample.read_sample(), sample.CLOCK, "mid"
+    source = request.file_source
+    return source.read(request.path.expanduser().resolve()), source.clock, source.price
 
 
 def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:

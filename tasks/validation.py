@@ -108,7 +108,7 @@ def validate(
     Parameters
     ----------
     raw : polars.DataFrame
-        What a source read: `source_row`, `timestamp`, prices, `volume`, quotes, `excess`.
+        What a source read: `source_row`, `timestamp`, prices, `volume`, quotes, `excess`, `fault`.
         Times of day without a zone are naive; numbers may be text.
     timeframe : str
         Such as `H1`.
@@ -127,11 +127,14 @@ def validate(
     if "excess" in raw.columns:
         rows = rows.with_columns(raw["excess"])
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
-    rows = _sequence(rows.with_columns(reason=_first(faults)))
+    known = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
+    rows = _sequence(rows.with_columns(reason=pl.coalesce(known, _first(faults))))
     good = rows["reason"].is_null()
     bars = rows.filter(good).select(name for name in SCHEMA if name in rows.columns)
     bad = rows.filter(~good).select("source_row", "reason")
-    cells = raw.filter(~good).select(raw=pl.struct(pl.exclude("source_row")).struct.json_encode())
+    cells = raw.filter(~good).select(
+        raw=pl.struct(pl.exclude("source_row", "fault")).struct.json_encode()
+    )
     # PostgreSQL's JSON has no NUL
     cells = cells.select(pl.col("raw").str.replace_all("\\u0000", "\\ufffd", literal=True))
     return Validated(BarSchema.validate(bars), pl.concat([bad, cells], how="horizontal"))

@@ -130,6 +130,25 @@ def test_parquet_with_quotes_keeps_them(tmp_path: Path) -> None:
     assert shared.select(columns).equals(rows.select(columns))
 
 
+def test_file_of_a_publisher_is_read_by_its_clock(tmp_path: Path) -> None:
+    path = tmp_path / "DAT_ASCII_EURUSD_M1_2018.csv"
+    path.write_text("20180107 170000;1.2;1.3;1.1;1.25;0\n20180107 170100;1.2;1.3;1.1;1.25\n")
+    request = IngestRequest(source="histdata", path=path, timeframe="M1")
+    fetched = fetch_rows(request, str(tmp_path))
+    assert (fetched["clock"], fetched["price"]) == ("EST", "bid")
+    assert ingest(request, tmp_path)["first"] == "2018-01-07T22:00:00+00:00"
+    summer = request.model_copy(update={"clock": "London-5"})
+    assert fetch_rows(summer, str(tmp_path))["clock"] == "London-5"
+
+
+def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("When,E,H,T,S\n2018-01-02T00:00:00Z,1.2,1.3,1.1,1.25\n")
+    names = {"timestamp": "When", "open": "E", "high": "H", "low": "T", "close": "S"}
+    result = ingest(IngestRequest(source="csv", path=path, columns=names), tmp_path)
+    assert (result["good"], result["first"]) == (1, "2018-01-02T00:00:00+00:00")
+
+
 def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
     hashes = [
         ingest(IngestRequest(pair="PLANTED", source="planted", seed=seed, bars=300), tmp_path)
@@ -152,6 +171,10 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
         ({"source": "csv", "path": "x", "clock": "Mars/Olympus"}, "Mars/Olympus"),
         ({"source": "csv", "path": "x", "clock": "../etc"}, "clock"),
         ({"pair": "PLANTED", "source": "planted", "timeframe": "D1", "bars": 9_999}, "future"),
+        ({"source": "csv", "path": "x", "clock": "EST+99"}, "clock"),
+        ({"clock": "UTC"}, "clock is of a file"),
+        ({"source": "histdata", "path": "x"}, "histdata files hold M1: ask for timeframe=M1"),
+        ({"source": "lean", "path": "x", "columns": {"open": "o"}}, "source=csv, parquet alone"),
         ({"source": "telepathy"}, "sample"),
     ],
 )

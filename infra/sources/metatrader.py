@@ -1,0 +1,78 @@
+"""MetaTrader's exports: version 5 with its header of `<DATE>`, version 4 without any.
+
+```
+<DATE>	<TIME>	<OPEN>	<HIGH>	<LOW>	<CLOSE>	<TICKVOL>	<VOL>	<SPREAD>
+2018.01.02	03:04:00	1.20123	1.20129	1.20119	1.20125	57	0	4
+
+2018.01.02,03:04,1.20123,1.20129,1.20119,1.20125,57
+```
+
+Times are of the broker's server, mostly seven hours ahead of New York. Prices are bid and stand in
+`open .. close`: the store has no bid without ask, and one spread a bar is no ask of four prices.
+It stays in the column `spread`, in points, null where it is 0, which is unknown. The volume is
+the number of ticks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+import polars as pl
+
+from infra.sources.columns import SourceError, strange_time, unless_zero
+from infra.sources.text import Text
+from infra.store import PRICES
+
+_ROW: Final = re.compile(r"^\d{4}\.\d\d\.\d\d,\d\d:\d\d,", re.MULTILINE)
+_DAY: Final = r"\d{4}\.\d\d\.\d\d"
+_TIME: Final = _DAY + r" \d\d:\d\d(:\d\d)?"
+_VERSION_4: Final = ("date", "time", *PRICES, "volume")
+_VERSION_5: Final = ("date", "time", *PRICES, "tickvol", "vol", "spread")
+_DAILY: Final = tuple(name for name in _VERSION_5 if name != "time")
+
+
+@dataclass(frozen=True)
+class MetaTrader:
+    """Bars that MetaTrader 4 or 5 exported.
+
+    Attributes
+    ----------
+    clock : str
+        Of the broker's server.
+    """
+
+    clock: str = "New York+7"
+    timeframe: ClassVar[str | None] = None
+    price: ClassVar[str] = "bid"
+
+    def read(self, path: Path) -> pl.DataFrame:
+        """Read a file as text, without judging any row.
+
+        Returns
+        -------
+        polars.DataFrame
+            As of `infra.sources.csv.read_csv`, `fault`, and of version 5 `spread`.
+
+        Raises
+        ------
+        SourceError
+            If the file is not one of these.
+        """
+        text = Text.of(path)
+        names = tuple(re.sub(r"[^a-z]", "", name) for name in text.first_line.lower().split("\t"))
+        if names in (_VERSION_5, _DAILY):
+            rows = text.fields(names, "\t", header=True).rename({"tickvol": "volume"})
+            rows = rows.with_columns(unless_zero("spread")).drop("vol")
+        elif _ROW.search(text.head):
+            rows = text.fields(_VERSION_4, ",", header=False)
+        else:
+            raise SourceError(
+                f"{path} is no export of bars of MetaTrader, which begins with <DATE> or a row "
+                "`2018.01.02,03:04,open,high,low,close,volume`: use source=csv for other headers"
+            )
+        moment = [name for name in ("date", "time") if name in rows.columns]
+        rows = rows.with_columns(timestamp=pl.concat_str(moment, separator=" ")).drop(moment)
+        return rows.with_columns(strange_time(_TIME if "time" in moment else _DAY))
