@@ -242,6 +242,29 @@ def test_daily_bars() -> None:
     assert (told.completeness, told.gaps.height, told.outside) == (1.0, 0, 0)
 
 
+@pytest.mark.parametrize("calendar", [None, Calendar(Week.forex()), CALENDAR])
+@pytest.mark.parametrize("every", ["4h", "1d"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_long_bars_of_any_clock_are_complete(
+    calendar: Calendar | None, every: str, zone: str
+) -> None:
+    """Minutes of forex put together on UTC's clock, or from 17:00 New York on (server time)."""
+    minutes = Calendar(Week.forex()).expected(utc(2018, 1, 8), utc(2018, 12, 1), "M1")
+    shift = timedelta(hours=7 if zone != "UTC" else 0)
+    wall = (minutes.dt.convert_time_zone(zone).dt.replace_time_zone(None) + shift).dt.truncate(
+        every
+    )
+    bars = (wall.unique().sort() - shift).dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
+    timeframe = "H4" if every == "4h" else "D1"
+    told = quality(walk(bars.alias("timestamp")), timeframe, calendar)
+    assert (told.completeness, told.gaps.height, told.outside) == (1.0, 0, 0)
+    assert told.expected > 200
+    holed = quality(
+        walk(take(pl.DataFrame({"timestamp": bars}), 91, 3)["timestamp"]), timeframe, calendar
+    )
+    assert 1 <= holed.gaps["bars"].sum() <= 3
+
+
 @pytest.mark.parametrize("timeframe", ["M1", "H1", "D1"])
 def test_no_bar_and_one_bar(timeframe: str) -> None:
     bars = weeks(timeframe, spread=1e-4)
