@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,39 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy import Column, Connection, Engine, Table, UniqueConstraint, create_engine, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
 from infra.models import Base
+from infra.pgcopy import TIME, WIRE, decode, encode
 from infra.servers import postgres
 from infra.settings import settings
 
 _MIGRATING = 7_310_001  # key of the advisory lock
-_TYPES: dict[str, Any] = {
-    "bool": pl.String,
-    "int2": pl.Int16,
-    "int4": pl.Int32,
-    "int8": pl.Int64,
-    "float4": pl.Float32,
-    "float8": pl.Float64,
-    "date": pl.Date,
+_SPANS = 64  # series of a frame that are looked up one by one
+_CALENDAR = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))  # Python's
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_COLUMNS: dict[str, pl.DataType] = {
+    "BIGINT": pl.Int64(),
+    "BOOLEAN": pl.Boolean(),
+    "DOUBLE PRECISION": pl.Float64(),
+    "TIMESTAMP WITH TIME ZONE": TIME,
 }
+_RESULTS = {name: dtype for dtype, (name, _) in WIRE.items()}
+_INSERT = """
+INSERT INTO {table} AS present ({names})
+SELECT * FROM (SELECT {casts} FROM incoming) AS fresh
+"""
+_UPDATE = """
+WHERE NOT EXISTS (
+    SELECT FROM {table} AS present
+    WHERE ({old_keys}) = ({fresh_keys}) AND ({old}) IS NOT DISTINCT FROM ({fresh})
+)
+ON CONFLICT ({keys}) DO UPDATE SET ({values}) = ROW({new})
+WHERE ({old}) IS DISTINCT FROM ({new})
+"""
 
 
 class DatabaseError(RuntimeError):
@@ -116,8 +132,11 @@ def copy_frame(
             return copy_frame(frame, model, connection=own, update=update)
     table = model.__table__
     assert isinstance(table, Table)
+    staged = _staged(frame, table)
     with _cursor(connection) as cursor:
-        _load(cursor, frame, table)
+        if _is_new(cursor, staged, table) and _append(connection, cursor, staged, table):
+            return frame.height
+        _load(cursor, staged)
         cursor.execute(_upsert(table, frame.columns, update=update))
         changed = cursor.rowcount
         cursor.execute("DROP TABLE incoming")
@@ -158,58 +177,117 @@ def read_frame(
         types = {column.name: _type_name(column.type_code) for column in columns}
         if len(types) < len(columns):
             raise ValueError(f"two columns of a query have one name, use AS: {query}")
-        with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(ready)) as copy:
-            data = b"".join(bytes(block) for block in copy)
-    return _decode(data, types)
+        with cursor.copy(_binary(ready, types)) as copy:
+            return decode(
+                copy, {name: _RESULTS.get(kind, pl.String()) for name, kind in types.items()}
+            )
 
 
-def _load(cursor: psycopg.Cursor[Any], frame: pl.DataFrame, table: Table) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, frame.columns))
-    target = sql.Identifier(table.name)
-    cursor.execute(
-        sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
-            names, target
-        )
+def _binary(query: sql.Composable, types: Mapping[str, str]) -> sql.Composed:
+    """Copy the rows of a query, what has no form of its own on the wire as text."""
+    columns = [
+        sql.SQL("{}" if kind in _RESULTS else "{}::text").format(sql.Identifier(name))
+        for name, kind in types.items()
+    ]
+    return sql.SQL("COPY (SELECT {} FROM ({}) AS rows) TO STDOUT (FORMAT binary)").format(
+        sql.SQL(", ").join(columns), query
     )
-    with cursor.copy("COPY incoming FROM STDIN (FORMAT csv)") as copy:
-        for part in frame.iter_slices(100_000):
-            copy.write(part.write_csv(include_header=False))
+
+
+def _staged(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Keep the columns of the table's types; PostgreSQL reads all others from text."""
+
+    def stage(name: str, dtype: pl.DataType) -> pl.Expr:
+        wanted = _dtype(table.columns[name])
+        same = dtype == wanted or (dtype.is_integer() and wanted == pl.Int64)
+        return pl.col(name).cast(wanted if same else pl.String)
+
+    return frame.select(stage(name, dtype) for name, dtype in frame.schema.items())
+
+
+def _is_new(cursor: psycopg.Cursor[Any], frame: pl.DataFrame, table: Table) -> bool:
+    """Say whether a table whose only key is series and time has no row in the frame's spans."""
+    *series, time = (column.name for column in table.primary_key)
+    keyed = any(isinstance(constraint, UniqueConstraint) for constraint in table.constraints)
+    same = all(dtype == _dtype(table.columns[name]) for name, dtype in frame.schema.items())
+    if keyed or not same or frame.schema.get(time) != TIME or not {*series} <= {*frame.columns}:
+        return False
+    spans = frame.group_by(series).agg(pl.col(time).min(), pl.col(time).max().alias("until"))
+    if len(spans) > _SPANS or not frame[time].is_between(*_CALENDAR).all():
+        return False
+    found = sql.SQL("SELECT FROM {} WHERE ({}) = ({}) AND {} BETWEEN %s AND %s LIMIT 1").format(
+        sql.Identifier(table.name),
+        _listed(series),
+        sql.SQL(", ").join(sql.Placeholder() * len(series)),
+        sql.Identifier(time),
+    )
+    return not any(cursor.execute(found, span).rowcount for span in spans.iter_rows())
+
+
+def _append(
+    connection: Connection, cursor: psycopg.Cursor[Any], frame: pl.DataFrame, table: Table
+) -> bool:
+    """Copy straight into the table; False if a row came between, or comes twice."""
+    try:
+        with connection.begin_nested():
+            _copy(cursor, frame, table.name)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
+
+
+def _load(cursor: psycopg.Cursor[Any], frame: pl.DataFrame) -> None:
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(WIRE.get(dtype, ("text",))[0]))
+        for name, dtype in frame.schema.items()
+    ]
+    create = sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP")
+    cursor.execute(create.format(sql.SQL(", ").join(columns)))
+    _copy(cursor, frame, "incoming")
+
+
+def _copy(cursor: psycopg.Cursor[Any], frame: pl.DataFrame, target: str) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
+    with cursor.copy(query.format(sql.Identifier(target), names)) as copy:
+        for piece in encode(frame):
+            copy.write(piece)
 
 
 def _upsert(table: Table, columns: Sequence[str], *, update: bool) -> sql.Composed:
     keys = [column.name for column in table.primary_key]
     values = [name for name in columns if name not in keys]
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    insert = sql.SQL("INSERT INTO {table} AS present ({names}) SELECT {names} FROM incoming ")
-    head = insert.format(table=sql.Identifier(table.name), names=names)
-    if not update or not values:
-        return head + sql.SQL("ON CONFLICT DO NOTHING")
-
-    def row(prefix: str) -> sql.Composed:
-        return sql.SQL(", ").join(sql.Identifier(prefix, name) for name in values)
-
-    return head + sql.SQL(
-        "ON CONFLICT ({keys}) DO UPDATE SET ({values}) = ROW({new}) "
-        "WHERE ({old}) IS DISTINCT FROM ({new})"
-    ).format(
-        keys=sql.SQL(", ").join(map(sql.Identifier, keys)),
-        values=sql.SQL(", ").join(map(sql.Identifier, values)),
-        new=row("excluded"),
-        old=row("present"),
-    )
+    parts = {
+        "table": sql.Identifier(table.name),
+        "names": _listed(columns),
+        "casts": sql.SQL(", ").join(_cast(table.columns[name]) for name in columns),
+        "keys": _listed(keys),
+        "values": _listed(values),
+        "fresh": _listed(values, "fresh"),
+        "new": _listed(values, "excluded"),
+        "old": _listed(values, "present"),
+        "fresh_keys": _listed(keys, "fresh"),
+        "old_keys": _listed(keys, "present"),
+    }
+    ends = _UPDATE if update and values else "ON CONFLICT DO NOTHING"
+    return sql.SQL(_INSERT + ends).format(**parts)
 
 
-def _decode(data: bytes, types: dict[str, str]) -> pl.DataFrame:
-    frame = pl.read_csv(
-        data,
-        schema={name: _TYPES.get(kind, pl.String) for name, kind in types.items()},
-    )
-    times = [name for name, kind in types.items() if kind == "timestamptz"]
-    flags = [name for name, kind in types.items() if kind == "bool"]
-    return frame.with_columns(
-        pl.col(times).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", time_zone="UTC"),
-        pl.col(flags) == "t",
-    )
+def _listed(names: Sequence[str], *prefix: str) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*prefix, name) for name in names)
+
+
+def _cast(column: Column[Any]) -> sql.Composed:
+    name = sql.Identifier(column.name)
+    return sql.SQL("CAST({} AS {}) AS {}").format(name, sql.SQL(_sql_type(column)), name)
+
+
+def _dtype(column: Column[Any]) -> pl.DataType:
+    return _COLUMNS.get(_sql_type(column), pl.String())
+
+
+def _sql_type(column: Column[Any]) -> str:
+    return column.type.compile(_DIALECT)
 
 
 def _type_name(code: int) -> str:
