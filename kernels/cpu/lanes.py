@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 LANES = 64
 """Rows of a tile."""
 
-TERMS = 17
-"""Products of a bound."""
+TERMS = 21
+"""Products of a bound: odd, for a box has two sides to each direction."""
 
 PAIR = 2
 """Vectors multiplied with a tile at a time: each load of the tile serves both."""
@@ -31,31 +31,49 @@ VECTOR = ir.VectorType(ir.FloatType(), LANES)
 Typed = tuple[Any, Callable[..., Any]]
 
 
-def _reach(_: Any, tile: Any, vectors: Any, limits: Any, words: Any) -> Typed:
-    """Set bit j of words[i] where tile[:, j] . vectors[i] >= limits[i]; NaN never reaches.
+def _reach(
+    _: Any, tiles: Any, tile: Any, vectors: Any, limits: Any, who: Any, first: Any, words: Any
+) -> Typed:
+    """Set bit j of words[p] where tiles[tile, :, j] . vectors[who[p]] >= limits[who[p]].
 
-    Takes float32[TERMS, LANES], float32[PAIR, TERMS], float32[PAIR] and int64[PAIR], contiguous.
+    Serves p = first .. first + PAIR - 1; NaN never reaches. Takes float32[n, TERMS, LANES],
+    float32[m, TERMS], float32[m] and two arrays of int64, all contiguous.
     """
-    return types.void(tile, vectors, limits, words), _emit_reach
+    return types.void(tiles, types.int64, vectors, limits, who, types.int64, words), _emit_reach
 
 
 def _emit_reach(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    tile, vectors, limits, words = (
-        context.make_array(kind)(context, builder, value).data
-        for kind, value in zip(signature.args, arguments, strict=True)
+    tiles, tile, vectors, limits, who, first, words = _pointers(
+        context, builder, signature, arguments
     )
+    lanes_of = builder.gep(tiles, [builder.mul(tile, ir.Constant(WORD, TERMS * LANES))])
+    who, words = (builder.gep(pointer, [first]) for pointer in (who, words))
+    chosen = [builder.load(_at(builder, who, p)) for p in range(PAIR)]
+    starts = [builder.mul(i, ir.Constant(WORD, TERMS)) for i in chosen]
+    factors = [builder.gep(vectors, [start]) for start in starts]
     multiply_add = _multiply_add(builder, VECTOR)
     sums = [ir.Constant(VECTOR, [0.0] * LANES)] * PAIR
     for term in range(TERMS):
-        row = builder.bitcast(_at(builder, tile, term * LANES), VECTOR.as_pointer())
+        row = builder.bitcast(_at(builder, lanes_of, term * LANES), VECTOR.as_pointer())
         lanes = builder.load(row, align=4)
-        for i in range(PAIR):
-            factor = _spread(builder, _at(builder, vectors, i * TERMS + term))
-            sums[i] = builder.call(multiply_add, [lanes, factor, sums[i]])
-    for i in range(PAIR):
-        reached = builder.fcmp_ordered(">=", sums[i], _spread(builder, _at(builder, limits, i)))
-        builder.store(builder.bitcast(reached, WORD), _at(builder, words, i))
+        for p in range(PAIR):
+            factor = _spread(builder, _at(builder, factors[p], term))
+            sums[p] = builder.call(multiply_add, [lanes, factor, sums[p]])
+    for p in range(PAIR):
+        limit = _spread(builder, builder.gep(limits, [chosen[p]]))
+        reached = builder.fcmp_ordered(">=", sums[p], limit)
+        builder.store(builder.bitcast(reached, WORD), _at(builder, words, p))
     return context.get_dummy_value()
+
+
+def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Replace arrays by pointers: a view of a row would count references, at each threads' cost."""
+    return [
+        context.make_array(kind)(context, builder, value).data
+        if isinstance(kind, types.Array)
+        else value
+        for kind, value in zip(signature.args, arguments, strict=True)
+    ]
 
 
 def _at(builder: Any, pointer: Any, offset: int) -> Any:
@@ -70,22 +88,26 @@ def _spread(builder: Any, pointer: Any) -> Any:
     return builder.shuffle_vector(first, none, same)
 
 
-def _chained(_: Any, a: Any, b: Any) -> Typed:
-    """Return the product of two woven vectors: eight chains of fused products, summed in order.
+def _chained(_: Any, a: Any, i: Any, b: Any, j: Any) -> Typed:
+    """Return the product of woven rows a[i], b[j]: eight chains of fused products, then their sum.
 
-    Takes float32[64] twice, contiguous; chain c adds its products d at 8 d + c.
+    Takes float32[n, 64] and float32[m, 64], contiguous; chain c adds its products d at 8 d + c.
     """
-    return types.float32(a, b), _emit_chained
+    return types.float32(a, types.int64, b, types.int64), _emit_chained
 
 
 def _emit_chained(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     lanes = ir.VectorType(ir.FloatType(), CHAINS)
-    a, b = (
-        builder.bitcast(context.make_array(kind)(context, builder, value).data, lanes.as_pointer())
-        for kind, value in zip(signature.args, arguments, strict=True)
-    )
+    a, i, b, j = _pointers(context, builder, signature, arguments)
+    rows = [
+        builder.bitcast(
+            builder.gep(array, [builder.mul(row, ir.Constant(WORD, CHAINS * CHAINS))]),
+            lanes.as_pointer(),
+        )
+        for array, row in ((a, i), (b, j))
+    ]
     order = (1, 0, *range(2, CHAINS))  # what contraction makes of a0 b0 + a1 b1 + ...
-    pairs = [[builder.load(_at(builder, p, d), align=4) for p in (a, b)] for d in order]
+    pairs = [[builder.load(_at(builder, p, d), align=4) for p in rows] for d in order]
     sums = builder.fmul(*pairs[0])
     for pair in pairs[1:]:
         sums = builder.call(_multiply_add(builder, lanes), [*pair, sums])
