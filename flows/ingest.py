@@ -40,14 +40,15 @@ def ingest(
     pair, timeframe
         What the bars are of: EUR_USD, H1.
     source
-        sample (5,000 EURUSD hours), planted (a walk with a known edge), or a file: csv, parquet,
-        histdata, metatrader, lean.
+        sample (5,000 EURUSD hours), planted (a walk with a known edge), minutes (longer bars of
+        the pair's M1 in the store), or a file: csv, parquet, histdata, metatrader, dukascopy and
+        truefx (ticks, kept as M1), lean.
     path
         The file, on the machine of the worker.
     clock
         Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any IANA name; by
-        default that of the publisher (EST of histdata, New York+7 of metatrader), and of csv,
-        parquet and lean none, which puts such rows into quarantine.
+        default that of the publisher (EST of histdata, New York+7 of metatrader, UTC of ticks),
+        and of csv, parquet and lean none, which puts such rows into quarantine.
     columns
         Of csv and parquet: name here to name in the file, such as {"timestamp": "When"}.
     seed, bars

@@ -15,6 +15,7 @@ from infra.models import Bar, IngestCursor, Pair, Quarantine
 from infra.settings import settings
 from infra.sources import sample
 from infra.sources.clocks import Clock
+from infra.sources.columns import SourceError
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.registry import Source as FileSource
 from infra.store import PRICES, QUOTES, TIME, BarStore
@@ -22,12 +23,24 @@ from kernels.synthetic import planted_walk
 from tasks import validation
 from tasks.folder import bar_store
 from tasks.instruments import SYNTHETIC, bar_length, bar_seconds
+from tasks.resample import resample
 from tasks.steps import step
 
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
 
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
-Source = Literal["sample", "csv", "parquet", "histdata", "metatrader", "lean", "planted"]
+Source = Literal[
+    "sample",
+    "csv",
+    "parquet",
+    "histdata",
+    "metatrader",
+    "dukascopy",
+    "truefx",
+    "lean",
+    "minutes",
+    "planted",
+]
 
 
 class IngestRequest(BaseModel):
@@ -38,7 +51,8 @@ class IngestRequest(BaseModel):
     pair, timeframe : str
         Such as `EUR_USD`, `H1`.
     source : str
-        One of `infra.sources.registry.SOURCES`, which read a file, `sample`, or `planted`.
+        One of `infra.sources.registry.SOURCES`, which read a file, `sample`, `minutes` (bars of
+        M1 in the store), or `planted`.
     path : Path, optional
         The file.
     clock : str, optional
@@ -81,6 +95,8 @@ class IngestRequest(BaseModel):
                 "made-up bars never mix with a market's"
             )
         self._fits_file()
+        if self.source == "minutes" and self.timeframe == "M1":
+            raise ValueError("source=minutes makes longer bars of M1: ask for another timeframe")
         if self.source == "sample" and (self.pair, self.timeframe) != _SAMPLE:
             raise ValueError(f"the sample is {' '.join(_SAMPLE)}: ask for these")
         if self._end() > datetime.now(UTC):
@@ -202,10 +218,28 @@ def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
     if request.source == "planted":
         rows = planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed)
         return rows, None, "mid"
+    if request.source == "minutes":
+        return minute_rows(request.pair, request.timeframe), None, "unknown"
     if request.path is None:
         return sample.read_sample(), sample.CLOCK, "mid"
     source = request.file_source
     return source.read(request.path.expanduser().resolve()), source.clock, source.price
+
+
+def minute_rows(pair: str, timeframe: str) -> pl.DataFrame:
+    """Return bars made of the bars of M1 in the bulk store, as a source would.
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If there are no such bars.
+    """
+    bars = resample(bar_store().read(pair, "M1"), timeframe)
+    if bars.is_empty():
+        raise SourceError(
+            f"the store has no whole {timeframe} of minutes of {pair}: ingest M1 of it first"
+        )
+    return bars.select(pl.int_range(1, pl.len() + 1).alias("source_row"), pl.all())
 
 
 def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:

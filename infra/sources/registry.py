@@ -13,6 +13,7 @@ from infra.sources.histdata import HistData
 from infra.sources.lean import Lean
 from infra.sources.metatrader import MetaTrader
 from infra.sources.parquet import Parquet
+from infra.sources.ticks import Dukascopy, TrueFx
 
 
 class Source(Protocol):
@@ -52,6 +53,8 @@ SOURCES: Final[Mapping[str, type[Source]]] = {
     "parquet": Parquet,
     "histdata": HistData,
     "metatrader": MetaTrader,
+    "dukascopy": Dukascopy,
+    "truefx": TrueFx,
     "lean": Lean,
 }
 """Sources that read a file, each made with `clock=...` where it is not the default."""

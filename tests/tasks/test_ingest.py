@@ -141,6 +141,21 @@ def test_file_of_a_publisher_is_read_by_its_clock(tmp_path: Path) -> None:
     assert fetch_rows(summer, str(tmp_path))["clock"] == "London-5"
 
 
+def test_longer_bars_are_made_of_stored_minutes(tmp_path: Path) -> None:
+    lines = [
+        f"2018-01-02T{minute // 60:02}:{minute % 60:02}:00Z,1.2,1.3,1.1,1.25,1"
+        for minute in range(150)
+    ]
+    hours = IngestRequest(source="minutes", timeframe="H1")
+    with pytest.raises(SourceError, match="ingest M1 of it first"):
+        ingest(hours, tmp_path)
+    ingest(csv_request(tmp_path, lines[:100], timeframe="M1"), tmp_path)
+    assert ingest(hours, tmp_path)["last"] == "2018-01-02T00:00:00+00:00"
+    ingest(csv_request(tmp_path, lines, timeframe="M1"), tmp_path)
+    assert ingest(hours, tmp_path)["added"] == 1
+    assert bar_store().read("EUR_USD", "H1")["volume"].to_list() == [60, 60]
+
+
 def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     path.write_text("When,E,H,T,S\n2018-01-02T00:00:00Z,1.2,1.3,1.1,1.25\n")
@@ -173,6 +188,7 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
         ({"pair": "PLANTED", "source": "planted", "timeframe": "D1", "bars": 9_999}, "future"),
         ({"source": "csv", "path": "x", "clock": "EST+99"}, "clock"),
         ({"clock": "UTC"}, "clock is of a file"),
+        ({"source": "minutes", "timeframe": "M1"}, "ask for another timeframe"),
         ({"source": "histdata", "path": "x"}, "histdata files hold M1: ask for timeframe=M1"),
         ({"source": "lean", "path": "x", "columns": {"open": "o"}}, "source=csv, parquet alone"),
         ({"source": "telepathy"}, "sample"),
