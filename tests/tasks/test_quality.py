@@ -302,3 +302,9 @@ def test_duplicates_in_quarantine_are_told_apart() -> None:
     assert told_duplicates(raw, told.quarantined.head(0)) == (0, 0)
     found = quality(told.bars, "H1", CALENDAR, duplicates=(2, 1))
     assert (found.exact, found.conflicting) == (2, 1)
+
+
+@pytest.mark.parametrize(("day", "outside"), [(24, 0), (25, 1), (26, 0)])
+def test_bars_in_hours_that_only_some_venues_trade_are_not_outside(day: int, outside: int) -> None:
+    told = quality(walk(stamps([utc(2018, 12, day, 20)])), "H1", CALENDAR)
+    assert (told.outside, told.expected) == (outside, 0)

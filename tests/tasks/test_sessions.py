@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -229,3 +230,29 @@ def test_spans_that_are_no_week_are_refused(spans: tuple[tuple[int, int], ...]) 
 def test_a_moment_that_is_none_is_refused(moment: str) -> None:
     with pytest.raises(ValueError, match="such as 'Fri 21:00'"):
         Week.utc(closes=moment)
+
+
+def test_a_bar_that_is_open_for_half_its_time_is_expected() -> None:
+    start, end = utc(2018, 6, 8), utc(2018, 6, 9)
+    closes = {"Fri 22:00": 20, "Fri 21:59": 16}
+    for moment, last in closes.items():
+        bars = Calendar(Week.utc("Mon 00:00", moment)).expected(start, end, "H4")
+        assert bars[-1].hour == last
+
+
+def test_an_hour_that_the_clock_has_twice_counts_from_the_first() -> None:
+    week = Week("America/New_York", ((6 * 1440 + 90, 7 * 1440),))
+    sessions = Calendar(week).sessions(utc(2018, 11, 4), utc(2018, 11, 4, 12))
+    assert sessions["opens"].to_list() == [utc(2018, 11, 4, 5, 30)]
+    sessions = Calendar(replace(week, spans=((6 * 1440 + 150, 7 * 1440),))).sessions(
+        utc(2018, 3, 11), utc(2018, 3, 11, 12)
+    )
+    assert sessions["opens"].to_list() == [utc(2018, 3, 11, 7, 30)]
+
+
+def test_quiet_minutes_around_midnight_are_no_closure() -> None:
+    every = FOREX.expected(utc(2018, 1, 8), utc(2018, 5, 1), "M1")
+    chosen = np.random.default_rng(3).random(len(every)) < 0.3
+    seen = Week.observed(every.filter(pl.Series(chosen)), "M1")
+    assert len(seen.spans) == 2
+    assert abs(seen.minutes - Week.forex().minutes) < 20
