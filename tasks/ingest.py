@@ -134,6 +134,8 @@ class IngestRequest(BaseModel):
         return f"{self.source}:{self.path.name}" if self.path else self.source
 
 
+_FAST: Final = "lz4"
+"""Of files that live as long as the run."""
 _SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
 
 
@@ -153,7 +155,7 @@ def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
     """
     rows, clock, price = _read(request)
     path = Path(folder) / "raw.parquet"
-    rows.write_parquet(path)
+    rows.write_parquet(path, compression=_FAST)
     return {"raw": str(path), "rows": rows.height, "clock": clock, "price": price}
 
 
@@ -169,8 +171,8 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     rows = pl.read_parquet(raw, glob=False)
     told = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
-    told.bars.write_parquet(bars)
-    told.quarantined.write_parquet(quarantine)
+    told.bars.write_parquet(bars, compression=_FAST)
+    told.quarantined.write_parquet(quarantine, compression=_FAST)
     reasons = told.quarantined["reason"].value_counts(sort=True)
     return {
         "bars": str(bars),
