@@ -139,6 +139,7 @@ DEFECTS: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], dict[str, Any]]
         ),
         {"flat": 7, "zeros": 6},
     ),
+    "open that equals its close": (lambda b: put(b, 60, open=b["close"][60]), {}),
     "unknown volume": (lambda b: b.with_columns(volume=pl.lit(None, pl.Float64)), {"volume": 0}),
     "volume of zero": (lambda b: put(b, 5, volume=0.0), {"volume": -1}),
     "negative spread": (lambda b: put(b, 9, ask_low=1.0), {"negative": 1}),
