@@ -82,6 +82,23 @@ class Bar(Base):
     ask_close: Mapped[float | None]
 
 
+class Metric(Base):
+    """Metrics of the last damping step of a bar (mathematics, section 4); null without events."""
+
+    __tablename__ = "metrics"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+    entropy: Mapped[float | None]
+    coherence: Mapped[float | None]
+    stability: Mapped[float | None]
+    damped_value: Mapped[float | None]
+    decay: Mapped[float | None]
+    steps: Mapped[int | None]
+    run_id: Mapped[str | None]
+
+
 class Quarantine(Base):
     """Rows of a source that are not bars, each with the reason: nothing is dropped."""
 
