@@ -1,0 +1,237 @@
+"""What the two roles may do works, and what they may not is refused: tried as each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import polars as pl
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import make_url
+
+from infra import database as db
+from infra.models import Bar, Base, Metric
+from infra.roles import GRANTS, ROLES, VIEWS, create_roles
+from tests.infra.databases import anywhere
+
+__all__ = ["anywhere"]
+
+PASSWORDS = {"research": "r'1", "executor": "e\\2"}
+MODEL = (
+    "INSERT INTO model (model_id, pair, timeframe, strategy, parameters, data_hash, code_version, "
+    "trained_from, trained_until, path, metrics) "
+    "VALUES ('m', 'EUR_USD', 'H1', 's', '{}', 'd', 'c', now(), now(), 'p', '{}')"
+)
+SIGNAL = (
+    "INSERT INTO signal (strategy, pair, timeframe, bar_ts, side, action, horizon, valid_until, "
+    "mode, model_id) VALUES ('s', 'EUR_USD', 'H1', now(), 'long', 'BUY', 8, now(), 'live', 'm')"
+)
+INTENT = (
+    "INSERT INTO intent (signal_id, kind, account, pair, side, token) "
+    "VALUES (1, 'entry', 'paper', 'EUR_USD', 'long', 1) ON CONFLICT DO NOTHING RETURNING id"
+)
+EVENT = "INSERT INTO intent_event (intent_id, event, token) VALUES (1, 'claimed', 1)"
+FILL = (
+    "INSERT INTO fill (intent_id, account, transaction, pair, side, units, price) "
+    "VALUES (1, 'paper', 't', 'EUR_USD', 'long', 1, 1.1)"
+)
+POSITION = (
+    "INSERT INTO position (account, strategy, pair, timeframe, signal_id, side, units, "
+    "entry_price, opened_at) VALUES ('paper', 's', 'EUR_USD', 'H1', 1, 'long', 1, 1.1, now())"
+)
+EQUITY = (
+    "INSERT INTO equity VALUES ('paper', now(), 1, 1) "
+    "ON CONFLICT (account, timestamp) DO UPDATE SET equity = 2"
+)
+LEASE = (
+    "INSERT INTO lease (name, holder, expires_at) VALUES ('paper', 'me', now()) "
+    "ON CONFLICT (name) DO UPDATE SET token = lease.token + 1 RETURNING token"
+)
+BAR = (
+    "INSERT INTO bars (pair, timeframe, timestamp, open, high, low, close) "
+    "VALUES ('EUR_USD', 'H1', now(), 1, 1, 1, 1)"
+)
+WRITES = {
+    "bars": BAR,
+    "metrics": "INSERT INTO metrics (pair, timeframe, timestamp) VALUES ('p', 'H1', now())",
+    "quarantine": "INSERT INTO quarantine (pair, timeframe, source, source_row, reason, raw) "
+    "VALUES ('p', 'H1', 's', 1, 'r', '{}')",
+    "ingest_cursor": "INSERT INTO ingest_cursor (pair, timeframe, source, rows, quarantined, "
+    "content_hash) VALUES ('p', 'H1', 's', 1, 0, 'h')",
+    "pairs": "INSERT INTO pairs VALUES ('EUR_USD', 'H1')",
+    "model": MODEL,
+    "signal": SIGNAL,
+    "lease": LEASE,
+    "intent": INTENT,
+    "intent_event": EVENT,
+    "fill": FILL,
+    "position": POSITION,
+    "equity": EQUITY,
+}
+UPDATES = {
+    "bars": "volume = 1",
+    "metrics": "entropy = 1",
+    "quarantine": "reason = ''",
+    "ingest_cursor": "rows = 2",
+    "pairs": "enabled = false",
+    "model": "status = 'champion'",
+    "signal": "mode = 'shadow'",
+    "lease": "token = 9",
+    "intent": "state = 'filled'",
+    "intent_event": "event = ''",
+    "fill": "price = 2",
+    "position": "profit = 0",
+    "equity": "equity = 3",
+}
+
+
+@pytest.fixture
+def prepared(anywhere: str) -> Iterator[str]:
+    """A migrated database with both roles, left in the cluster as they were found."""
+    db.migrate()
+    for _ in range(2):  # the second time changes nothing
+        with db.engine().begin() as connection:
+            create_roles(connection, PASSWORDS)
+    yield anywhere
+    with db.engine().begin() as connection:
+        for role in ROLES:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
+
+
+@contextmanager
+def acting(address: str, role: str) -> Iterator[Engine]:
+    """An engine that has logged in as the role."""
+    url = make_url(address).set(
+        drivername="postgresql+psycopg", username=role, password=PASSWORDS[role]
+    )
+    engine = create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def attempt(engine: Engine, statement: str) -> bool:
+    """Whether a statement is allowed; any other failure is one. Nothing of it stays."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        try:
+            driver.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        return True
+
+
+def tries(table: str) -> dict[str, str]:
+    """A statement for each privilege; a view has but one."""
+    read = {"SELECT": f"SELECT * FROM {table} LIMIT 1"}
+    if table in VIEWS:
+        return read
+    return read | {
+        "INSERT": WRITES[table].split(" ON CONFLICT")[0] + " ON CONFLICT DO NOTHING",
+        "UPDATE": f"UPDATE {table} SET {UPDATES[table]}",
+        "DELETE": f"DELETE FROM {table}",
+        "TRUNCATE": f"TRUNCATE {table}",
+    }
+
+
+def fill_tables() -> None:
+    """A row in every table, written by the owner."""
+    with db.engine().begin() as connection:
+        for statement in WRITES.values():
+            connection.execute(text(statement))
+
+
+def test_every_table_is_decided_on() -> None:
+    assert set(Base.metadata.tables) == set(GRANTS) - set(VIEWS)
+    assert set(WRITES) == set(UPDATES) == set(Base.metadata.tables)
+
+
+def test_each_role_does_its_own_and_nothing_else(prepared: str) -> None:
+    """Every privilege on every table, tried; the matrix of what went through is the grants'."""
+    fill_tables()
+    for position, role in enumerate(ROLES):
+        with acting(prepared, role) as engine:
+            for table, granted in GRANTS.items():
+                for privilege, statement in tries(table).items():
+                    allowed = attempt(engine, statement)
+                    assert allowed == (privilege in granted[position]), (role, statement)
+
+
+def test_executor_works_from_signal_to_equity(prepared: str) -> None:
+    with acting(prepared, "research") as engine, engine.begin() as connection:
+        connection.execute(text(MODEL))
+        connection.execute(text(SIGNAL))
+    with acting(prepared, "executor") as engine, engine.begin() as connection:
+        assert connection.execute(text(LEASE)).scalar() == 1
+        connection.execute(text("SELECT token FROM lease WHERE name = 'paper' FOR UPDATE"))
+        assert connection.execute(text(INTENT)).scalar() == 1
+        assert connection.execute(text(INTENT)).scalar() is None
+        for statement in (EVENT, FILL, POSITION, EQUITY):
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE intent SET state = 'filled' WHERE id = 1"))
+        connection.execute(text("UPDATE position SET closed_at = now()"))
+
+
+def test_research_copies_and_reads_frames(prepared: str) -> None:
+    moment = datetime(2026, 1, 5, tzinfo=UTC)
+    key = {"pair": ["EUR_USD"], "timeframe": ["M1"], "timestamp": [moment]}
+    bars = pl.DataFrame({**key, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0})
+    with acting(prepared, "research") as engine, engine.begin() as connection:
+        for frame in (bars, bars, bars.with_columns(volume=1.0)):
+            db.copy_frame(frame, Bar, connection=connection)
+        db.copy_frame(pl.DataFrame({**key, "steps": 3}), Metric, connection=connection)
+        back = db.read_frame("SELECT volume FROM bars_h1", connection=connection)
+    assert back["volume"].to_list() == [1.0]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE intent SET units = 9",
+        "UPDATE intent SET signal_id = 2",
+        "ALTER TABLE signal DISABLE TRIGGER ALL",
+        "DROP TABLE signal",
+        "CREATE TABLE mine (n int)",
+        "SET session_replication_role = replica",
+        "CREATE ROLE another",
+        "SET ROLE postgres",
+        "SELECT setval('intent_id_seq', 1)",
+        "SELECT * FROM pg_authid",
+        "COPY bars TO '/tmp/bars.csv'",
+    ],
+)
+def test_neither_role_goes_beyond_its_tables(prepared: str, role: str, statement: str) -> None:
+    with acting(prepared, role) as engine:
+        assert not attempt(engine, statement)
+
+
+def test_later_table_is_closed_to_both(prepared: str) -> None:
+    with db.engine().begin() as connection:
+        connection.execute(text("CREATE TABLE later (n int GENERATED ALWAYS AS IDENTITY)"))
+    for role in ROLES:
+        with acting(prepared, role) as engine:
+            assert not attempt(engine, "SELECT * FROM later")
+            assert not attempt(engine, "INSERT INTO later DEFAULT VALUES")
+
+
+def test_what_was_granted_by_hand_is_taken_back(prepared: str) -> None:
+    with db.engine().begin() as connection:
+        connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO research"))
+        connection.execute(text("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO executor"))
+        create_roles(connection)
+    with acting(prepared, "research") as engine:
+        assert not attempt(engine, INTENT)
+        assert attempt(engine, "SELECT * FROM bars")
+
+
+@pytest.mark.parametrize("passwords", [{"postgres": "p"}, {"research": ""}])
+def test_wrong_passwords_are_refused(database: str, passwords: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="passwords"), db.engine().begin() as connection:
+        create_roles(connection, passwords)
