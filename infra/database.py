@@ -34,6 +34,7 @@ _COLUMNS: dict[str, pl.DataType] = {
     "DOUBLE PRECISION": pl.Float64(),
     "TIMESTAMP WITH TIME ZONE": TIME,
 }
+_UNLIMITED = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
 _RESULTS = {name: dtype for dtype, (name, _) in WIRE.items()}
 _INSERT = """
 INSERT INTO {table} AS present ({names})
@@ -136,6 +137,7 @@ def copy_frame(
     with _cursor(connection) as cursor:
         if _is_new(cursor, staged, table) and _append(connection, cursor, staged, table):
             return frame.height
+        cursor.execute(_UNLIMITED)
         _load(cursor, staged)
         cursor.execute(_upsert(table, frame.columns, update=update))
         changed = cursor.rowcount
