@@ -79,11 +79,15 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take it back; rows of bars and equity stay."""
     hypertables = _hypertables()
+    if hypertables:  # a refresh that runs just now would lock what is dropped
+        op.execute("SELECT _timescaledb_functions.stop_background_workers()")
     for name in VIEWS:
         _drop_view(f"bars_{name.lower()}", materialized=bool(hypertables))
     op.drop_table("metrics")
     for table in hypertables - {"metrics"}:
         _become_plain(table)
+    if hypertables:
+        op.execute("SELECT _timescaledb_functions.start_background_workers()")
 
 
 def _timescale() -> bool:
@@ -157,8 +161,6 @@ def _view(name: str, width: str | None) -> None:
 
 
 def _drop_view(view: str, *, materialized: bool) -> None:
-    if materialized:  # its refresh may run just now
-        op.execute(f"SELECT remove_continuous_aggregate_policy('{view}', if_exists => true)")
     op.execute(f"DROP {'MATERIALIZED ' if materialized else ''}VIEW {view}")
 
 
