@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -25,6 +25,9 @@ from infra.servers import postgres
 from infra.settings import settings
 
 _MIGRATING = 7_310_001  # key of the advisory lock
+_MOST_ENGINES = 4
+_engines: dict[URL, Engine] = {}
+_one_at_a_time = Lock()
 _SPANS = 64  # series of a frame that are looked up one by one
 _CALENDAR = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))  # Python's
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -307,6 +310,12 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-@lru_cache(maxsize=4)
 def _engine(address: URL) -> Engine:
-    return create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    """Return the engine of an address; the oldest of several is closed, not just forgotten."""
+    with _one_at_a_time:
+        if address not in _engines:
+            while len(_engines) >= _MOST_ENGINES:
+                _engines.pop(next(iter(_engines))).dispose()
+            options = {"connect_timeout": 10}
+            _engines[address] = create_engine(address, pool_pre_ping=True, connect_args=options)
+        return _engines[address]

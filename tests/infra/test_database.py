@@ -212,3 +212,16 @@ def test_intent_is_claimed_by_one_executor(database: str) -> None:
     )
     with db.session() as session:
         assert [session.execute(claim).scalar() for _ in range(2)] == [1, None]
+
+
+def test_an_engine_that_is_forgotten_is_closed(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = []
+    for number in range(6):
+        monkeypatch.setenv("SEP_DATABASE_URL", f"{database}?application_name=test-{number}")
+        engines.append(db.engine())
+        with engines[-1].connect() as connection:
+            connection.execute(text("SELECT 1"))
+    assert [engine.pool.checkedin() for engine in engines][:2] == [0, 0]  # type: ignore[attr-defined]
+    assert engines[-1].pool.checkedin() == 1  # type: ignore[attr-defined]
