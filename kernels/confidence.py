@@ -155,12 +155,12 @@ def count_wins(neighbours: Neighbours, win: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     neighbours : Neighbours
-    win : int8[N]
-        Outcome of each library row for one side; -1 is unknown and not counted.
+    win : int8[N] or int8[N, sides]
+        Outcome of each library row, for one side or several; -1 is unknown and not counted.
 
     Returns
     -------
-    wins, k_eff : int64[q]
+    wins, k_eff : int64[q] or int64[q, sides]
         Of the kind of the neighbours' arrays.
 
     Raises
@@ -168,10 +168,15 @@ def count_wins(neighbours: Neighbours, win: Array) -> tuple[Array, Array]:
     TypeError, ValueError
         For a wrong dtype or shape, or an index that is no row of `win`.
     """
-    require_array("win", win, "int8", (None,))
+    several = getattr(win, "ndim", 1) == 2
+    require_array("win", win, "int8", (None, None) if several else (None,))
     here = choose_engine("cpu" if array_module(neighbours.index) is np else "gpu")
     nothing = np.full(1, nan), np.full(1, inf)
-    counted = _tally(here, neighbours.index, win[:, None], *nothing)
+    columns = win if several else win[:, None]
+    sides = columns.shape[1]
+    counted = _tally(here, neighbours.index, columns, *(row.repeat(sides) for row in nothing))
+    if several:
+        return counted.wins, counted.k_eff
     return counted.wins[:, 0], counted.k_eff[:, 0]
 
 

@@ -62,10 +62,8 @@ def search(
             k=k,
             engine=engine,
         )
-        (long, k_eff), (short, _) = (
-            count_wins(neighbours, np.ascontiguousarray(library.win[:, side])) for side in (0, 1)
-        )
-        columns = {"k_eff": k_eff, "wins_long": long, "wins_short": short}
+        wins, k_eff = count_wins(neighbours, library.win)
+        columns = {"k_eff": k_eff[:, 0], "wins_long": wins[:, 0], "wins_short": wins[:, 1]}
         parts.append(pl.DataFrame({"position": positions[rows], **columns}))
         progress(min(1.0, (start + size) / max(len(positions), 1)))
     return pl.concat(parts)

@@ -123,6 +123,8 @@ def test_the_cuda_source_counts_as_the_slow_twin(q: int, monkeypatch: pytest.Mon
 def test_one_side_counts_and_shrinks_as_both(engine: str, native: Native) -> None:
     neighbours, win = found(300, 50, native)
     counted = tally(neighbours, win, **SIDES, engine=engine)
+    for both, alone in zip(count_wins(neighbours, win), (counted.wins, counted.k_eff), strict=True):
+        assert_same_bits(both, alone)
     for side in (0, 1):
         wins, k_eff = count_wins(neighbours, win[:, side])
         assert_same_bits(wins, counted.wins[:, side])
