@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -35,6 +36,24 @@ class Columns:
 
     time: tuple[str, ...]
     values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A source of files from anywhere, whose columns and clock can be told.
+
+    Attributes
+    ----------
+    clock : str, optional
+        Of timestamps that name no zone.
+    columns : mapping of str to str
+        Name here to name in the file, where a file calls its columns otherwise.
+    """
+
+    clock: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    timeframe: ClassVar[str | None] = None
+    price: ClassVar[str] = "unknown"
 
 
 def map_columns(

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import polars as pl
 
-from infra.sources.columns import map_columns
+from infra.sources.columns import Mapped, map_columns
 from infra.sources.text import Text
 
 
-@dataclass(frozen=True)
-class Csv:
-    """Files with a header, from anywhere.
-
-    Attributes
-    ----------
-    clock : str, optional
-        Of timestamps that name no zone.
-    columns : mapping of str to str
-        Name here to name in the file, where a file calls its columns otherwise.
-    """
-
-    clock: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    timeframe: ClassVar[str | None] = None
-    price: ClassVar[str] = "unknown"
+class Csv(Mapped):
+    """Files with a header, from anywhere."""
 
     def read(self, path: Path) -> pl.DataFrame:
         """Read a file; see `read_csv`."""

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import polars as pl
 
-from infra.sources.columns import SourceError, map_columns
+from infra.sources.columns import Mapped, SourceError, map_columns
 
 
-@dataclass(frozen=True)
-class Parquet:
-    """Parquet files from anywhere.
-
-    Attributes
-    ----------
-    clock : str, optional
-        Of timestamps that name no zone.
-    columns : mapping of str to str
-        Name here to name in the file, where a file calls its columns otherwise.
-    """
-
-    clock: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    timeframe: ClassVar[str | None] = None
-    price: ClassVar[str] = "unknown"
+class Parquet(Mapped):
+    """Parquet files from anywhere."""
 
     def read(self, path: Path) -> pl.DataFrame:
         """Read a file; see `read_parquet`."""
