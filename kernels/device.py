@@ -126,7 +126,11 @@ def array_module(*arrays: Array) -> Any:
 
 def to_host(array: Array) -> Array:
     """Return a NumPy array, C-contiguous; copies only what is not one already."""
-    return np.ascontiguousarray(_cupy().asnumpy(array) if _is_cupy(array) else array)
+    if not _is_cupy(array):
+        return np.ascontiguousarray(array)
+    # A copy that waits for a kernel keeps other threads from copying to their GPUs.
+    _cupy().cuda.get_current_stream().synchronize()
+    return np.ascontiguousarray(_cupy().asnumpy(array))
 
 
 def to_device(array: Array) -> Array:
