@@ -74,6 +74,6 @@ def gather(parts: Sequence[slice], pieces: Sequence[Array]) -> Array:
         return pieces[0]
     rows = sum(len(piece) for piece in pieces)
     whole = np.empty((rows, *pieces[0].shape[1:]), pieces[0].dtype)
-    for part, piece in zip(parts, pieces, strict=True):
-        whole[part] = piece
+    with ThreadPoolExecutor(len(parts)) as threads:
+        list(threads.map(whole.__setitem__, parts, pieces))
     return whole
