@@ -13,6 +13,7 @@ from infra.servers.process import stop as stop_process
 
 NAME = "prefect-server"
 PORT = 4200
+_PATIENCE = 10  # seconds: a busy machine's server is slow, not gone
 
 
 def start(home: Path, *, port: int = PORT) -> str:
@@ -47,6 +48,12 @@ def find(home: Path) -> str | None:
     return _address(record.port) if record and _answers(record.port) else None
 
 
+def address(home: Path) -> str | None:
+    """Return the address of the running server's API without asking it."""
+    record = alive(home, NAME)
+    return _address(record.port) if record else None
+
+
 def stop(home: Path) -> None:
     """End the server; runs, logs and artifacts stay in its SQLite file."""
     stop_process(home, NAME)
@@ -68,7 +75,7 @@ def _command(port: int) -> list[str]:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"{_address(port)}/health", timeout=2) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"{_address(port)}/health", timeout=_PATIENCE) as reply:  # noqa: S310
             return bool(reply.read() == b"true")
     except (OSError, urllib.error.URLError):
         return False

@@ -41,7 +41,7 @@ def in_force(stack: Stack, tested: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def complete(stack: Stack, deployment: str, **parameters: Any) -> str:
     run = stack.begin(deployment, **parameters)
-    state = stack.wait(run, seconds=180)
+    state = stack.wait(run)
     assert state == "COMPLETED", stack.prefect("flow-run", "logs", run)
     return run
 
@@ -128,7 +128,7 @@ def test_a_late_cycle_is_stale_and_publishes_nothing(stack: Stack, tested: Path)
 def test_a_failed_backtest_is_retried_from_where_it_failed(stack: Stack, tested: Path) -> None:
     stack.kill("postgres")
     run = stack.begin("backtest/local", **PLANTED, seed=9)
-    assert stack.wait(run, seconds=180) == "FAILED"
+    assert stack.wait(run) == "FAILED"
     folder = tested.parent / run
     made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert {"trajectory.parquet", "counts.parquet", "report.html"} <= set(made)

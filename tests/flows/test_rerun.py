@@ -69,13 +69,13 @@ def test_a_worker_that_dies(stack: Stack, marks: Path) -> None:
 
 @pytest.mark.slow
 def test_the_backtest_goes_on_where_it_stopped(stack: Stack) -> None:
-    assert stack.wait(stack.begin("ingest/local"), seconds=120) == "COMPLETED"
+    assert stack.wait(stack.begin("ingest/local")) == "COMPLETED"
     run = stack.begin("backtest/local", pair="EUR_USD", timeframe="H1")
-    stack.wait_until(lambda: len(steps(stack, run, "Completed")) >= 2, seconds=120)
+    stack.wait_until(lambda: len(steps(stack, run, "Completed")) >= 2)
     kill_flow(stack, run)
     done = steps(stack, run, "Completed")
     stack.prefect("flow-run", "retry", run)
-    assert stack.wait(run, seconds=240) == "COMPLETED"
+    assert stack.wait(run) == "COMPLETED"
     assert done <= steps(stack, run, "Cached")
     assert_results_are_json(stack)
 
@@ -102,7 +102,7 @@ def kill_flow(stack: Stack, run: str) -> None:
     for child in psutil.Process(stack.pids()["worker-local-gpu"]).children(recursive=True):
         child.kill()
     assert stack.wait(run) == "CRASHED"
-    stack.wait_until(lambda: "flow_runs.worker - Check" in log.read_text()[before:], seconds=60)
+    stack.wait_until(lambda: "flow_runs.worker - Check" in log.read_text()[before:])
 
 
 def assert_results_are_json(stack: Stack) -> None:
