@@ -199,5 +199,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         source = "set" if f"SEP_{name.upper()}" in os.environ else "default"
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
         shown = "none" if plain is None else masked(str(plain))
+        if isinstance(value, SecretStr) and "://" not in shown:
+            shown = "hidden"
         yield Finding(f"SEP_{name.upper()}", "ok", f"{shown} ({source})")
     yield Finding("project", "ok", str(PROJECT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,8 +19,10 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from tasks.folder import RunFolder
-from tasks.ingest import IngestRequest, PairName, Source, fetch, store, validate
+from tasks.ingest import IngestRequest, PairName, Source, begin, fetch, store, validate
 from tasks.quality_report import check
+
+_COUNTED = ("pages", "rows", "good", "added", "revised", "shared", "quarantined")
 
 
 @flow(name="ingest", log_prints=False, persist_result=True, result_serializer="json")
@@ -32,6 +35,8 @@ def ingest(
     columns: dict[str, str] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000,
+    start: datetime | None = None,
+    end: datetime | None = None,
 ) -> dict[str, Any]:
     """Bring the bars of a source into the bulk store and PostgreSQL; bad rows to quarantine.
 
@@ -41,8 +46,9 @@ def ingest(
         What the bars are of: EUR_USD, H1.
     source
         sample (5,000 EURUSD hours), planted (a walk with a known edge), minutes (longer bars of
-        the pair's M1 in the store), or a file: csv, parquet, histdata, metatrader, dukascopy and
-        truefx (ticks, kept as M1), lean.
+        the pair's M1 in the store), oanda (candles of the account whose token is in
+        SEP_OANDA_TOKEN), or a file: csv, parquet, histdata, metatrader, dukascopy and truefx
+        (ticks, kept as M1), lean.
     path
         The file, on the machine of the worker.
     clock
@@ -53,11 +59,15 @@ def ingest(
         Of csv and parquet: name here to name in the file, such as {"timestamp": "When"}.
     seed, bars
         Of planted: the seed of its walk and how many bars.
+    start, end
+        Of oanda: candles from start to before end. Left out, they begin a little before the last
+        ones read (the first time a year ago) and go up to the newest complete one.
 
     Returns
     -------
     dict
-        rows read, good, added, stored, quarantined, reasons, content_hash, first, last.
+        pages and rows read, good, added, revised, stored, quarantined, reasons, content_hash,
+        first, last.
     """
     request = IngestRequest(
         pair=pair,
@@ -68,6 +78,8 @@ def ingest(
         columns=columns or {},
         seed=seed,
         bars=bars,
+        start=start,
+        end=end,
     )
     result = _run(request, str(flow_run.get_id()))
     _show(request, result)
@@ -75,33 +87,77 @@ def ingest(
 
 
 def _run(request: IngestRequest, run: str) -> dict[str, Any]:
+    """Store part after part: a retry takes over those that are done and goes on behind them."""
     folder = RunFolder.of("ingest", run).path
     progress = create_progress_artifact(0.0, description=_title(request))
     assert isinstance(progress, UUID)
-    fetched = fetch(request, str(folder))
-    update_progress_artifact(progress, 30.0)
-    validated = validate(fetched, timeframe=request.timeframe)
-    update_progress_artifact(progress, 60.0)
-    stored = store(validated, request, run_id=run)
-    update_progress_artifact(progress, 80.0)
+    if request.source == "oanda":
+        begun = datetime.fromisoformat(begin(request))
+        request = request.model_copy(update={"start": begun})
+    part: dict[str, Any] | None = None
+    result: dict[str, Any] = {}
+    while part is None or part["next"]:
+        part = _part(request, str(folder), run, progress, part)
+        result = _added(result, part)
+        if part["next"]:
+            get_run_logger().info("%s: %s", _title(request), _so_far(result))
     key = {"pair": request.pair, "timeframe": request.timeframe}
-    _show_quality(request, check(fetched, validated, content=stored["content_hash"], **key))
+    _show_quality(request, check(part, part, content=part["content_hash"], **key))
     update_progress_artifact(progress, 100.0)
     shutil.rmtree(folder, ignore_errors=True)
-    return {**stored, **{name: validated[name] for name in ("rows", "good", "reasons")}}
+    return result
+
+
+def _part(
+    request: IngestRequest,
+    folder: str,
+    run: str,
+    progress: UUID,
+    before: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Take the part behind `before` through the steps; return what they told of it."""
+    after, reached = (before["next"], before["reached"]) if before else (None, 0.0)
+    fetched = fetch(request, folder, after)
+    third = (fetched["reached"] - reached) / 3
+    update_progress_artifact(progress, 80 * (reached + third))
+    validated = validate(fetched, timeframe=request.timeframe)
+    update_progress_artifact(progress, 80 * (reached + 2 * third))
+    stored = store(validated, request, run_id=run)
+    update_progress_artifact(progress, 80 * fetched["reached"])
+    return {**fetched, **validated, **stored}
+
+
+def _added(result: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Return what has come of all parts up to this one."""
+    reasons: dict[str, int] = dict(result.get("reasons", {}))
+    for reason, n in part["reasons"].items():
+        reasons[reason] = reasons.get(reason, 0) + n
+    counts = {name: result.get(name, 0) + part[name] for name in _COUNTED}
+    state = {name: part[name] for name in ("stored", "first", "last", "content_hash")}
+    return {**state, **counts, "reasons": reasons}
+
+
+def _so_far(result: dict[str, Any]) -> str:
+    pages = f"{result['pages']:,} pages, " if result["pages"] else ""
+    return (
+        f"{pages}{result['rows']:,} rows, {result['added']:,} added, "
+        f"{result['revised']:,} revised, up to {result['last']}"
+    )
 
 
 def _show(request: IngestRequest, result: dict[str, Any]) -> None:
     logger = get_run_logger()
     reasons: dict[str, int] = result["reasons"]
     counts = {"rows read": result["rows"], "bars": result["good"], "bars added": result["added"]}
+    counts |= {"bars revised": result["revised"]}
+    counts |= {"pages read": result["pages"]} if result["pages"] else {}
     counts |= {f"quarantined: {reason}": n for reason, n in reasons.items()}
     table = [{"what": what, "rows": n} for what, n in counts.items()]
     key = f"ingest-{request.pair}-{request.timeframe}".lower().replace("_", "-")
     title = _title(request)
     create_table_artifact(key=key, table=table, description=title)
     create_markdown_artifact(key=f"{key}-summary", markdown=_markdown(title, result))
-    logger.info("%s: %s rows, %s added", title, result["rows"], result["added"])
+    logger.info("%s: %s", title, _so_far(result))
     if reasons:
         logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
     if "naive timestamp" in reasons:
@@ -127,6 +183,7 @@ def _markdown(title: str, result: dict[str, Any]) -> str:
     lines = [
         f"### {title}",
         f"- **{result['rows']:,}** rows read, **{result['added']:,}** bars added, "
+        f"**{result['revised']:,}** revised, "
         f"**{bad:,}** rows in quarantine ({result['quarantined']:,} of them new)",
         f"- **{result['stored']:,}** bars in the store, {result['first']} to {result['last']}",
         f"- content `{result['content_hash'][:16]}`",

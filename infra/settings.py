@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,31 @@ class Settings(BaseSettings):
         description="Recent bars of each pair and timeframe kept in PostgreSQL; "
         "all of them are in the bulk store.",
     )
+
+    database_patience: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="Seconds a step waits for a database that went away before its run fails.",
+    )
+    oanda_token: SecretStr | None = Field(
+        default=None,
+        description="Access token of OANDA, for `source=oanda`; it is shown nowhere.",
+    )
+    oanda_url: str = Field(
+        default="practice",
+        description="OANDA's venue: `practice`, `live`, or an address "
+        "(`https`, or `http` on loopback).",
+    )
+
+    @field_validator("oanda_url")
+    @classmethod
+    def _safe(cls, url: str) -> str:
+        """A token is not sent in clear to another machine."""
+        safe = r"practice|live|https://[^/@]+/?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/?"
+        if not re.fullmatch(safe, url):
+            raise ValueError("it is practice, live, an https address, or an http one on loopback")
+        return url
 
     @field_validator("home")
     @classmethod

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, func, select
 
 from infra import database
 from infra.models import Bar, IngestCursor, Pair, Quarantine
@@ -16,6 +18,7 @@ from infra.settings import settings
 from infra.sources import sample
 from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
+from infra.sources.oanda import Candles
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.registry import Source as FileSource
 from infra.store import PRICES, QUOTES, TIME, BarStore
@@ -27,6 +30,15 @@ from tasks.resample import resample
 from tasks.steps import step
 
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
+PAGES: Final = 20
+"""Pages of OANDA that reach the stores together: 100,000 candles, some 15 MB."""
+
+REREAD: Final = 200
+"""Bars' time before the last one read that is read again: OANDA revises recent candles."""
+
+FIRST_SPAN: Final = timedelta(days=365)
+FIRST_BARS: Final = 5_000
+"""What the first read of a pair covers, the longer of both; a `start` reaches back further."""
 
 PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
 Source = Literal[
@@ -39,6 +51,7 @@ Source = Literal[
     "truefx",
     "lean",
     "minutes",
+    "oanda",
     "planted",
 ]
 
@@ -52,7 +65,7 @@ class IngestRequest(BaseModel):
         Such as `EUR_USD`, `H1`.
     source : str
         One of `infra.sources.registry.SOURCES`, which read a file, `sample`, `minutes` (bars of
-        M1 in the store), or `planted`.
+        M1 in the store), `oanda`, or `planted`.
     path : Path, optional
         The file.
     clock : str, optional
@@ -61,6 +74,9 @@ class IngestRequest(BaseModel):
         Of `csv` and `parquet`: name here to name in the file.
     seed, bars : int
         Of `planted`: the seed of its walk and how many bars.
+    start, end : datetime, optional
+        Of `oanda`: bars from `start` to before `end`, in UTC where they name no zone; see
+        `begin_at` and `fetch_rows` for what is read without them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +89,15 @@ class IngestRequest(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0)] = 0
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @field_validator("start", "end")
+    @classmethod
+    def _utc(cls, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     @field_validator("timeframe")
     @classmethod
@@ -95,6 +120,7 @@ class IngestRequest(BaseModel):
                 "made-up bars never mix with a market's"
             )
         self._fits_file()
+        self._fits_span()
         if self.source == "minutes" and self.timeframe == "M1":
             raise ValueError("source=minutes makes longer bars of M1: ask for another timeframe")
         if self.source == "sample" and (self.pair, self.timeframe) != _SAMPLE:
@@ -115,6 +141,12 @@ class IngestRequest(BaseModel):
         if held not in (None, self.timeframe):
             raise ValueError(f"{self.source} files hold {held}: ask for timeframe={held}")
 
+    def _fits_span(self) -> None:
+        if self.source != "oanda" and (self.start or self.end):
+            raise ValueError("start and end go with source=oanda alone")
+        if self.start and self.start >= (self.end or datetime.now(UTC)):
+            raise ValueError("start must lie before end, and in the past")
+
     @property
     def file_source(self) -> FileSource:
         """The source that reads the file, with the clock of the request."""
@@ -134,29 +166,65 @@ class IngestRequest(BaseModel):
         return f"{self.source}:{self.path.name}" if self.path else self.source
 
 
+_NUMBERS: Final = (*PRICES, "volume", *QUOTES)
 _FAST: Final = "lz4"
 """Of files that live as long as the run."""
 _SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
 
 
-def fetch_rows(request: IngestRequest, folder: str) -> dict[str, Any]:
+def begin_at(request: IngestRequest) -> str:
+    """Tell from when on to read candles: the request's start, else where the last read ended.
+
+    That is `REREAD` bars' time before the last bar that came from there, so that revised ones
+    come again; the first time it is a year ago, or `FIRST_BARS` bars' time where that is more.
+
+    Returns
+    -------
+    str
+        ISO time.
+    """
+    length = bar_length(request.timeframe)
+    with database.engine().connect() as connection:
+        last = _last_read(connection, request)
+    first = datetime.now(UTC) - max(FIRST_SPAN, FIRST_BARS * length)
+    begin = request.start or (last - REREAD * length if last else first)
+    return begin.astimezone(UTC).replace(microsecond=0).isoformat()
+
+
+def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) -> dict[str, Any]:
     """Read the source and keep its rows, unjudged, as Parquet in a folder.
+
+    A file is read as a whole, OANDA in parts of `PAGES` pages: without an `end` up to the newest
+    complete candle.
+
+    Parameters
+    ----------
+    request : IngestRequest
+    folder : str
+    after : str, optional
+        `next` of the part before.
 
     Returns
     -------
     dict
         `raw` (path), `rows` (how many), `clock` (of stamps that name no zone), `price`
-        (what `open .. close` are: bid, mid or unknown).
+        (what `open .. close` are: bid, mid or unknown), `pages`, `next` (where the next part
+        begins, None behind the last) and `reached` (share of all that has been read).
 
     Raises
     ------
     infra.sources.columns.SourceError
-        If the file is not one of bars, or the sample is not installed.
+        If the file is not one of bars, the sample is not installed, or OANDA refuses or is away.
     """
-    rows, clock, price = _read(request)
     path = Path(folder) / "raw.parquet"
+    whole = {"clock": None, "price": "mid", "pages": 0, "next": None, "reached": 1.0}
+    if request.source == "oanda":
+        rows, part = candle_rows(request, after)
+        whole |= part
+    else:
+        rows, whole["clock"], whole["price"] = _read(request)
     rows.write_parquet(path, compression=_FAST)
-    return {"raw": str(path), "rows": rows.height, "clock": clock, "price": price}
+    return {"raw": str(path), "rows": rows.height, **whole}
 
 
 def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
@@ -193,26 +261,32 @@ def store_rows(
     Returns
     -------
     dict
-        `added` (bars that were not there), `stored` (bars of the pair now), `shared` (rows of
-        PostgreSQL that changed), `quarantined` (rows new to the quarantine), `content_hash`,
-        `first`, `last` (times of the pair's bars, None where it has none).
+        `added` (bars that were not there), `revised` (that were there and differ), `stored` (bars
+        of the pair now), `shared` (rows of PostgreSQL that changed), `quarantined` (rows new to
+        the quarantine), `content_hash`, `first`, `last` (times of the pair's bars, None where it
+        has none).
     """
     bulk, key = bar_store(), (request.pair, request.timeframe)
     bars = pl.read_parquet(validated["bars"], glob=False)
     with database.engine().begin() as connection:  # first: without a database nothing changes
+        _alone(connection, *key)
+        revised = _revised(bulk, request, bars)
         written = bulk.write(*key, bars)
         quarantined = _quarantine(connection, validated, request, run_id)
         recent = bulk.scan(*key).tail(settings().shared_bars).collect()
         shared = _share(connection, recent, request)
         state = _state(bulk, request)
-        _advance(connection, validated, request, run_id, state)
-    added = sum(year.added for year in written)
-    return {**state, "added": added, "shared": shared, "quarantined": quarantined}
+        newest = bars["timestamp"].max()
+        assert newest is None or isinstance(newest, datetime)
+        _advance(connection, validated, request, run_id, state["content_hash"], newest)
+    counts = {"added": sum(year.added for year in written), "revised": revised}
+    return {**state, **counts, "shared": shared, "quarantined": quarantined}
 
 
-fetch = step("fetch", version=2)(fetch_rows)
+begin = step("begin", version=1)(begin_at)
+fetch = step("fetch", version=3)(fetch_rows)
 validate = step("validate", version=2)(validate_rows)
-store = step("store", version=1)(store_rows)
+store = step("store", version=2)(store_rows)
 
 
 def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
@@ -226,6 +300,37 @@ def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
         return sample.read_sample(), sample.CLOCK, "mid"
     source = request.file_source
     return source.read(request.path.expanduser().resolve()), source.clock, source.price
+
+
+def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return the next candles of OANDA, and how far they reach.
+
+    A candle that is not over by our clock waits for the next run, whatever OANDA says of it.
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If no token is set, or OANDA refuses or is away.
+    """
+    assert request.start is not None
+    now, since = datetime.now(UTC), datetime.fromisoformat(after) if after else request.start
+    key = (request.pair, request.timeframe)
+    pages = Candles.of_settings().pages(*key, since, request.end, first=after is None)
+    with closing(pages):  # type: ignore[type-var]
+        read = list(islice(pages, PAGES))
+    rows = pl.concat(read) if read else _no_candles()
+    over = rows.filter(pl.col("timestamp") + bar_length(request.timeframe) <= now)
+    part: dict[str, Any] = {"pages": len(read)}
+    if len(read) == PAGES and over.height == rows.height:
+        last = rows["timestamp"][-1]
+        part["next"] = last.isoformat()
+        part["reached"] = (last - request.start) / ((request.end or now) - request.start)
+    seconds = pl.col("timestamp").dt.epoch("s").alias("source_row")
+    return over.select(seconds, pl.all()), part
+
+
+def _no_candles() -> pl.DataFrame:
+    return pl.DataFrame(schema={"timestamp": TIME, **dict.fromkeys(_NUMBERS, pl.Float64())})
 
 
 def minute_rows(pair: str, timeframe: str) -> pl.DataFrame:
@@ -263,10 +368,32 @@ def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:
         time_unit="us",
         eager=True,
     )
-    prices = {name: getattr(walk, name) for name in (*PRICES, "volume", *QUOTES)}
+    prices = {name: getattr(walk, name) for name in _NUMBERS}
     return pl.DataFrame(
         {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times.cast(TIME), **prices}
     )
+
+
+def _alone(connection: Connection, pair: str, timeframe: str) -> None:
+    """Wait until no other ingest stores bars of the pair: the last to write has seen them all."""
+    key = func.hashtextextended(f"ingest {pair} {timeframe}", 0)
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:
+    """Count the bars that are in the store with other values."""
+    stored = bulk.scan(request.pair, request.timeframe)
+    times = bars["timestamp"]
+    near = stored.filter(pl.col("timestamp").is_between(times.min(), times.max())).collect()
+    old = near.join(bars, on="timestamp", how="semi")
+    new = bars.join(old, on="timestamp", how="semi")
+    return pl.concat([old, new], how="diagonal").n_unique() - old.height if old.height else 0
+
+
+def _last_read(connection: Connection, request: IngestRequest) -> datetime | None:
+    """Return the time of the last bar that came from the source."""
+    key = {"pair": request.pair, "timeframe": request.timeframe, "source": request.name}
+    return connection.scalar(select(IngestCursor.last_timestamp).filter_by(**key))
 
 
 def _quarantine(
@@ -312,19 +439,22 @@ def _advance(
     validated: dict[str, Any],
     request: IngestRequest,
     run_id: str | None,
-    state: dict[str, Any],
+    content_hash: str,
+    newest: datetime | None,
 ) -> None:
+    """Note how far the source has been read; a span read again does not move it back."""
+    moments = [at for at in (newest, _last_read(connection, request)) if at is not None]
     row = {
         "pair": request.pair,
         "timeframe": request.timeframe,
         "source": request.name,
-        "last_timestamp": state["last"],
+        "last_timestamp": max(moments, default=None),
         "rows": validated["rows"],
         "quarantined": validated["rows"] - validated["good"],
-        "content_hash": state["content_hash"],
+        "content_hash": content_hash,
         "run_id": run_id,
         "updated_at": datetime.now(UTC),
     }
-    schema: dict[str, pl.DataType] = {"last_timestamp": pl.String(), "run_id": pl.String()}
+    schema: dict[str, pl.DataType] = {"last_timestamp": TIME, "run_id": pl.String()}
     cursor = pl.DataFrame([row], schema_overrides=schema)
     database.copy_frame(cursor, IngestCursor, connection=connection)

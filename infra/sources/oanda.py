@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,11 +12,13 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
+from infra.settings import settings
 from infra.sources.columns import SourceError
 from infra.store import PRICES, QUOTES
 
 PRACTICE: Final = "https://api-fxpractice.oanda.com"
 LIVE: Final = "https://api-fxtrade.oanda.com"
+VENUES: Final = {"practice": PRACTICE, "live": LIVE}
 PAGE: Final = 5000
 """Candles of one answer: the venue's most."""
 
@@ -42,7 +44,20 @@ _CANDLE: Final = pl.Struct(
 )
 
 
-@dataclass
+class Pace:
+    """Keeps the requests of one client 1 / `REQUESTS_A_SECOND` apart."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        """Wait until the next request may go."""
+        now = time.monotonic()
+        time.sleep(max(0.0, self._next - now))
+        self._next = max(now, self._next) + 1 / REQUESTS_A_SECOND
+
+
+@dataclass(frozen=True)
 class Candles:
     """The candles of one account.
 
@@ -56,16 +71,41 @@ class Candles:
         Seconds before the second try of a request; doubled for each further one.
     timeout : float
         Seconds without a byte after which a try is given up.
+    wait : callable
+        Called before each request; it returns when the request may go.
     """
 
     token: SecretStr
     url: str = PRACTICE
     pause: float = 0.5
     timeout: float = TIMEOUT
-    _next: float = field(default=0.0, init=False, repr=False)
+    wait: Callable[[], None] = field(default_factory=Pace, repr=False)
+
+    @classmethod
+    def of_settings(cls) -> Candles:
+        """Return the candles of the account that the settings name.
+
+        Raises
+        ------
+        SourceError
+            If no token is set.
+        """
+        token, venue = settings().oanda_token, settings().oanda_url
+        if token is None:
+            raise SourceError(
+                "OANDA gives candles to those who have an account: make a token on its website "
+                "(one of a free practice account will do) and set SEP_OANDA_TOKEN"
+            )
+        return cls(token, VENUES.get(venue, venue))
 
     def pages(
-        self, pair: str, timeframe: str, start: datetime, end: datetime | None = None
+        self,
+        pair: str,
+        timeframe: str,
+        start: datetime,
+        end: datetime | None = None,
+        *,
+        first: bool = True,
     ) -> Iterator[pl.DataFrame]:
         """Read complete candles from `start` to before `end`, 5,000 at a time.
 
@@ -75,6 +115,8 @@ class Candles:
             Such as ``EUR_USD`` and ``M1``.
         start, end : datetime
             Aware; without an end up to the newest complete candle.
+        first : bool
+            Whether a candle that begins at `start` counts.
 
         Yields
         ------
@@ -92,7 +134,7 @@ class Candles:
         -----
         Opens are the first price of their bar, not the close before (``smooth=false``).
         """
-        since, first = start.astimezone(UTC), True
+        since = start.astimezone(UTC)
         with httpx.Client(base_url=self.url, timeout=self.timeout) as client:
             while end is None or since < end:
                 page = self._page(client, pair, timeframe, since, first)
@@ -120,12 +162,12 @@ class Candles:
         trouble = ""
         for attempt in range(TRIES):
             time.sleep(self.pause * 2 ** (attempt - 1) if attempt else 0)
-            self._wait()
+            self.wait()
             try:
                 answer = client.get(path, params=query, headers=self._headers())
                 if answer.status_code == httpx.codes.OK:
                     return _frame(answer.json(), pair)
-            except (httpx.TransportError, *_NO_ANSWER) as error:
+            except (httpx.RequestError, *_NO_ANSWER) as error:
                 trouble = type(error).__name__
                 continue
             trouble = f"status {answer.status_code}"
@@ -140,12 +182,6 @@ class Candles:
         token = self.token.get_secret_value()
         return {"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"}
 
-    def _wait(self) -> None:
-        """Keep requests 1 / `REQUESTS_A_SECOND` apart."""
-        now = time.monotonic()
-        time.sleep(max(0.0, self._next - now))
-        self._next = max(now, self._next) + 1 / REQUESTS_A_SECOND
-
 
 def _refusal(answer: httpx.Response, pair: str, timeframe: str) -> str:
     try:
@@ -153,8 +189,14 @@ def _refusal(answer: httpx.Response, pair: str, timeframe: str) -> str:
     except (ValueError, KeyError, TypeError):
         said = f"status {answer.status_code}"
     if answer.status_code in (401, 403):
-        return f"OANDA refuses the token ({said}): set SEP_OANDA_TOKEN to one of this venue"
-    return f"OANDA refuses candles of {pair} {timeframe}: {said}"
+        return (
+            f"OANDA refuses the token ({said}): set SEP_OANDA_TOKEN to one of the venue that "
+            "SEP_OANDA_URL names"
+        )
+    return (
+        f"OANDA refuses candles of {pair} {timeframe} ({said}): ask for a pair that the account "
+        "may see, such as EUR_USD"
+    )
 
 
 def _frame(answer: dict[str, Any], pair: str) -> pl.DataFrame:
@@ -178,4 +220,6 @@ def _frame(answer: dict[str, Any], pair: str) -> pl.DataFrame:
     times = frame["timestamp"]
     if times.null_count() or not (times.diff().drop_nulls() > timedelta(0)).all():
         raise ValueError("candles that do not ascend")
+    if frame["complete"].null_count():
+        raise ValueError("candles that may be complete or not")
     return frame.select("complete", "timestamp", *PRICES, "volume", *QUOTES)

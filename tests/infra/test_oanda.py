@@ -140,6 +140,7 @@ def test_days_begin_at_five_in_new_york(month: int, hours: tuple[int, int]) -> N
         Fault("drop"),
         Fault("truncate"),
         Fault("garble"),
+        Fault("pack"),
         Fault("late", seconds=2.0),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}",

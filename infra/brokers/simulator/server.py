@@ -34,8 +34,8 @@ class Fault:
     ----------
     kind : str
         ``status`` (an error body), ``html`` (an error page), ``drop`` (the connection closes
-        without an answer), ``truncate`` (half of the answer), ``garble`` (no JSON) or ``late``
-        (the answer after `seconds`).
+        without an answer), ``truncate`` (half of the answer), ``garble`` (no JSON), ``pack`` (said
+        to be compressed, and is not) or ``late`` (the answer after `seconds`).
     status : int
         Of ``status`` and ``html``.
     seconds : float
@@ -213,6 +213,10 @@ def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
+                if self.close_connection:
+                    self.send_header("Connection", "close")
+                if fault and fault.kind == "pack":
+                    self.send_header("Content-Encoding", "gzip")
                 self.end_headers()
                 self.wfile.write(content[:cut])
             except OSError:  # the client gave up
