@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from infra.servers.process import Launch, ServerError, alive, secret
+from infra.servers.process import Launch, ServerError, alive, read_record, secret
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
 
@@ -45,6 +45,17 @@ def find(home: Path) -> str | None:
     if record is None or not _answers(home, record.port):
         return None
     return _address(home, record.port)
+
+
+def address(home: Path) -> str | None:
+    """Return the address of the running server without asking it, which takes far less time."""
+    record = alive(home, NAME)
+    return _address(home, record.port) if record else None
+
+
+def was_started(home: Path) -> bool:
+    """Say whether there ever was a server here, whether or not it still runs."""
+    return read_record(home, NAME) is not None
 
 
 def stop(home: Path) -> None:
