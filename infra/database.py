@@ -57,13 +57,20 @@ class DatabaseError(RuntimeError):
     """No database answers; the message says what to do."""
 
 
-def url() -> URL:
+def url(role: str | None = None) -> URL:
     """Return the address of the database: the setting's, else the embedded server's.
+
+    Parameters
+    ----------
+    role : {"owner", "research", "executor"}, optional
+        Who connects; left out: what `SEP_DATABASE_ROLE` says. The owner is the user of the
+        address; the others have their passwords under `SEP_HOME`.
 
     Raises
     ------
     DatabaseError
-        If the setting is unset and no embedded server runs under `SEP_HOME`.
+        If the setting is unset and no embedded server runs under `SEP_HOME`, or the role has no
+        password there.
     """
     configured = settings().database_url
     address = configured.get_secret_value() if configured else postgres.address(settings().home)
@@ -72,12 +79,14 @@ def url() -> URL:
             f"no database runs under {settings().home}: start it with `sep up`, "
             "or name one in SEP_DATABASE_URL"
         )
-    return make_url(address).set(drivername="postgresql+psycopg")
+    found = make_url(address).set(drivername="postgresql+psycopg")
+    chosen = role or settings().database_role
+    return found if chosen == "owner" else found.set(username=chosen, password=_password(chosen))
 
 
-def engine() -> Engine:
-    """Return the engine of the present database, one for each address."""
-    return _engine(url())
+def engine(role: str | None = None) -> Engine:
+    """Return the engine of the present database, one for each address and role."""
+    return _engine(url(role))
 
 
 @contextmanager
@@ -88,8 +97,8 @@ def session() -> Iterator[Session]:
 
 
 def migrate() -> None:
-    """Bring the tables to the newest revision; safe to call at every start and at once."""
-    with engine().begin() as connection:
+    """Bring the tables to the newest revision, as their owner; safe at every start and at once."""
+    with engine("owner").begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         command.upgrade(migrations(connection), "head")
 
@@ -308,6 +317,15 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
+
+
+def _password(role: str) -> str:
+    try:
+        return (settings().home / "secrets" / role).read_text()
+    except OSError as error:
+        raise DatabaseError(
+            f"the role {role} has no password under {settings().home}: `sep up` makes it"
+        ) from error
 
 
 def _engine(address: URL) -> Engine:

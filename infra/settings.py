@@ -28,6 +28,11 @@ class Settings(BaseSettings):
         description="PostgreSQL to use, `postgresql://user:password@host/name`; "
         "unset: the embedded one that `sep up` starts.",
     )
+    database_role: Literal["owner", "research", "executor"] = Field(
+        default="owner",
+        description="Who connects: `owner` is the user of the address; `sep up` starts workers as "
+        "`research` and `executor`.",
+    )
     valkey_url: SecretStr | None = Field(
         default=None,
         description="Valkey or Redis to use, `redis://:password@host:6379/0`; "
@@ -58,7 +63,15 @@ class Settings(BaseSettings):
         description="Recent bars of each pair and timeframe kept in PostgreSQL; "
         "all of them are in the bulk store.",
     )
-
+    backup_folder: Path = Field(
+        default=Path("backups"),
+        description="Folder of backups, under `SEP_HOME` unless absolute; better on another disk.",
+    )
+    backups_kept: int = Field(
+        default=7,
+        ge=1,
+        description="How many of the newest backups stay.",
+    )
     database_patience: float = Field(
         default=60.0,
         ge=0,
