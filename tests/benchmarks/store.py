@@ -1,0 +1,116 @@
+"""Speed of the bulk store: minutes from files into it, and bars out of it.
+
+Two years of minutes, of EURUSD where `SEP_BENCHMARK_BARS` names a Parquet file of them, otherwise
+of a walk. They go from CSV and from Parquet through the steps of `ingest` – read, judged, stored –
+and must come out bit for bit before anything is timed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from infra.store import PRICES, BarStore
+from tasks.ingest import IngestRequest, fetch_rows, validate_rows
+from tests.benchmarks.database import minute_bars
+from tests.benchmarks.kernels import print_hardware
+
+ROWS = 726_000
+COPIES = 28
+"""Pairs that are read, so that a read takes long enough to be timed."""
+RUNS = 3
+
+
+def main() -> list[dict[str, Any]]:
+    print_hardware()
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        bars = minutes()
+        print(f"{'what':<36}{'bars':>12}{'s':>9}{'bars/s':>14}")
+        return [*ingests(root, bars), *reads(root, bars)]
+
+
+def minutes() -> pl.DataFrame:
+    named = os.environ.get("SEP_BENCHMARK_BARS")
+    bars = pl.read_parquet(named) if named else minute_bars(ROWS).with_columns(cs.float().round(5))
+    return bars.select(pl.col(name).cast(kind) for name, kind in _schema().items())
+
+
+def ingests(root: Path, bars: pl.DataFrame) -> list[dict[str, Any]]:
+    """Files of both formats into the store."""
+    bars.write_csv(root / "bars.csv")
+    bars.write_parquet(root / "bars.parquet")
+    figures = []
+    for source in ("csv", "parquet"):
+        store = ingest(root, source)
+        if not store.read("EUR_USD", "M1").equals(bars):
+            raise SystemExit(f"{source}: what is stored is not what was in the file")
+        seconds = fastest(lambda source=source: ingest(root, source))  # type: ignore[misc]
+        figures.append(report(f"{source} into the store", bars.height, seconds))
+    return figures
+
+
+def ingest(root: Path, source: str) -> BarStore:
+    """Take the steps of `ingest` into an empty store, with those of PostgreSQL left out."""
+    with TemporaryDirectory(dir=root) as folder:
+        request = IngestRequest(
+            pair="EUR_USD",
+            timeframe="M1",
+            source=source,  # type: ignore[arg-type]
+            path=root / f"bars.{source}",
+            clock="UTC",
+        )
+        told = validate_rows(fetch_rows(request, folder), timeframe="M1")
+        store = BarStore(Path(folder).with_suffix(".store"))
+        store.write("EUR_USD", "M1", pl.read_parquet(told["bars"], glob=False))
+        return store
+
+
+def reads(root: Path, bars: pl.DataFrame) -> list[dict[str, Any]]:
+    """All bars of many pairs, all columns and the closes alone."""
+    store, pairs = BarStore(root / "many"), [f"PAIR_{n:02d}" for n in range(COPIES)]
+    for pair in pairs:
+        store.write(pair, "M1", bars)
+
+    def whole() -> int:
+        return sum(store.read(pair, "M1").height for pair in pairs)
+
+    def closes() -> int:
+        wanted = (store.scan(pair, "M1").select("timestamp", "close") for pair in pairs)
+        return sum(frame.height for frame in pl.collect_all(wanted))
+
+    count = COPIES * bars.height
+    if (whole(), closes()) != (count, count):
+        raise SystemExit("bars are missing")
+    return [
+        report("read, all columns", count, fastest(whole)),
+        report("read, timestamp and close", count, fastest(closes)),
+    ]
+
+
+def fastest(call: Callable[[], Any]) -> float:
+    taken = []
+    for _ in range(RUNS):
+        begin = perf_counter()
+        call()
+        taken.append(perf_counter() - begin)
+    return min(taken)
+
+
+def report(what: str, count: int, seconds: float) -> dict[str, Any]:
+    print(f"{what:<36}{count:>12,}{seconds:>9.3f}{count / seconds:>14,.0f}")
+    return {"what": what, "bars": count, "seconds": seconds, "bars_a_second": count / seconds}
+
+
+def _schema() -> dict[str, pl.DataType]:
+    return {
+        "timestamp": pl.Datetime("us", "UTC"),
+        **{name: pl.Float64() for name in (*PRICES, "volume")},
+    }
