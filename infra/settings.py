@@ -63,6 +63,18 @@ class Settings(BaseSettings):
         description="Recent bars of each pair and timeframe kept in PostgreSQL; "
         "all of them are in the bulk store.",
     )
+    hot_bars: int = Field(
+        default=10_000,
+        ge=0,
+        description="Newest bars of each pair and timeframe kept in Valkey once they were read; "
+        "what nobody read for a day leaves it.",
+    )
+    run_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days after which `maintain` deletes the folder of a run; that of a pair's "
+        "newest model and of a champion stays.",
+    )
     backup_folder: Path = Field(
         default=Path("backups"),
         description="Folder of backups, under `SEP_HOME` unless absolute; better on another disk.",
