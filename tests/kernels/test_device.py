@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kernels.cpu
 from kernels.bits import volatility
+from kernels.cpu import cache_of, nearest
 from kernels.device import (
     EngineUnavailable,
     array_module,
@@ -84,3 +88,15 @@ def test_threads_may_share_the_cpu_engine() -> None:
         runs = [pool.submit(volatility, log_price, segments, engine="cpu") for _ in range(8)]
     for run in runs:
         np.testing.assert_array_equal(run.result(), alone)
+
+
+def test_compiled_code_goes_with_the_sources_of_all_it_calls(tmp_path: Path) -> None:
+    here = Path(kernels.cpu.__file__).parent
+    there = tmp_path / "cpu"
+    shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__"))
+    assert cache_of(there) == cache_of(here)
+    used = nearest.nearest._cache.cache_path  # type: ignore[attr-defined]
+    assert cache_of(here) in Path(used).parents
+    with (there / "lanes.py").open("a") as file:
+        file.write("# changed")
+    assert cache_of(there) != cache_of(here)
