@@ -10,11 +10,10 @@ from typing import Annotated, Any, Final, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, select
 
-from infra import database
-from infra.models import Bar, IngestCursor, Pair, Quarantine
-from infra.settings import settings
+from infra import database, warm
+from infra.models import IngestCursor, Pair, Quarantine
 from infra.sources import sample
 from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
@@ -269,12 +268,11 @@ def store_rows(
     bulk, key = bar_store(), (request.pair, request.timeframe)
     bars = pl.read_parquet(validated["bars"], glob=False)
     with database.engine().begin() as connection:  # first: without a database nothing changes
-        _alone(connection, *key)
+        warm.alone(connection, *key)
         revised = _revised(bulk, request, bars)
         written = bulk.write(*key, bars)
         quarantined = _quarantine(connection, validated, request, run_id)
-        recent = bulk.scan(*key).tail(settings().shared_bars).collect()
-        shared = _share(connection, recent, request)
+        shared = _share(connection, bulk, request)
         state = _state(bulk, request)
         newest = bars["timestamp"].max()
         assert newest is None or isinstance(newest, datetime)
@@ -374,12 +372,6 @@ def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:
     )
 
 
-def _alone(connection: Connection, pair: str, timeframe: str) -> None:
-    """Wait until no other ingest stores bars of the pair: the last to write has seen them all."""
-    key = func.hashtextextended(f"ingest {pair} {timeframe}", 0)
-    connection.execute(select(func.pg_advisory_xact_lock(key)))
-
-
 def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:
     """Count the bars that are in the store with other values."""
     stored = bulk.scan(request.pair, request.timeframe)
@@ -408,16 +400,11 @@ def _quarantine(
     return database.copy_frame(rows, Quarantine, connection=connection, update=False)
 
 
-def _share(connection: Connection, recent: pl.DataFrame, request: IngestRequest) -> int:
-    """Make PostgreSQL hold the newest bars, and none that are older."""
+def _share(connection: Connection, bulk: BarStore, request: IngestRequest) -> int:
+    """Make PostgreSQL know the pair and hold its newest bars, and none that are older."""
     key = {"pair": request.pair, "timeframe": request.timeframe}
     database.copy_frame(pl.DataFrame(key), Pair, connection=connection, update=False)
-    stale = delete(Bar).where(Bar.pair == request.pair, Bar.timeframe == request.timeframe)
-    if not recent.is_empty():
-        stale = stale.where(Bar.timestamp < recent["timestamp"].min())
-    connection.execute(stale)
-    rows = recent.with_columns(pl.lit(value).alias(name) for name, value in key.items())
-    return database.copy_frame(rows, Bar, connection=connection)
+    return warm.share(bulk, **key, connection=connection).up
 
 
 def _state(bulk: BarStore, request: IngestRequest) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_increment_adds_what_is_new(tmp_path: Path) -> None:
     ingest(csv_request(tmp_path, HOURS[:3]), tmp_path)
     result = ingest(csv_request(tmp_path, HOURS), tmp_path)
     assert (result["added"], result["stored"], result["shared"]) == (3, 6, 3)
-    cursor = db.read_frame("SELECT source, rows, last_timestamp FROM ingest_cursor")
+    cursor = db.read_frame("SELECT source, rows, last_timestamp FROM ingest_cursor ORDER BY 1")
     assert cursor.row(0)[:2] == ("csv:bars.csv", 6)
     assert cursor["last_timestamp"][0].isoformat() == "2018-01-02T05:00:00+00:00"
 
