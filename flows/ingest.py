@@ -101,6 +101,7 @@ def _run(request: IngestRequest, run: str) -> dict[str, Any]:
         result = _added(result, part)
         if part["next"]:
             get_run_logger().info("%s: %s", _title(request), _so_far(result))
+            shutil.rmtree(Path(part["raw"]).parent, ignore_errors=True)
     key = {"pair": request.pair, "timeframe": request.timeframe}
     _show_quality(request, check(part, part, content=part["content_hash"], **key))
     update_progress_artifact(progress, 100.0)

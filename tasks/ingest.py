@@ -17,7 +17,7 @@ from infra.models import IngestCursor, Pair, Quarantine
 from infra.sources import sample
 from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
-from infra.sources.oanda import Candles
+from infra.sources.oanda import PAGE, Candles
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.registry import Source as FileSource
 from infra.store import PRICES, QUOTES, TIME, BarStore
@@ -191,7 +191,7 @@ def begin_at(request: IngestRequest) -> str:
 
 
 def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) -> dict[str, Any]:
-    """Read the source and keep its rows, unjudged, as Parquet in a folder.
+    """Read the source and keep its rows, unjudged, as Parquet in a folder of the part's own.
 
     A file is read as a whole, OANDA in parts of `PAGES` pages: without an `end` up to the newest
     complete candle.
@@ -215,7 +215,8 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     infra.sources.columns.SourceError
         If the file is not one of bars, the sample is not installed, or OANDA refuses or is away.
     """
-    path = Path(folder) / "raw.parquet"
+    path = Path(folder) / _part_name(after) / "raw.parquet"
+    path.parent.mkdir(exist_ok=True)
     whole = {"clock": None, "price": "mid", "pages": 0, "next": None, "reached": 1.0}
     if request.source == "oanda":
         rows, part = candle_rows(request, after)
@@ -319,12 +320,18 @@ def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame
     rows = pl.concat(read) if read else _no_candles()
     over = rows.filter(pl.col("timestamp") + bar_length(request.timeframe) <= now)
     part: dict[str, Any] = {"pages": len(read)}
-    if len(read) == PAGES and over.height == rows.height:
+    full = len(read) == PAGES and read[-1].height >= PAGE - 1
+    if full and over.height == rows.height:
         last = rows["timestamp"][-1]
         part["next"] = last.isoformat()
         part["reached"] = (last - request.start) / ((request.end or now) - request.start)
     seconds = pl.col("timestamp").dt.epoch("s").alias("source_row")
     return over.select(seconds, pl.all()), part
+
+
+def _part_name(after: str | None) -> str:
+    """Name a part: Prefect takes a step over whose inputs are those of another part."""
+    return f"{datetime.fromisoformat(after):%Y%m%dT%H%M%S}" if after else "first"
 
 
 def _no_candles() -> pl.DataFrame:

@@ -60,7 +60,8 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEP_", "PREFECT_"))}
-        return {**plain, "SEP_HOME": str(self.home), "SEP_PREFECT_PORT": "0", "COLUMNS": "160"}
+        ours = {"SEP_HOME": str(self.home), "SEP_PREFECT_PORT": "0", "SEP_DATABASE_PATIENCE": "1"}
+        return {**plain, **ours, "COLUMNS": "160"}
 
     def api(self) -> Api:
         return Api(self.api_url)

@@ -85,8 +85,9 @@ def test_reasons_are_counted_and_shown(tmp_path: Path) -> None:
 
 
 def test_retry_after_a_lost_database_does_finished_steps_no_second_time(
-    home: Path, database: str, tmp_path: Path
+    home: Path, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SEP_DATABASE_PATIENCE", "0")
     path = bars_csv(tmp_path, ["2018-01-01T00:00:00Z,1,2,1,2", "x,1,2,1,2"])
     record = process.alive(home, postgres.NAME)
     assert record is not None
