@@ -128,9 +128,22 @@ def to_host(array: Array) -> Array:
     """Return a NumPy array, C-contiguous; copies only what is not one already."""
     if not _is_cupy(array):
         return np.ascontiguousarray(array)
-    # A copy that waits for a kernel keeps other threads from copying to their GPUs.
-    _cupy().cuda.get_current_stream().synchronize()
+    _await_kernels()
     return np.ascontiguousarray(_cupy().asnumpy(array))
+
+
+def copy_to_host(array: Array, out: Array) -> None:
+    """Copy an array to the place of a C-contiguous NumPy array of its shape and dtype."""
+    if _is_cupy(array):
+        _await_kernels()
+        array.get(out=out)
+    else:
+        out[...] = array
+
+
+def _await_kernels() -> None:
+    """Wait here: a copy that waits keeps other threads from copying to their GPUs."""
+    _cupy().cuda.get_current_stream().synchronize()
 
 
 def to_device(array: Array) -> Array:

@@ -19,7 +19,7 @@ from kernels.device import (
     require_array,
 )
 from kernels.paths import DIMENSIONS
-from kernels.spread import devices, gather, shares, spread
+from kernels.spread import Part, devices, put, shares, spread, take
 
 BATCH = 16_384
 """Queries searched at a time on a GPU, where there is room."""
@@ -246,17 +246,25 @@ def _spread(
     xp = array_module(queries, *library, known_before)
     back = array_module(queries)
 
-    def search(part: slice) -> tuple[Array, Array]:
-        gpu, asked = Gpu.current(), queries[part]
+    def search(part: Part) -> tuple[Array, Array]:
+        gpu, asked = Gpu.current(), take(queries, part)
         plan = Plan.fit(len(library[0]), len(asked), k, gpu.free())
-        found = search_parts(gpu, asked, library, known_before[part], plan, exclusion)
-        score, index = (move(array, back) for array in found)
-        return score, index
+        return search_parts(gpu, asked, library, take(known_before, part), plan, exclusion)
 
     among = devices() if xp is np else []
     parts = shares(len(queries), among)
-    score, index = zip(*spread(search, parts, among), strict=True)
-    return Neighbours(gather(parts, score), gather(parts, index))
+    if len(parts) == 1:
+        return Neighbours(*(move(array, back) for array in search(parts[0])))
+    shape = (len(queries), k)
+    found = Neighbours(np.empty(shape, np.float32), np.empty(shape, np.int64))
+
+    def fill(part: Part) -> None:
+        score, index = search(part)
+        put(found.score, part, score)
+        put(found.index, part, index)
+
+    spread(fill, parts, among)
+    return found
 
 
 def search_parts(

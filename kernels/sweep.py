@@ -25,7 +25,7 @@ from kernels.device import (
     require_segments,
 )
 from kernels.outcomes import SIDES, Quotes
-from kernels.spread import devices, gather, shares, spread
+from kernels.spread import Part, devices, gather, shares, spread, take
 
 OFF_GRID = 1e-3
 """Points by which a price may miss the grid: far above what float64 loses, far below a half."""
@@ -103,9 +103,9 @@ class SweepSets:
     def __len__(self) -> int:
         return len(self.threshold)
 
-    def rows(self, part: slice) -> SweepSets:
+    def take(self, part: Part) -> SweepSets:
         """Return some of the sets."""
-        return SweepSets(*(getattr(self, field.name)[part] for field in fields(self)))
+        return SweepSets(*(take(getattr(self, field.name), part) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,8 @@ def sweep(
     chosen = choose_engine(engine)
     bars = (quotes, segments, score, unit, days)
 
-    def share(part: slice) -> Sweep:
-        return _share(chosen, bars, sets.rows(part), point, slippage, daily)
+    def share(part: Part) -> Sweep:
+        return _share(chosen, bars, sets.take(part), point, slippage, daily)
 
     on_host = array_module(quotes.bid_open, *bars[1:], sets.threshold) is np
     among = devices() if chosen.name == "gpu" and on_host else []
