@@ -16,21 +16,32 @@ from deployments.pools import POOLS, ensure_pools
 from tests.deployments import scratch
 from tests.stack import Stack
 
-NAMES = {"ingest/local", "backtest/local", "signals/local", "execute/droplet"}
+NAMES = {
+    "ingest/local",
+    "backtest/local",
+    "signals/local",
+    "execute/droplet",
+    "maintain/local",
+    "maintain/droplet",
+}
 
 
-def by_entrypoint() -> dict[str, dict[str, Any]]:
-    return {item["entrypoint"]: item for item in registration.declared()}
+def flow_of(item: dict[str, Any]) -> Flow[..., Any]:
+    path, _, name = item["entrypoint"].partition(":")
+    flow = getattr(import_module(path.removesuffix(".py").replace("/", ".")), name)
+    assert isinstance(flow, Flow)
+    return flow
 
 
 def test_every_entrypoint_is_a_flow() -> None:
-    for entrypoint, item in by_entrypoint().items():
-        path, _, name = entrypoint.partition(":")
-        module = import_module(path.removesuffix(".py").replace("/", "."))
-        flow = getattr(module, name)
-        assert isinstance(flow, Flow)
-        assert f"{flow.name}/{item['name']}" in NAMES
-    assert len(by_entrypoint()) == len(NAMES)
+    declared = registration.declared()
+    assert {f"{flow_of(item).name}/{item['name']}" for item in declared} == NAMES
+    assert len(declared) == len(NAMES)
+
+
+def test_parameters_are_those_of_the_flow() -> None:
+    for item in registration.declared():
+        flow_of(item).validate_parameters(item.get("parameters", {}))
 
 
 def test_pools_queues_and_heartbeats() -> None:
@@ -43,15 +54,14 @@ def test_pools_queues_and_heartbeats() -> None:
 
 def test_schedules_are_off_and_in_utc() -> None:
     schedules = [s for item in registration.declared() for s in item.get("schedules", [])]
-    assert len(schedules) == 2
+    assert len({s["slug"] for s in schedules}) == len(schedules) == 4
     assert all(s["active"] is False and s["timezone"] == "UTC" and s["slug"] for s in schedules)
 
 
 def test_only_the_live_cycle_is_limited() -> None:
-    limits = {e: item.get("concurrency_limit") for e, item in by_entrypoint().items()}
-    limited = {entrypoint: limit for entrypoint, limit in limits.items() if limit}
+    limits = [(e["entrypoint"], e.get("concurrency_limit")) for e in registration.declared()]
     one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert limited == {"flows/signals.py:signals": one}
+    assert [limited for limited in limits if limited[1]] == [("flows/signals.py:signals", one)]
 
 
 def test_the_server_knows_them(stack: Stack) -> None:

@@ -1,0 +1,63 @@
+"""Upkeep: memory tiers, backup, folders of old runs, health."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+
+from tasks.backup import backup
+from tasks.maintain import clean, health
+from tasks.tiers import move
+
+Part = Literal["tiers", "backup", "runs"]
+_STEPS = {"tiers": move, "backup": backup, "runs": clean}
+
+
+@flow(name="maintain", log_prints=False, persist_result=True, result_serializer="json")
+def maintain(parts: list[Part] | None = None) -> dict[str, Any]:
+    """Keep the system in order; doing it again changes nothing.
+
+    Parameters
+    ----------
+    parts
+        What to do: tiers (bars to the tier where they belong), backup, runs (folders of old runs
+        are deleted); left out: all. The health of the system is looked at in any case.
+
+    Returns
+    -------
+    dict
+        What each part did, and health: the state that is worst.
+    """
+    chosen = [part for part in get_args(Part) if parts is None or part in parts]
+    states = {part: _STEPS[part](return_state=True) for part in chosen}
+    found = health()
+    done = {part: state.result() for part, state in states.items() if state.is_completed()}
+    _show(done, found)
+    for state in states.values():
+        state.result()  # a part that failed did not keep the others from being done
+    worst = max((row["state"] for row in found), key=("ok", "note", "problem").index)
+    return {**{part: _plain(did) for part, did in done.items()}, "health": worst}
+
+
+def _show(done: dict[str, Any], found: list[dict[str, str]]) -> None:
+    logger = get_run_logger()
+    if "tiers" in done:
+        told = done["tiers"]
+        table = told["table"] or [{"tiers": "no bars yet: run `ingest` first"}]
+        create_table_artifact(key="memory-tiers", table=table, description=told["sentence"])
+    create_table_artifact(
+        key="maintain",
+        table=[{"part": part, **_plain(did)} for part, did in done.items()] or [{"part": "none"}],
+        description="What was done",
+    )
+    create_table_artifact(key="health", table=found, description="Health")
+    for row in found:
+        if row["state"] == "problem":
+            logger.warning("%s: %s", row["what"], row["text"])
+    logger.info("done: %s", {part: _plain(did) for part, did in done.items()})
+
+
+def _plain(did: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in did.items() if name != "table"}
