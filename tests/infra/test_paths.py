@@ -1,0 +1,270 @@
+"""Paths in PostgreSQL: what went in, what a query may see, where there is no pgvector."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import ProgrammingError
+from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
+
+from infra import database as db
+from infra import roles
+from infra.paths import Paths, PathStore, PathStoreError, libraries, prepare
+from infra.servers.process import secret
+from tests.infra.databases import address, empty_database
+
+START = np.datetime64("2026-01-05T00:00", "us")
+MINUTE = np.timedelta64(60_000_000, "us")
+
+
+def rows(n: int, *, seed: int = 1, first: int = 0) -> Paths:
+    """Random unit paths, one a bar, whose outcome is known three bars later."""
+    random = np.random.default_rng(seed)
+    paths = random.normal(size=(n, 64)).astype(np.float32)
+    paths /= np.linalg.norm(paths, axis=1, keepdims=True)
+    position = np.arange(first, first + n, dtype=np.int64)
+    return Paths(
+        paths=paths,
+        known_at=START + (position + 3) * MINUTE,
+        position=position,
+        group=np.zeros(n, np.int32),
+        win=random.integers(0, 2, (n, 2)).astype(np.int8),
+    )
+
+
+@pytest.fixture(params=["embedded", "vectorscale", "named"])
+def server(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A migrated database on each server that has pgvector."""
+    with empty_database(address(request.param, home, request.config), monkeypatch):
+        db.migrate()
+        yield request.param
+
+
+@pytest.fixture
+def two_roles(server: str, home: Path) -> Iterator[None]:
+    """Both roles with their passwords under the home, gone afterwards."""
+    with db.engine("owner").begin() as connection:
+        roles.create_roles(connection, {role: secret(home, role) for role in roles.ROLES})
+    yield
+    with db.engine("owner").begin() as connection:
+        for role in roles.ROLES:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
+
+
+@pytest.fixture
+def without_vector(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    with empty_database(address("debian", home, request.config), monkeypatch) as found:
+        db.migrate()
+        yield found
+
+
+def test_loaded_rows_are_those_of_timescale_vector(server: str) -> None:
+    """Its own client finds them, by nearness and by time."""
+    library, store = rows(200), PathStore("a library")
+    loaded = store.load(library)
+    if server != "named":
+        assert loaded.index == {"embedded": "vector", "vectorscale": "vectorscale"}[server]
+    assert (loaded.rows, len(store), store.last()) == (200, 200, 199)
+    dsn = db.url().set(drivername="postgresql").render_as_string(hide_password=False)
+    client = Sync(dsn, store.name, 64, max_db_connections=1, schema_name="paths")
+    since = UUIDTimeRange(datetime(2026, 1, 5, 2, tzinfo=UTC), None)
+    found = client.search(library.paths[7].tolist(), limit=300, uuid_time_filter=since)
+    client.close()
+    assert {row["metadata"]["row"] for row in found} == set(range(117, 200))
+    for row in found:
+        number = row["metadata"].pop("row")
+        win = library.win[number].tolist()
+        assert row["metadata"] == {"position": number, "group": 0, "win": win}
+        assert row["embedding"].to_numpy().tolist() == library.paths[number].tolist()
+        known = library.known_at[number].item().replace(tzinfo=UTC)
+        assert row["id"].version == 1
+        assert row["id"].time == uuid_from_time(known, node=0, clock_seq=0).time
+
+
+def test_time_of_an_id_is_never_early(server: str) -> None:
+    library = rows(3)
+    odd = library.known_at + np.array([0, 1, 999], "timedelta64[us]")
+    store = PathStore("odd")
+    store.load(Paths(library.paths, odd, library.position, library.group, library.win))
+    query = "SELECT uuid_timestamp(id) AS known FROM paths.odd ORDER BY metadata->>'row'"
+    known = db.read_frame(query)["known"].dt.replace_time_zone(None).to_numpy()
+    assert (known >= odd).all()
+    assert (known < odd + np.timedelta64(1000, "us")).all()
+
+
+def test_ids_of_any_year_tell_their_time(server: str) -> None:
+    moments = [datetime(y, 3, 4, 5, 6, 7, tzinfo=UTC) for y in (1971, 1999, 2026, 2068, 2100)]
+    with db.engine().connect() as connection:
+        for moment in moments:
+            found = text("SELECT uuid_timestamp(:id)")
+            assert connection.scalar(found, {"id": uuid_from_time(moment)}) == moment
+        with pytest.raises(Exception, match="version is not 1"):
+            connection.scalar(found, {"id": uuid.uuid4()})
+
+
+@pytest.mark.parametrize("exact", [0, 20_000])
+def test_limit_of_time_is_exact_to_the_moment(server: str, exact: int) -> None:
+    library, store = rows(300), PathStore("limit", exact=exact)
+    store.load(library)
+    known_by = library.known_at[150] + np.array([-1, 0], "timedelta64[us]")
+    found = store.nearest(library.paths[[150, 150]], known_by=known_by, exclusion=0, k=64)
+    assert found.index.max(axis=1).tolist() == [found.index[0].max(), 150]
+    assert (found.index[0] < 150).all()
+    assert found.index[1, 0] == 150
+    assert (found.win[1] == library.win[found.index[1]]).all()
+
+
+def test_index_is_asked_only_where_many_rows_may_be_seen(server: str) -> None:
+    library = rows(400)
+    PathStore("mixed").load(library)
+    store = PathStore("mixed", exact=100)
+    known_by = library.known_at[[99, 299, 399]]
+
+    def scans() -> int:
+        db.engine().dispose()  # a session tells its counts as it ends
+        query = "SELECT idx_scan FROM pg_stat_all_indexes WHERE indexrelname = :name"
+        with db.engine().connect() as connection:
+            return connection.scalar(text(query), {"name": "mixed_embedding_idx"}) or 0
+
+    before = scans()
+    store.nearest(library.paths[:1], known_by=known_by[:1], exclusion=0, k=10)
+    assert scans() == before
+    store.nearest(library.paths[:3], known_by=known_by, exclusion=0, k=10)
+    assert scans() > before
+
+
+def test_filter_that_leaves_little_starves_no_query(server: str) -> None:
+    """The index is asked although next to nothing is eligible: all of it comes."""
+    library, store = rows(3_000), PathStore("starved", exact=0)
+    store.load(library)
+    query = library.paths[2_900:2_901]
+    for eligible, k in ((64, 64), (40, 64), (1, 1)):
+        known_by = library.known_at[[eligible - 1]]
+        found = store.nearest(query, known_by=known_by, exclusion=0, k=k)
+        assert set(found.index[0, : min(eligible, k)]) == set(range(eligible))
+
+
+def test_more_neighbours_than_the_index_looks_at_once(server: str) -> None:
+    library, store = rows(2_000), PathStore("many", exact=0)
+    store.load(library)
+    found = store.nearest(
+        library.paths[:2], known_by=library.known_at[[-1, -1]], exclusion=0, k=512
+    )
+    assert (found.index >= 0).all()
+    score = library.paths[:2] @ library.paths.T
+    worst = np.sort(score, axis=1)[:, -512]
+    assert (found.score >= worst[:, None]).mean() > 0.95
+
+
+def test_rows_come_once_however_often_they_are_added(server: str) -> None:
+    library, store = rows(100), PathStore("grown")
+    store.load(library.take(slice(60)))
+    assert store.load(library).rows == 0
+    assert [store.extend(library), store.extend(library)] == [40, 0]
+    assert store.extend(rows(0)) == 0
+    found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
+    assert found.index[:, 0].tolist() == list(range(100))
+
+
+def test_many_at_once_load_and_extend_one_library(server: str) -> None:
+    library, failures = rows(500), list[BaseException]()
+
+    def work() -> None:
+        try:
+            store = PathStore("shared")
+            store.load(library.take(slice(400)))
+            store.extend(library)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    numbers = db.read_frame("SELECT (metadata->>'row')::bigint AS n FROM paths.shared ORDER BY 1")
+    assert numbers["n"].to_list() == list(range(500))
+
+
+def test_load_that_fails_leaves_nothing(server: str) -> None:
+    library, store = rows(100), PathStore("broken")
+    library.paths[90, 5] = np.nan
+    with pytest.raises(psycopg.DataError, match="NaN"):
+        store.load(library)
+    assert not store.exists()
+    library.paths[90, 5] = 0
+    assert store.load(library).rows == 100
+
+
+@pytest.mark.parametrize("known", [[2, 1, 3], [1, 2, None]])
+def test_rows_out_of_order_are_refused(known: list[int | None]) -> None:
+    library = rows(3)
+    wrong = np.array(known, "datetime64[us]")
+    with pytest.raises(ValueError, match="known_at"):
+        Paths(library.paths, wrong, library.position, library.group, library.win)
+
+
+def test_dropped_library_is_gone(server: str) -> None:
+    store = PathStore('odd "name"; --')
+    store.load(rows(5))
+    assert libraries() == [store.name]
+    for _ in range(2):
+        store.drop()
+    assert not store.exists()
+    with pytest.raises(PathStoreError, match="not loaded"):
+        store.nearest(rows(1).paths, known_by=rows(1).known_at, exclusion=0)
+
+
+def test_migration_takes_libraries_back(server: str) -> None:
+    PathStore("x").load(rows(5))
+    with db.engine().begin() as connection:
+        command.downgrade(db.migrations(connection), "0002")
+        assert "paths" not in inspect(connection).get_schema_names()
+    db.migrate()
+    assert libraries() == []
+    PathStore("x").load(rows(5))
+
+
+def test_research_fills_libraries_and_the_executor_sees_none(
+    server: str, two_roles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = rows(50)
+    PathStore("owners").load(library.take(slice(40)))
+    monkeypatch.setenv("SEP_DATABASE_ROLE", "research")
+    for name in ("owners", "mine"):
+        store = PathStore(name)
+        store.load(library.take(slice(40)))
+        assert store.extend(library) == 10
+        found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
+        assert found.index[:, 0].tolist() == list(range(50))
+    with pytest.raises(ProgrammingError, match="must be owner"):
+        PathStore("owners").drop()
+    monkeypatch.setenv("SEP_DATABASE_ROLE", "executor")
+    for name in ("owners", "mine"):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            len(PathStore(name))
+
+
+def test_without_pgvector_the_error_says_what_to_do(without_vector: str) -> None:
+    with pytest.raises(PathStoreError, match=r"no pgvector.*SEP_PATHS=exact"):
+        prepare()
+    with pytest.raises(PathStoreError, match="no pgvector"):
+        PathStore("x").load(rows(5))
+    assert libraries() == []
+    with psycopg.connect(without_vector) as connection:
+        assert connection.execute("SELECT count(*) FROM bars").fetchone() == (0,)
