@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Whether the GPU's worker stays on the GPU's NUMA node: `auto` or `off`.",
     )
+    paths: Literal["exact", "database"] = Field(
+        default="exact",
+        description="Where live signals look for the nearest paths without a GPU: `exact` (the "
+        "model's file, by the kernels) or `database` (pgvector, nearly all of them).",
+    )
     shared_bars: int = Field(
         default=20_000,
         ge=0,

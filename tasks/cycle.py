@@ -16,10 +16,10 @@ from tasks.folder import RunFolder, bar_store
 from tasks.instruments import default_slippage, default_spread
 from tasks.journal import Journal
 from tasks.lease import LeaseHeld, acquire
-from tasks.library import Library
 from tasks.live import predict_newest
 from tasks.model import Model
 from tasks.steps import step
+from tasks.stored import open_library
 from tasks.strategy import strategy
 
 
@@ -42,10 +42,11 @@ def predict(
         `predictions` and `model` (folders), `newest` (start of the newest bar), `bars`.
     """
     trained = RunFolder(Path(publish.newest_model(pair, timeframe, model_id)))
+    model, bar_files = Model.read(trained.model), bar_store()
     told = predict_newest(
-        Model.read(trained.model),
-        Library.read(trained.library),
-        bar_store(),
+        model,
+        open_library(model, trained.library, bar_files, engine=engine),
+        bar_files,
         as_of=datetime.fromisoformat(as_of),
         count=bars,
         engine=engine,

@@ -1,16 +1,73 @@
-"""The path library: paths of past bars, sorted by the time their outcome became known."""
+"""The path library: paths of past bars, sorted by the time their outcome became known.
+
+`PathLibrary` is what a search needs of one. `Library` is in memory and searched exactly by the
+kernels; `tasks.stored.StoredLibrary` is in the database.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from kernels.confidence import count_wins
+from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
+
+
+class PathLibrary(Protocol):
+    """Past paths with what became of them, which a bar can ask for those nearest to its own."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @property
+    def last(self) -> int:
+        """Bar number of the last row, -1 without one."""
+
+    def extend(self, later: Library) -> PathLibrary:
+        """Return the library with later rows; those not after its last bar are dropped."""
+
+    def nearest(
+        self,
+        paths: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        *,
+        exclusion: int,
+        k: int = 64,
+        engine: str = "auto",
+    ) -> Neighbours:
+        """Find the nearest rows of each query among those known at its close.
+
+        Parameters
+        ----------
+        paths : float32[q, 64]
+            Unit paths of the queries; one with a NaN has no neighbours.
+        positions : int64[q]
+            Their bar numbers.
+        exclusion : int
+            Rows of one group closer than this many bars to a better one are dropped.
+        k : int
+            Rows looked at per query.
+        engine : {"auto", "cpu", "gpu"}
+            Of the kernels, where they search.
+        """
+
+    def count(
+        self,
+        paths: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        *,
+        exclusion: int,
+        k: int = 64,
+        engine: str = "auto",
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count wins and neighbours of each query, int64[q, 2] each; arguments of `nearest`."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +123,11 @@ class Library:
     def __len__(self) -> int:
         return len(self.position)
 
+    @property
+    def last(self) -> int:
+        """Bar number of the last row, -1 without one."""
+        return int(self.position[-1]) if len(self) else -1
+
     def known_before(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the rows whose outcome is known at the close of each bar: int64[q]."""
         return np.searchsorted(self.known_at, positions, side="right").astype(np.int64)
@@ -77,8 +139,7 @@ class Library:
 
     def extend(self, later: Library) -> Library:
         """Append rows; those not after this library's last bar are dropped."""
-        last = int(self.position[-1]) if len(self) else -1
-        new = later._take(later.position > last)
+        new = later._take(later.position > self.last)
         return Library(
             paths=np.concatenate([self.paths, new.paths]),
             position=np.concatenate([self.position, new.position]),
@@ -86,6 +147,41 @@ class Library:
             win=np.concatenate([self.win, new.win]),
             group=np.concatenate([self.group, new.group]),
         )
+
+    def nearest(
+        self,
+        paths: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        *,
+        exclusion: int,
+        k: int = 64,
+        engine: str = "auto",
+    ) -> Neighbours:
+        """Find the nearest rows exactly; see `PathLibrary`."""
+        return nearest(
+            paths,
+            self.paths,
+            position=self.position,
+            group=self.group,
+            known_before=self.known_before(positions),
+            exclusion=exclusion,
+            k=k,
+            engine=engine,
+        )
+
+    def count(
+        self,
+        paths: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        *,
+        exclusion: int,
+        k: int = 64,
+        engine: str = "auto",
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count wins and neighbours of each query; see `PathLibrary`."""
+        found = self.nearest(paths, positions, exclusion=exclusion, k=k, engine=engine)
+        wins, k_eff = count_wins(found, self.win)
+        return wins, k_eff
 
     def write(self, path: Path) -> None:
         """Write the library as Parquet."""

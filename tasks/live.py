@@ -10,7 +10,7 @@ import polars as pl
 from infra.store import BarStore
 from kernels.paths import unit_paths
 from tasks.instruments import bar_length
-from tasks.library import Library
+from tasks.library import Library, PathLibrary
 from tasks.measure import Measures, measure
 from tasks.model import Model
 from tasks.resolve import resolve, with_distances
@@ -30,7 +30,7 @@ class NoBars(LookupError):
 
 def predict_newest(
     model: Model,
-    library: Library,
+    library: PathLibrary,
     store: BarStore,
     *,
     as_of: datetime,
@@ -42,8 +42,9 @@ def predict_newest(
     Parameters
     ----------
     model : Model
-    library : Library
-        As the model's training left it; rows are added here as their outcomes become known.
+    library : PathLibrary
+        As the model's training left it or longer; rows are added here as their outcomes become
+        known.
     store : BarStore
     as_of : datetime
         Nothing after it is looked at; a bar counts once it is closed.
@@ -64,9 +65,7 @@ def predict_newest(
     recipe = model.frozen.recipe
     known = _complete(store, model, as_of)
     newest = len(known) - 1
-    library = library.up_to(newest)
-    unknown = int(library.position[-1]) + 1 if len(library) else 0
-    first = max(0, min(newest - count + 1, unknown) - LOOKBACK)
+    first = max(0, min(newest - count, library.last) + 1 - LOOKBACK)
     bars = known.slice(first)
     measures = measure(
         bars, recipe.timeframe, encoder=recipe.encoder, params=recipe.damping, engine=engine

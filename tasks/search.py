@@ -8,10 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kernels.confidence import count_wins
 from kernels.device import Gpu, choose_engine
-from kernels.nearest import Plan, nearest
-from tasks.library import Library
+from kernels.nearest import Plan
+from tasks.library import PathLibrary
 
 CHUNK = {"cpu": 32_768, "gpu": 524_288}
 """Queries between two reports of progress."""
@@ -20,7 +19,7 @@ CHUNK = {"cpu": 32_768, "gpu": 524_288}
 def search(
     paths: NDArray[np.float32],
     positions: NDArray[np.int64],
-    library: Library,
+    library: PathLibrary,
     *,
     horizon: int,
     k: int = 64,
@@ -35,7 +34,7 @@ def search(
         Unit paths of the queries (NaN where a bar has none).
     positions : int64[q]
         Their bar numbers: a query sees only outcomes known at its own close.
-    library : Library
+    library : PathLibrary
     horizon : int
         Neighbours closer than this many bars to a better one are dropped.
     k : int
@@ -48,21 +47,12 @@ def search(
     polars.DataFrame
         position, k_eff, wins_long, wins_short; no row depends on the chunks.
     """
-    known, size = library.known_before(positions), CHUNK[choose_engine(engine).name]
-    parts = []
+    size, parts = CHUNK[choose_engine(engine).name], []
     for start in range(0, max(len(positions), 1), size):
         rows = slice(start, start + size)
-        neighbours = nearest(
-            paths[rows],
-            library.paths,
-            position=library.position,
-            group=library.group,
-            known_before=known[rows],
-            exclusion=horizon,
-            k=k,
-            engine=engine,
+        wins, k_eff = library.count(
+            paths[rows], positions[rows], exclusion=horizon, k=k, engine=engine
         )
-        wins, k_eff = count_wins(neighbours, library.win)
         columns = {"k_eff": k_eff[:, 0], "wins_long": wins[:, 0], "wins_short": wins[:, 1]}
         parts.append(pl.DataFrame({"position": positions[rows], **columns}))
         progress(min(1.0, (start + size) / max(len(positions), 1)))

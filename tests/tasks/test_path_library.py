@@ -1,0 +1,223 @@
+"""One body of tests for every path library: in memory, and in the database by scan and by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from polars.testing import assert_frame_equal
+
+from infra import database as db
+from infra.paths import EXACT, PathStore, PathStoreError, libraries
+from infra.store import BarStore
+from tasks.ingest import planted_rows
+from tasks.library import Library, PathLibrary
+from tasks.live import predict_newest
+from tasks.measure import measure
+from tasks.model import Model
+from tasks.recipe import Recipe
+from tasks.resolve import resolve
+from tasks.stored import StoredLibrary, closes, open_library
+from tasks.training import train
+from tasks.walkforward import freeze, replay
+from tests import naive
+from tests.infra.databases import address, empty_database
+
+KINDS = {"exact": None, "scan": "embedded", "hnsw": "embedded", "diskann": "vectorscale"}
+HORIZON = 5
+BARS = 400
+CLOSES = np.datetime64("2026-01-05T01:00", "us") + np.arange(BARS) * np.timedelta64(
+    3_600_000_000, "us"
+)
+
+Make = Callable[[Library], PathLibrary]
+
+
+@pytest.fixture(params=KINDS)
+def make(
+    request: pytest.FixtureRequest,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Make]:
+    """Build a library of one kind from rows."""
+    server = KINDS[request.param]
+    if server is None:
+        yield lambda library: library
+        return
+    exact = EXACT if request.param == "scan" else 0
+
+    def stored(library: Library) -> PathLibrary:
+        library.write(tmp_path / "library.parquet")
+        opened = StoredLibrary.open("tested", tmp_path / "library.parquet", CLOSES)
+        return StoredLibrary(PathStore(opened.store.name, exact=exact), CLOSES)
+
+    with empty_database(address(server, home, request.config), monkeypatch):
+        db.migrate()
+        yield stored
+
+
+def unit(n: int, seed: int) -> NDArray[np.float32]:
+    paths = np.random.default_rng(seed).normal(size=(n, 64)).astype(np.float32)
+    return np.asarray(paths / np.linalg.norm(paths, axis=1, keepdims=True))
+
+
+def library_of(n: int, *, groups: int = 1, seed: int = 1) -> Library:
+    """A path each two bars, its outcome known a horizon and a bar later; groups take turns."""
+    position = np.arange(n, dtype=np.int64) * 2
+    return Library(
+        paths=unit(n, seed),
+        position=position,
+        known_at=position + HORIZON + 1,
+        win=np.random.default_rng(seed).integers(0, 2, (n, 2)).astype(np.int8),
+        group=np.arange(n, dtype=np.int32) % groups,
+    )
+
+
+def expected(
+    library: Library, paths: Any, positions: Any, *, exclusion: int, k: int
+) -> list[tuple[Any, list[int]]]:
+    known = library.known_before(positions)
+    return naive.nearest(paths, library.paths, library.position, library.group, known, exclusion, k)
+
+
+@pytest.mark.parametrize(("groups", "exclusion", "k"), [(1, 0, 8), (1, HORIZON, 20), (3, 40, 64)])
+def test_nearest_are_those_of_the_definition(
+    make: Make, groups: int, exclusion: int, k: int
+) -> None:
+    library = library_of(90, groups=groups)
+    paths, positions = unit(30, seed=2), np.linspace(0, 190, 30).astype(np.int64)
+    asked = make(library)
+    found = asked.nearest(paths, positions, exclusion=exclusion, k=k)
+    wins, k_eff = asked.count(paths, positions, exclusion=exclusion, k=k)
+    right = expected(library, paths, positions, exclusion=exclusion, k=k)
+    for row, (score, index) in enumerate(right):
+        n = len(index)
+        assert found.index[row].tolist() == index + [-1] * (k - n)
+        np.testing.assert_allclose(found.score[row, :n], score, atol=5e-6)
+        assert np.isnan(found.score[row, n:]).all()
+        assert wins[row].tolist() == library.win[index].sum(axis=0).tolist()
+        assert k_eff[row].tolist() == [n, n]
+    assert (found.score.dtype, found.index.dtype) == (np.float32, np.int64)
+
+
+def test_future_twin_is_never_a_neighbour(make: Make) -> None:
+    """An exact copy of the query, of which one bar too few is known, and then enough."""
+    library = library_of(90)
+    twin = np.array([60, 60], np.int64)
+    positions = library.known_at[twin] + np.array([-1, 0])
+    found = make(library).nearest(library.paths[twin], positions, exclusion=0, k=90)
+    assert 60 not in found.index[0]
+    assert found.index[0].max() == 59
+    assert found.index[1, 0] == 60
+    assert found.score[1, 0] == pytest.approx(1, abs=5e-6)
+
+
+def test_equal_scores_go_to_the_earlier_row(make: Make) -> None:
+    library = library_of(90)
+    library.paths[[10, 40, 70]] = library.paths[5]
+    found = make(library).nearest(library.paths[[5]], np.array([300]), exclusion=0, k=8)
+    assert found.index[0, :4].tolist() == [5, 10, 40, 70]
+
+
+def test_overlapping_rows_of_another_group_stay(make: Make) -> None:
+    library = library_of(90, groups=2)
+    library.paths[[20, 21, 22]] = library.paths[20]
+    found = make(library).nearest(library.paths[[20]], np.array([300]), exclusion=HORIZON, k=8)
+    assert found.index[0, :2].tolist() == [20, 21]
+    assert 22 not in found.index
+
+
+def test_query_without_a_path_has_no_neighbours(make: Make) -> None:
+    library = library_of(90)
+    paths = library.paths[:3].copy()
+    paths[1, 7] = np.nan
+    asked = make(library)
+    found = asked.nearest(paths, np.array([300, 300, 300]), exclusion=0, k=4)
+    assert (found.index >= 0).all(axis=1).tolist() == [True, False, True]
+    assert np.isnan(found.score[1]).all()
+    assert asked.count(paths, np.full(3, 300), exclusion=0, k=4)[1][:, 0].tolist() == [4, 0, 4]
+
+
+def test_empty_library_has_no_neighbours(make: Make) -> None:
+    asked = make(library_of(0))
+    assert (len(asked), asked.last) == (0, -1)
+    found = asked.nearest(unit(2, seed=3), np.array([5, 300]), exclusion=0, k=4)
+    assert (found.index == -1).all()
+    assert asked.nearest(unit(0, seed=3), np.zeros(0, np.int64), exclusion=0).index.shape == (0, 64)
+
+
+def test_library_grows_by_what_is_later(make: Make) -> None:
+    whole = library_of(90)
+    asked = make(whole.up_to(100)).extend(whole.up_to(140)).extend(whole)
+    assert (len(asked), asked.last) == (90, whole.last)
+    paths, positions = unit(20, seed=4), np.linspace(60, 190, 20).astype(np.int64)
+    found = asked.nearest(paths, positions, exclusion=HORIZON, k=16)
+    right = expected(whole, paths, positions, exclusion=HORIZON, k=16)
+    assert [row[row >= 0].tolist() for row in found.index] == [index for _, index in right]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path, BarStore]:
+    """A model, its library's file and the bars, of which the last 300 came after training."""
+    folder, recipe = tmp_path_factory.mktemp("trained"), Recipe.default("PLANTED", "H1")
+    bars = planted_rows(3_000, timeframe="H1", seed=5).drop("source_row", strict=False)
+    measures = measure(bars[:2_700], "H1", engine="cpu")
+    outcomes = resolve(bars[:2_700], measures.metrics, recipe, engine="cpu")
+    frozen = freeze(measures, recipe, "hash")
+    library, counts = replay(measures, outcomes, frozen, engine="cpu")
+    library.write(folder / "library.parquet")
+    store = BarStore(folder / "bars")
+    store.write("PLANTED", "H1", bars)
+    return train(outcomes, frozen, counts), folder / "library.parquet", store
+
+
+def test_live_bars_are_told_the_same_from_both(
+    trained: tuple[Model, Path, BarStore], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a second time, when rows that became known since are in the database."""
+    model, file, bars = trained
+    newest = bars.read("PLANTED", "H1")["timestamp"][-1]
+    PathStore(model.model_id).drop()
+    for early in (timedelta(hours=100), timedelta(hours=-1), timedelta(hours=600)):
+        told: list[pl.DataFrame] = []
+        for paths in ("exact", "database"):
+            monkeypatch.setenv("SEP_PATHS", paths)
+            library = open_library(model, file, bars, engine="cpu")
+            assert isinstance(library, Library if paths == "exact" else StoredLibrary)
+            told.append(
+                predict_newest(model, library, bars, as_of=newest - early, count=50, engine="cpu")
+            )
+        assert told[0]["k_eff"].min() > 0
+        assert_frame_equal(*told, check_exact=True)
+    assert libraries() == [model.model_id]
+    assert len(PathStore(model.model_id)) > len(Library.read(file))
+
+
+def test_bars_close_when_the_next_may_open(trained: tuple[Model, Path, BarStore]) -> None:
+    model, _, bars = trained
+    times = bars.read("PLANTED", "H1")["timestamp"].dt.replace_time_zone(None).to_numpy()
+    found = closes(model.frozen, bars)
+    assert (found == times + np.timedelta64(1, "h")).all()
+    assert found.dtype == np.dtype("datetime64[us]")
+
+
+def test_without_pgvector_signals_need_the_file(
+    trained: tuple[Model, Path, BarStore],
+    home: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, file, bars = trained
+    with empty_database(address("debian", home, request.config), monkeypatch):
+        db.migrate()
+        assert len(open_library(model, file, bars, engine="cpu")) > 0
+        monkeypatch.setenv("SEP_PATHS", "database")
+        with pytest.raises(PathStoreError, match="SEP_PATHS=exact"):
+            open_library(model, file, bars, engine="cpu")
