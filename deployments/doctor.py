@@ -61,6 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     states = status(settings)
     yield from map(_part, states)
     yield from _extensions(settings, states)
+    yield from _bounds(states)
     yield from _settings(settings)
 
 
@@ -184,6 +185,22 @@ def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
         plain = "in this server, but bars, metrics and equity are plain tables"
         advice = "name it in shared_preload_libraries before the first `sep up` on a database"
         yield Finding("timescaledb", "note", plain, advice)
+
+
+def _bounds(states: list[State]) -> Iterator[Finding]:
+    """Say whether the cache makes room by itself; the embedded one does."""
+    if not next(state for state in states if state.title == "Valkey").runs:
+        return
+    from infra.cache import memory
+
+    if (found := memory()) is None:
+        return
+    limit = f"of {found.limit / 2**20:,.0f} MiB" if found.limit else "without a limit"
+    text = f"{found.used / 2**20:,.1f} MiB {limit}, {found.policy}"
+    if found.bounded:
+        yield Finding("cache", "ok", text)
+        return
+    yield Finding("cache", "note", text, "set its maxmemory, and maxmemory-policy to allkeys-lru")
 
 
 def _extension(name: str, version: str | None, purpose: str, cost: str) -> Finding:

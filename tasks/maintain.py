@@ -88,7 +88,7 @@ def _cache() -> Iterator[tuple[str, State, str]]:
         yield "Valkey", "note", "does not answer: all runs without it, reads are slower"
     elif not memory.bounded:
         text = f"no bound that makes room (maxmemory {memory.limit}, {memory.policy})"
-        yield "Valkey", "problem", f"{text}: set maxmemory, and maxmemory-policy to allkeys-lru"
+        yield "Valkey", "note", f"{text}: set maxmemory, and maxmemory-policy to allkeys-lru"
     else:
         used = f"{memory.used / 2**20:,.1f} of {memory.limit / 2**20:,.0f} MiB"
         yield "Valkey", "ok", f"{used}, {memory.policy}"

@@ -1,0 +1,28 @@
+"""What the doctor says of a cache that may take all memory there is."""
+
+from __future__ import annotations
+
+from deployments.doctor import examine
+from infra import cache as valkey_cache
+from infra.settings import settings
+
+
+def told() -> tuple[str, str]:
+    (found,) = (finding for finding in examine(settings()) if finding.topic == "cache")
+    return found.level, f"{found.text}; {found.advice}"
+
+
+def test_bounds_of_the_cache(cache: str) -> None:
+    level, text = told()
+    assert level == "ok"
+    assert "of 256 MiB, allkeys-lru" in text
+    client = valkey_cache.client()
+    assert client is not None
+    client.config_set("maxmemory", 0)
+    try:
+        level, text = told()
+    finally:
+        client.config_set("maxmemory", 256 << 20)
+    assert level == "note"
+    assert "without a limit" in text
+    assert "set its maxmemory" in text
