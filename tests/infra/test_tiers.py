@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ProgrammingError
 
 from infra import cache as valkey_cache
 from infra import database as db
 from infra import tiers, warm
+from infra.roles import ROLES, create_roles
 from infra.servers import valkey
 from infra.store import QUOTES, BarStore, content_hash
 from infra.tiers import TieredBars, Usage
@@ -289,3 +294,35 @@ def test_only_what_is_due_is_compressed(anywhere: str, store: BarStore) -> None:
     assert warm.compress() == (1 if timescale() else 0)
     assert warm.compress() == 0
     assert db.read_frame('SELECT * FROM bars ORDER BY "timestamp"').equals(before)
+
+
+def test_each_role_reads_from_the_tiers_it_may(
+    anywhere: str, store: BarStore, tmp_path: Path, usage: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Research moves bars; the executor reads what is shared, and the store where there is one."""
+    db.migrate()
+    store.write(*PAIR, priced(list(range(60))))
+    with connected_as("research", anywhere, monkeypatch):
+        assert warm.share(store, *PAIR) == warm.Moved(40, 0)
+        assert warm.rows() == {PAIR: 40}
+        assert warm.size() > 0
+        assert warm.compress() == 0  # that is its owner's, and TimescaleDB's own
+        TieredBars(store).read(*PAIR, at(30))
+    with connected_as("executor", anywhere, monkeypatch):
+        for place in (store, BarStore(tmp_path / "droplet")):
+            assert same(TieredBars(place).read(*PAIR, at(30)), store.read(*PAIR, at(30)))
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            warm.share(store, *PAIR)
+    assert answered(usage) == {"warm": 2, "cold": 1}
+
+
+@contextmanager
+def connected_as(role: str, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("SEP_DATABASE_URL", address)
+        with db.engine().begin() as connection:
+            create_roles(connection, dict.fromkeys(ROLES, "password"))
+        found = make_url(address).set(username=role, password="password")
+        patch.setenv("SEP_DATABASE_URL", found.render_as_string(hide_password=False))
+        yield
+        db.engine().dispose()
