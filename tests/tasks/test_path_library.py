@@ -194,7 +194,7 @@ def test_live_bars_are_told_the_same_from_both(
             told.append(
                 predict_newest(model, library, bars, as_of=newest - early, count=50, engine="cpu")
             )
-        assert told[0]["k_eff"].min() > 0
+        assert (told[0]["k_eff"] > 0).all()
         assert_frame_equal(*told, check_exact=True)
     assert libraries() == [model.model_id]
     assert len(PathStore(model.model_id)) > len(Library.read(file))
