@@ -42,6 +42,9 @@ ARCHIVE: Final = "database.dump"
 MANIFEST: Final = "manifest.json"
 GUARD: Final = "manifest.sha256"
 STORE: Final = "bars"
+DERIVED: Final = "paths"
+"""Schema of what models' files can make anew; TimescaleDB's catalogue lets no table be left out."""
+TIMESCALE: Final = "timescaledb"
 
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 _LEFT = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z\.(new|old)")
@@ -260,7 +263,8 @@ def _fill(draft: Path, before: Path | None, tell: Tell) -> tuple[Manifest, int]:
     with _snapshot() as connection:
         about = _describe(connection)
         paths = _model_paths(connection)
-        archive = _archive(connection, draft / ARCHIVE, tell)
+        without = () if TIMESCALE in about["extensions"] else (f"{DERIVED}.*",)
+        archive = _archive(connection, draft / ARCHIVE, without, tell)
     places = {model: _place(home, Path(path)) for model, path in paths.items()}
     there = {model: place for model, place in places.items() if Path(paths[model]).is_dir()}
     sources = _bars(home) | {
@@ -315,13 +319,14 @@ def _model_paths(connection: Connection) -> dict[str, str]:
     return dict(connection.execute(text("SELECT model_id, path FROM model")).tuples().all())
 
 
-def _archive(connection: Connection, path: Path, tell: Tell) -> File:
+def _archive(connection: Connection, path: Path, without: tuple[str, ...], tell: Tell) -> File:
     snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
     chosen = dump.programs(server_version(connection))
 
     def pieces() -> Iterator[bytes]:
         written = 0
-        for piece in dump.dump(database.url("owner"), chosen, snapshot=snapshot):
+        address = database.url("owner")
+        for piece in dump.dump(address, chosen, snapshot=snapshot, without=without):
             yield piece
             written += len(piece)
             tell(f"database: {written / 1e6:,.0f} MB")

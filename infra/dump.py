@@ -73,7 +73,9 @@ def programs(server: int) -> Programs:
     return min(fit, key=lambda each: each.version)
 
 
-def dump(address: URL, chosen: Programs, *, snapshot: str) -> Iterator[bytes]:
+def dump(
+    address: URL, chosen: Programs, *, snapshot: str, without: Sequence[str] = ()
+) -> Iterator[bytes]:
     """Yield the archive of a database, custom format, as a transaction sees it.
 
     Parameters
@@ -83,13 +85,16 @@ def dump(address: URL, chosen: Programs, *, snapshot: str) -> Iterator[bytes]:
     chosen : Programs
     snapshot : str
         What `pg_export_snapshot()` returned in a transaction that stays open meanwhile.
+    without : sequence of str
+        Patterns of tables to leave out.
 
     Raises
     ------
     DumpError
         If pg_dump fails.
     """
-    options = ("--format=custom", f"--snapshot={snapshot}", *_target(address))
+    fewer = (f"--exclude-table={pattern}" for pattern in without)
+    options = ("--format=custom", f"--snapshot={snapshot}", *fewer, *_target(address))
     with _running([str(chosen.folder / "pg_dump"), *options], address, stdout=True) as process:
         assert process.stdout is not None
         while piece := process.stdout.read(_PIECE):

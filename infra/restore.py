@@ -17,7 +17,9 @@ from sqlalchemy import Connection, inspect, text
 from infra import database, dump
 from infra.backup import (
     ARCHIVE,
+    DERIVED,
     STORE,
+    TIMESCALE,
     BackupError,
     Manifest,
     Tell,
@@ -33,7 +35,6 @@ from infra.models import Base
 from infra.settings import settings
 from infra.store import BarStore
 
-TIMESCALE = "timescaledb"
 _DRAFT = ".restore"
 _SHOWN = 10
 _SESSIONS = """
@@ -187,6 +188,8 @@ def _restore_database(archive: Path, manifest: Manifest) -> None:
     with _restoring() if timescale else nullcontext():
         dump.restore(archive, address, chosen, server=server)
     with database.engine("owner").begin() as connection:
+        for table in inspect(connection).get_table_names(schema=DERIVED):
+            connection.execute(text(f'DROP TABLE {DERIVED}."{table}"'))
         for model, place in manifest.models.items():
             connection.execute(
                 text("UPDATE model SET path = :path WHERE model_id = :model"),
