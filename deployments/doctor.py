@@ -62,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from map(_part, states)
     yield from _extensions(settings, states)
     yield from _bounds(states)
+    yield from _roles(states)
     yield from _settings(settings)
 
 
@@ -185,6 +186,21 @@ def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
         plain = "in this server, but bars, metrics and equity are plain tables"
         advice = "name it in shared_preload_libraries before the first `sep up` on a database"
         yield Finding("timescaledb", "note", plain, advice)
+
+
+def _roles(states: list[State]) -> Iterator[Finding]:
+    """Say whether the two roles serve; without them every flow may write everything."""
+    if not next(state for state in states if state.title == "PostgreSQL").runs:
+        return
+    from infra.roles import ROLES, unusable
+
+    if (reason := unusable()) is None:
+        yield Finding("roles", "ok", f"workers connect as {' and '.join(ROLES)}")
+        return
+    advice = (
+        "`sep up` makes them if the user of SEP_DATABASE_URL may create roles and owns the tables"
+    )
+    yield Finding("roles", "note", f"workers connect as the database's owner: {reason}", advice)
 
 
 def _bounds(states: list[State]) -> Iterator[Finding]:

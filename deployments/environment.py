@@ -32,12 +32,16 @@ def client_environment(settings: Settings, api_url: str) -> dict[str, str]:
     }
 
 
-def worker_environment(settings: Settings, api_url: str) -> dict[str, str]:
-    """Return the variables that workers and so their flow runs are started with."""
+def worker_environment(settings: Settings, api_url: str, *, role: str = "owner") -> dict[str, str]:
+    """Return the variables that workers and so their flow runs are started with.
+
+    Of a database role they hold the name alone: its password is looked up under the home.
+    """
     return {
         **{k: v for k, v in os.environ.items() if k.startswith("SEP_") and k != MARK},
         **client_environment(settings, api_url),
         "SEP_ROOT": str(PROJECT),
+        "SEP_DATABASE_ROLE": role,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_COLORS": "false",
         "NO_COLOR": "1",

@@ -18,6 +18,9 @@ POOLS: dict[str, dict[str, dict[str, int | None]]] = {
 }
 """Pools, their queues. Research has two places; the live cycle never waits for them."""
 
+DATABASE_ROLES = {GPU_POOL: "research", "droplet": "executor"}
+"""As whom the flow runs of a pool connect to the database."""
+
 
 def ensure_pools(api: Api) -> None:
     """Create the pools and queues that are missing; what is there stays as it is."""

@@ -17,7 +17,7 @@ from deployments import environment, registration, workers
 from deployments.api import Api, PrefectError
 from deployments.automations import ensure_automations
 from deployments.parts import Part, masked, parts
-from deployments.pools import POOLS, ensure_pools
+from deployments.pools import DATABASE_ROLES, POOLS, ensure_pools
 from infra.servers import postgres, prefect, valkey
 from infra.servers.process import ServerError, alive
 from infra.settings import Settings
@@ -43,10 +43,11 @@ def up(settings: Settings, console: Console) -> str:
             "Prefect server": partial(_prefect, settings),
         }
         api_url = together(console, steps)["Prefect server"]
+        roles = _roles(console)
         with Api(api_url) as api:
             ensure_pools(api)
             ensure_automations(api)
-            together(console, _second_steps(settings, api))
+            together(console, _second_steps(settings, api, roles))
         environment.write_toml(settings, api_url)
     return api_url
 
@@ -141,11 +142,14 @@ def together(console: Console, steps: Mapping[str, Callable[[], str]]) -> dict[s
     return answers
 
 
-def _second_steps(settings: Settings, api: Api) -> dict[str, Callable[[], str]]:
+def _second_steps(
+    settings: Settings, api: Api, roles: Mapping[str, str]
+) -> dict[str, Callable[[], str]]:
     variables = environment.worker_environment(settings, api.url)
-    steps: dict[str, Callable[[], str]] = {
-        f"worker {pool}": partial(_worker, settings, pool, api, variables) for pool in POOLS
-    }
+    steps: dict[str, Callable[[], str]] = {}
+    for pool, role in roles.items():
+        known = environment.worker_environment(settings, api.url, role=role)
+        steps[f"worker {pool}"] = partial(_worker, settings, pool, api, known)
     return {**steps, "deployments": partial(_deployments, api, variables)}
 
 
@@ -156,6 +160,17 @@ def _database(settings: Settings) -> str:
     address = configured.get_secret_value() if configured else postgres.start(settings.home)
     database.migrate()
     return address
+
+
+def _roles(console: Console) -> Mapping[str, str]:
+    """Return as whom each pool connects: its role, or the owner where roles cannot be had."""
+    from infra.roles import ensure_roles
+
+    reason = ensure_roles()
+    if reason is None:
+        return DATABASE_ROLES
+    console.print(f"[yellow]![/] workers connect as the owner of the database: {reason}")
+    return dict.fromkeys(POOLS, "owner")
 
 
 def _cache(settings: Settings) -> str:

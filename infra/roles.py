@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, LiteralString
 
+import psycopg
 from psycopg import Connection as Driver
 from psycopg import sql
 from sqlalchemy import Connection, text
+
+from infra.database import DatabaseError, engine, url
+from infra.servers.process import secret
+from infra.settings import settings
 
 ROLES: Final = ("research", "executor")
 VIEWS: Final = ("bars_m5", "bars_m15", "bars_h1", "bars_d1")
@@ -46,6 +51,46 @@ _CREATING: Final = 7_310_002  # key of the advisory lock
 _ATTRIBUTES: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
 
+def ensure_roles() -> str | None:
+    """Create both roles in the present database, their passwords kept under the home.
+
+    On a server that a setting names, a role that may log in keeps its password: another home may
+    have made it.
+
+    Returns
+    -------
+    str or None
+        Why the roles do not serve; None if they do.
+    """
+    passwords = {role: secret(settings().home, role) for role in ROLES}
+    try:
+        with engine("owner").begin() as connection:
+            kept = _logins(connection) if settings().database_url else set()
+            create_roles(connection, {r: p for r, p in passwords.items() if r not in kept})
+    except psycopg.errors.InsufficientPrivilege as error:
+        user = url("owner").username
+        return f"{user} may not create the roles {' and '.join(ROLES)}: {' '.join(str(error).split())}"
+    return unusable()
+
+
+def unusable() -> str | None:
+    """Say why the roles do not serve in the present database; None if they do."""
+    for role in ROLES:
+        try:
+            address = url(role).set(drivername="postgresql")
+            with psycopg.connect(
+                address.render_as_string(hide_password=False), connect_timeout=5
+            ) as connection:
+                known = connection.execute("SELECT has_table_privilege('signal', 'SELECT')")
+                if known.fetchone() != (True,):
+                    return f"the role {role} may not read signals"
+        except DatabaseError as error:
+            return str(error)
+        except psycopg.Error as error:
+            return f"the role {role} does not serve: {' '.join(str(error).split())}"
+    return None
+
+
 def create_roles(connection: Connection, passwords: Mapping[str, str] | None = None) -> None:
     """Create both roles unless they are there, and give them their privileges, no others.
 
@@ -78,6 +123,11 @@ def create_roles(connection: Connection, passwords: Mapping[str, str] | None = N
             _create(driver, role, passwords.get(role))
         for statement in _privileges(driver.info.dbname):
             cursor.execute(statement)
+
+
+def _logins(connection: Connection) -> set[str]:
+    query = text("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname = ANY(:roles)")
+    return set(connection.scalars(query, {"roles": list(ROLES)}))
 
 
 def _create(driver: Driver[tuple[object, ...]], role: str, password: str | None) -> None:

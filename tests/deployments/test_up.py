@@ -84,7 +84,7 @@ def test_status_tells_what_died(stack: Stack) -> None:
 
 
 def test_new_settings_reach_the_worker(stack: Stack) -> None:
-    plain = worker_environment(stack.settings, stack.api_url)
+    plain = worker_environment(stack.settings, stack.api_url, role="executor")
     with stack.api() as api:
         assert start(stack.home, "droplet", api, plain, sole=True) == "found"
         changed = {**plain, "SEP_ENGINE": "cpu"}
