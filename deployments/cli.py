@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -108,6 +109,43 @@ def env() -> None:
     print(exports(settings(), api_url(settings())))
 
 
+@app.command()
+def backup(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of backups; left out: SEP_BACKUP_FOLDER.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the backups there are.")] = False,
+    verify: Annotated[
+        Path | None, typer.Option(help="Check every file of this backup, a path or a name.")
+    ] = None,
+) -> None:
+    """Back up database, bars and models; old backups beyond SEP_BACKUPS_KEPT are removed."""
+    from rich.console import Console
+
+    from deployments import backups
+
+    console = Console(highlight=False)
+    if verify is not None:
+        raise typer.Exit(int(not backups.check(console, to, verify)))
+    (backups.show if listed else backups.make)(console, to)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The backup: a path, or a name of the list.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete the rows, bars and models that are there.")
+    ] = False,
+) -> None:
+    """Check a backup and restore it into an empty home and database."""
+    from rich.console import Console
+
+    from deployments import backups
+    from infra.settings import settings
+
+    backups.restore(settings(), Console(highlight=False), folder, force=force)
+
+
 @app.command(
     context_settings={
         "allow_extra_args": True,
@@ -139,11 +177,20 @@ def _is_for_users(error: Exception) -> bool:
     from pydantic import ValidationError
 
     from deployments.api import PrefectError
+    from infra.backup import BackupError
     from infra.database import DatabaseError
+    from infra.dump import DumpError
     from infra.servers.process import ServerError
 
     return isinstance(
-        error, DatabaseError | FileNotFoundError | PrefectError | ServerError | ValidationError
+        error,
+        BackupError
+        | DatabaseError
+        | DumpError
+        | FileNotFoundError
+        | PrefectError
+        | ServerError
+        | ValidationError,
     )
 
 

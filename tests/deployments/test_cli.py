@@ -19,7 +19,7 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = ("up", "down", "status", "doctor", "logs", "env")
+COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "backup", "restore")
 SEP = (sys.executable, "-m", "deployments.cli")
 
 
@@ -58,6 +58,8 @@ def test_what_a_user_can_mend_is_no_traceback(tmp_path: Path) -> None:
     for arguments, variables, advice in (
         (("env",), {}, "start it with `sep up`"),
         (("logs",), {}, "`sep up` makes them"),
+        (("backup",), {}, "start it with `sep up`"),
+        (("restore", "nothing"), {"SEP_DATABASE_URL": "postgresql://x/y"}, "no whole backup"),
         (("status",), {"SEP_PREFECT_PORT": "minus one"}, "prefect_port"),
         (("up",), {"SEP_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}, ""),
     ):
