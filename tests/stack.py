@@ -184,8 +184,9 @@ def stack(session_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """The running stack; `settings()` of the test process means it, too."""
     for name in [key for key in os.environ if key.startswith("SEP_")]:
         monkeypatch.delenv(name)
-    for name in ("SEP_HOME", "SEP_PREFECT_PORT"):
-        monkeypatch.setenv(name, session_stack.environment[name])
+    for name, value in session_stack.environment.items():
+        if name.startswith("SEP_"):
+            monkeypatch.setenv(name, value)
     if len(session_stack.pids()) < len(session_stack.names()):
         session_stack.sep("up")
     return session_stack
