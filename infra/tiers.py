@@ -131,6 +131,40 @@ class TieredBars:
             self.pull_up(pair, timeframe)
         return bars
 
+    def count(self, pair: str, timeframe: str, start: datetime, end: datetime) -> int:
+        """Return how many bars of the bulk store have start <= timestamp < end."""
+        inside = pl.col("timestamp").is_between(start, end, closed="left")
+        return int(
+            self.store.scan(pair, timeframe).filter(inside).select(pl.len()).collect().item()
+        )
+
+    def newest(
+        self, pair: str, timeframe: str, count: int, end: datetime | None = None
+    ) -> pl.DataFrame:
+        """Return the newest bars before a time, oldest first.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+        count : int
+            How many; there may be fewer.
+        end : datetime, optional
+            With a zone; left out: up to the last.
+        """
+        version = self.store.content_hash(pair, timeframe)
+        kept = hot.look("bars", pair, timeframe)
+        fresh = kept is not None and kept.version == version
+        bars = self._hot(pair, timeframe, None, end, version) if fresh else None
+        if bars is not None and kept and (kept.covers(None) or bars.height >= count):
+            usage.add(pair, timeframe, "hot")
+            return bars.tail(count)
+        usage.add(pair, timeframe, "cold")
+        if not fresh:
+            self.pull_up(pair, timeframe)
+        everything = self.store.scan(pair, timeframe)
+        before = everything if end is None else everything.filter(pl.col("timestamp") < end)
+        return before.tail(count).collect()
+
     def pull_up(self, pair: str, timeframe: str) -> bool:
         """Bring the newest bars into the hot tier; whether they are there now."""
         bars = settings().hot_bars

@@ -10,6 +10,7 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from infra import hot
 from infra.brokers.paper import PaperBroker
 from tasks import execution, publish
 from tasks.folder import RunFolder, bar_store
@@ -34,7 +35,7 @@ def predict(
     bars: int,
     engine: str,
 ) -> dict[str, Any]:
-    """Tell the confidence of the newest complete bars and keep it as Parquet.
+    """Tell the confidence of the newest complete bars; keep it as Parquet, and at hand in Valkey.
 
     Returns
     -------
@@ -43,6 +44,7 @@ def predict(
     """
     trained = RunFolder(Path(publish.newest_model(pair, timeframe, model_id)))
     model, bar_files = Model.read(trained.model), bar_store()
+    content = bar_files.content_hash(pair, timeframe)
     told = predict_newest(
         model,
         open_library(model, trained.library, bar_files, engine=engine),
@@ -53,6 +55,7 @@ def predict(
     )
     folder = RunFolder.of("signals", run)
     told.write_parquet(folder.predictions)
+    hot.keep("metrics", pair, timeframe, told, version=content)
     return {
         "predictions": str(folder.path),
         "model": str(trained.path),

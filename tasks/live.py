@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from infra.store import BarStore
+from infra.tiers import TieredBars
 from kernels.paths import unit_paths
 from tasks.instruments import bar_length
 from tasks.library import Library, PathLibrary
@@ -63,10 +64,8 @@ def predict_newest(
         If no bar of the pair is complete at `as_of`.
     """
     recipe = model.frozen.recipe
-    known = _complete(store, model, as_of)
-    newest = len(known) - 1
-    first = max(0, min(newest - count, library.last) + 1 - LOOKBACK)
-    bars = known.slice(first)
+    first, bars = _window(TieredBars(store), model, as_of, count=count, last=library.last)
+    newest = first + len(bars) - 1
     measures = measure(
         bars, recipe.timeframe, encoder=recipe.encoder, params=recipe.damping, engine=engine
     )
@@ -83,16 +82,26 @@ def predict_newest(
     ).fill_nan(None)
 
 
-def _complete(store: BarStore, model: Model, as_of: datetime) -> pl.DataFrame:
+def _window(
+    bars: TieredBars, model: Model, as_of: datetime, *, count: int, last: int
+) -> tuple[int, pl.DataFrame]:
+    """Return the bars to look at, and the number of the first of them since the model's first.
+
+    Numbers and bars are of one content, though an ingest may come between.
+    """
     recipe = model.frozen.recipe
-    last = as_of - bar_length(recipe.timeframe)
-    bars = store.read(recipe.pair, recipe.timeframe, start=model.frozen.first_bar)
-    bars = bars.filter(pl.col("timestamp") <= last)
-    if bars.is_empty():
+    key, start = (recipe.pair, recipe.timeframe), model.frozen.first_bar
+    end = as_of - bar_length(recipe.timeframe) + timedelta.resolution
+    content = None
+    while content != (content := bars.store.content_hash(*key)):
+        newest = bars.count(*key, start, end) - 1
+        first = max(0, min(newest - count, last) + 1 - LOOKBACK)
+        window = bars.newest(*key, newest - first + 1, end)
+    if window.is_empty():
         raise NoBars(
             f"no {recipe.pair} {recipe.timeframe} bar is complete at {as_of}: run `ingest` first"
         )
-    return bars
+    return first, window
 
 
 def _resolved(

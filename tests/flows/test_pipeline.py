@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from infra import hot
 from infra.database import read_frame
 from infra.servers import postgres
 from tasks.strategy import damped
@@ -94,6 +95,9 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert signals["bar_ts"].to_list() == expected["timestamp"].to_list()
     assert_frame_equal(signals.select(columns), expected.select(columns), check_exact=True)
     assert signals["mode"].unique().to_list() == ["live"]
+    measured = hot.look("metrics", "PLANTED", "H1")
+    assert measured is not None
+    assert measured.rows == bars
 
     complete(stack, "signals/local", **cycle)
     assert_frame_equal(published(), signals)
@@ -146,3 +150,11 @@ def test_what_cannot_be_done_says_what_to_do(stack: Stack) -> None:
     run = stack.begin("signals/local", pair="GBP_USD", timeframe="H1")
     assert stack.wait(run) == "FAILED"
     assert "backtest/local -p pair=GBP_USD" in stack.prefect("flow-run", "logs", run)
+
+
+@pytest.mark.slow
+def test_upkeep_runs_on_both_machines(stack: Stack, tested: Path) -> None:
+    complete(stack, "maintain/local")
+    complete(stack, "maintain/droplet")
+    assert list((stack.home / "backups").glob("[0-9]*/manifest.json"))
+    assert tested.exists()

@@ -123,6 +123,23 @@ def test_columns_are_those_of_the_whole_series(
     assert answered(usage) == {"warm": 2, "hot": 2}
 
 
+def test_the_newest_bars_are_those_of_the_store(
+    store: BarStore, database: str, cache: str, usage: Usage
+) -> None:
+    store.write(*PAIR, priced(list(range(-50, 50)), quotes=True))
+    bars, everything = TieredBars(store), store.read(*PAIR)
+    asked = [(5, None), (10, None), (5, 45), (5, 44), (20, None), (200, None), (3, -60)]
+    for count, end in asked:
+        before = everything if end is None else everything[: max(0, end + 50)]
+        assert same(bars.newest(*PAIR, count, at(end)), before.tail(count))
+    assert answered(usage) == {"cold": 5, "hot": 2}
+    store.write(*PAIR, priced([49], quotes=True, seed=1))
+    for _ in range(2):
+        assert same(bars.newest(*PAIR, 1), priced([49], quotes=True, seed=1))
+    assert answered(usage) == {"cold": 6, "hot": 3}
+    assert bars.count(*PAIR, NEW_YEAR - HOUR, NEW_YEAR + HOUR) == 2
+
+
 HOURS = st.integers(-40, 40)
 MOVES = st.one_of(
     st.tuples(st.just("write"), st.lists(st.integers(-30, 30), min_size=1, unique=True)),

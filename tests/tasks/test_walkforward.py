@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import tasks.search
+from infra import tiers
 from infra.store import BarStore
 from kernels.outcomes import Outcomes
 from tasks.ingest import planted_rows
@@ -154,6 +155,18 @@ def test_the_live_library_grows_past_the_models_own(whole: Whole, store: BarStor
     grown = predict_newest(whole.model, early, store, as_of=as_of, engine="cpu")
     same = whole.told.tail(1)
     assert_frame_equal(grown.select(TOLD), same.select(TOLD), check_exact=True)
+
+
+def test_bars_from_the_cache_tell_the_same(
+    whole: Whole, store: BarStore, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "usage", tiers.Usage())
+    as_of = whole.bars["timestamp"][-1] + HOUR
+    for _ in range(2):
+        live = predict_newest(whole.model, whole.library, store, as_of=as_of, engine="cpu")
+        assert_frame_equal(live.select(TOLD), whole.told.tail(1).select(TOLD), check_exact=True)
+    reads = {("PLANTED", "H1", "cold"): 1, ("PLANTED", "H1", "hot"): 1}
+    assert tiers.usage.everywhere() == reads
 
 
 def test_an_open_bar_is_not_looked_at(whole: Whole, store: BarStore) -> None:
