@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
@@ -53,11 +54,11 @@ def latest_run() -> FlowRun:
     return newest[0]
 
 
-def retry(run: FlowRun) -> Any:
+def retry(run: FlowRun, flow: Flow[..., Any] = ingest) -> Any:
     """Run the same flow run again, as Retry in the UI does."""
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
-        return run_flow(ingest, flow_run=client.read_flow_run(run.id), parameters=run.parameters)
+        return run_flow(flow, flow_run=client.read_flow_run(run.id), parameters=run.parameters)
 
 
 def test_sample_reaches_both_stores_and_the_ui() -> None:
