@@ -178,7 +178,7 @@ def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
     if keep < 1:
         raise BackupError(f"{keep} backups cannot be kept: at least 1")
     folder = folder.expanduser().resolve()
-    with _failing(), _alone(folder, tell):
+    with failing("no backup was made"), _alone(folder, tell):
         _clear(folder)
         before = find(folder)
         name = _free_name(folder)
@@ -487,13 +487,13 @@ def _alone(folder: Path, tell: Tell) -> Iterator[None]:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
-    """Say of a full disk or a lost database that no backup was made."""
+def failing(what: str) -> Iterator[None]:
+    """Say what a full disk or a lost database keeps from being done."""
     try:
         yield
     except (OSError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error, SQLAlchemyError) else error
-        raise BackupError(f"no backup was made: {str(cause or error).strip()}") from error
+        raise BackupError(f"{what}: {str(cause or error).strip()}") from error
 
 
 def safe_name(name: str) -> bool:

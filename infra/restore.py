@@ -25,6 +25,7 @@ from infra.backup import (
     Tell,
     copy,
     count_rows,
+    failing,
     read,
     safe_name,
     server_version,
@@ -79,17 +80,21 @@ def restore(path: Path, *, force: bool = False, tell: Tell = silent) -> Restored
     begin, path = time.monotonic(), path.expanduser().resolve()
     if faults := verify(path, tell=tell):
         raise BackupError("nothing was restored:\n" + "\n".join(faults[:_SHOWN]) + _more(faults))
-    manifest = read(path)
-    with database.engine("owner").connect() as connection:
+    manifest, draft = read(path), settings().home / _DRAFT
+    with failing("nothing was restored"), database.engine("owner").connect() as connection:
         _refuse_server(connection, manifest)
         _refuse_sessions(connection)
         if not force:
             _refuse_content(connection, manifest)
-    _restore_files(path, manifest, tell)
-    tell("database")
-    _restore_database(path / ARCHIVE, manifest)
-    _move_files(manifest)
-    _check(manifest)
+    with failing("the restore did not come to its end, run it again with --force"):
+        try:
+            _copy_files(path, draft, manifest, tell)
+            tell("restoring the database")
+            _restore_database(path / ARCHIVE, manifest)
+            _move_files(draft, manifest)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        _check(manifest)
     return Restored(path, manifest, round(time.monotonic() - begin, 3))
 
 
@@ -162,9 +167,9 @@ def _places(manifest: Manifest) -> list[str]:
     return sorted(set(manifest.models.values()))
 
 
-def _restore_files(path: Path, manifest: Manifest, tell: Tell) -> None:
+def _copy_files(path: Path, draft: Path, manifest: Manifest, tell: Tell) -> None:
     """Copy all files beside their places, each checked again as it is copied."""
-    draft, files = settings().home / _DRAFT, manifest.files
+    files = manifest.files
     shutil.rmtree(draft, ignore_errors=True)
     for number, file in enumerate(files, 1):
         if file.path == ARCHIVE:
@@ -226,17 +231,15 @@ def _separately(statement: str) -> None:
     database.engine("owner").dispose()
 
 
-def _move_files(manifest: Manifest) -> None:
+def _move_files(draft: Path, manifest: Manifest) -> None:
     """Put the copied folders into their places."""
-    home = settings().home
     for place in (STORE, *_places(manifest)):
-        source, target = home / _DRAFT / place, home / place
+        source, target = draft / place, settings().home / place
         if target.exists():
             shutil.rmtree(target)
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
-    shutil.rmtree(home / _DRAFT, ignore_errors=True)
 
 
 def _check(manifest: Manifest) -> None:

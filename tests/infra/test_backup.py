@@ -21,6 +21,7 @@ import polars as pl
 import psycopg
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from infra import database as db
@@ -40,10 +41,12 @@ from infra.backup import (
 from infra.dump import DumpError, programs
 from infra.models import Bar, Base
 from infra.restore import restore
+from infra.roles import ensure_roles
 from infra.servers import postgres
 from infra.servers.process import secret
 from infra.store import BarStore
 from tests.infra.databases import anywhere, empty_database, timescale
+from tests.infra.test_role_passwords import drop_roles
 from tests.infra.test_roles import MODEL, fill_tables
 from tests.servers import FAST
 
@@ -328,29 +331,70 @@ def test_whoever_is_connected_is_named(filled: Path, move: Move, tmp_path: Path)
     assert files(home) == {}
 
 
+MISFITS: dict[str, dict[str, object]] = {
+    "revision 9999": {"revision": "9999"},
+    "does not go into the older 18": {"postgres": "99.1"},
+    "lacks extensions of the backup: unheard": {"extensions": {"unheard": "1"}},
+    "has format 2": {"format": 2},
+    "outside of itself": {"files": [asdict(File("../outside", 0, sha256().hexdigest(), 0))]},
+}
+
+
 @embedded
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"revision": "9999"}, "revision 9999"),
-        ({"postgres": "99.1"}, "does not go into the older 18"),
-        ({"extensions": {"unheard": "1"}}, "lacks extensions of the backup: unheard"),
-        ({"format": 2}, "has format 2"),
-        ({"files": [asdict(File("../outside", 0, sha256().hexdigest(), 0))]}, "outside of itself"),
-    ],
-)
-def test_what_does_not_fit_is_refused(
-    filled: Path, move: Move, tmp_path: Path, change: dict[str, object], reason: str
-) -> None:
+def test_what_does_not_fit_is_refused(filled: Path, move: Move, tmp_path: Path) -> None:
     taken = take(tmp_path / "backups", keep=7)
     (tmp_path / "backups" / "outside").touch()
-    content = json.dumps({**json.loads((taken.path / MANIFEST).read_bytes()), **change}).encode()
-    (taken.path / MANIFEST).write_bytes(content)
-    (taken.path / GUARD).write_bytes(_guard(content))
-    home = move()
-    with pytest.raises(BackupError, match=reason):
+    whole, home = json.loads((taken.path / MANIFEST).read_bytes()), move()
+    for reason, change in MISFITS.items():
+        content = json.dumps({**whole, **change}).encode()
+        (taken.path / MANIFEST).write_bytes(content)
+        (taken.path / GUARD).write_bytes(_guard(content))
+        with pytest.raises(BackupError, match=reason):
+            restore(taken.path)
+        assert files(home) == {}
+
+
+@embedded
+def test_database_that_is_away_is_said(
+    filled: Path, move: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = take(tmp_path / "backups", keep=7)
+    home, address = move(), os.environ["SEP_DATABASE_URL"]
+    monkeypatch.setenv("SEP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(BackupError, match=r"nothing was restored: .*127\.0\.0\.1"):
         restore(taken.path)
-    assert files(home) == {}
+    monkeypatch.setenv("SEP_DATABASE_URL", address)
+    home.mkdir(parents=True)
+    (home / "runs").touch()  # a file where a folder must be
+    with pytest.raises(BackupError, match="did not come to its end, run it again with --force"):
+        restore(taken.path)
+    (home / "runs").unlink()
+    restore(taken.path, force=True)
+    assert len(rows()["bars"]) == 241
+
+
+@embedded
+def test_owner_needs_not_be_a_superuser(
+    anywhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a server of others: the owner of a database, who may create roles at most."""
+    with psycopg.connect(anywhere, autocommit=True) as connection:
+        connection.execute("CREATE ROLE plain LOGIN CREATEROLE CREATEDB PASSWORD 'p'")
+    server = make_url(anywhere).set(username="plain", password="p", database="postgres")
+    address = server.render_as_string(hide_password=False)
+    monkeypatch.setenv("SEP_HOME", str(tmp_path / "home"))
+    with empty_database(address, monkeypatch):
+        db.migrate()
+        assert ensure_roles() is None
+        fill_tables()
+        before, taken = rows(), take(tmp_path / "backups", keep=7)
+    with empty_database(address, monkeypatch):
+        restore(taken.path)
+        assert ensure_roles() is None
+        assert all(frame.equals(before[name]) for name, frame in rows().items())
+        assert BarStore(tmp_path / "home" / "bars").pairs() == []
+    monkeypatch.setenv("SEP_DATABASE_URL", anywhere)
+    drop_roles()
 
 
 @embedded
