@@ -68,8 +68,8 @@ def ensure_roles() -> str | None:
             kept = _logins(connection) if settings().database_url else set()
             create_roles(connection, {r: p for r, p in passwords.items() if r not in kept})
     except psycopg.errors.InsufficientPrivilege as error:
-        user = url("owner").username
-        return f"{user} may not create the roles {' and '.join(ROLES)}: {' '.join(str(error).split())}"
+        user, said = url("owner").username, " ".join(str(error).split())
+        return f"{user} may not create the roles {' and '.join(ROLES)}: {said}"
     return unusable()
 
 
