@@ -2,8 +2,8 @@
 
 A library is one table of the schema `paths` with the columns of timescale-vector: `id` (a uuid of
 version 1 whose time is the moment the outcome became known), `metadata`, `contents`, `embedding`.
-Its index is DiskANN where pgvectorscale is there, pgvector's HNSW otherwise; where TimescaleDB is
-there, the table is cut by time.
+A large one has an index: DiskANN where pgvectorscale is there, pgvector's HNSW otherwise; where
+TimescaleDB is there, the table is cut by time.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Times: TypeAlias = NDArray[np.datetime64]
 
 SCHEMA: Final = "paths"
 DIMENSIONS: Final = 64
-EXACT: Final = 20_000
-"""Eligible rows up to which every one is compared: as fast as an index that must skip the others,
-and nothing is missed."""
+EXACT: Final = 50_000
+"""Eligible rows up to which every one is compared, in some milliseconds, and nothing is missed. A
+model's library has so many as a rule; an index is built, and asked, beyond."""
 
 INDEXES: Final[dict[str, BaseIndex]] = {
     "vectorscale": DiskAnnIndex(storage_layout="plain", num_neighbors=16, search_list_size=32),
@@ -93,6 +93,11 @@ SELECT create_hypertable(
 _LAST = """
 SELECT (metadata->>'group')::int, max((metadata->>'position')::bigint) FROM {} GROUP BY 1
 """
+_INDEXED = """
+SELECT count(*) FROM pg_index
+JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
+WHERE indrelid = CAST(:table AS regclass) AND amname IN ('hnsw', 'diskann')
+"""
 _MOMENT = "SELECT uuid_timestamp(id) FROM {} ORDER BY 1 OFFSET :n LIMIT 1"
 _FOUND = """
 SELECT (metadata->>'row')::bigint, distance, (metadata->>'position')::bigint,
@@ -143,10 +148,10 @@ class Paths:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did: rows written, the index that was built, and the time each took."""
+    """What a load did: rows written, whose index was built, if any, and the time each took."""
 
     rows: int
-    index: str
+    index: str | None
     copy_seconds: float
     index_seconds: float
 
@@ -214,7 +219,7 @@ class PathStore:
     name : str
         Of the library, such as its model's id.
     exact : int
-        Eligible rows up to which all are compared instead of asking the index.
+        Eligible rows up to which all are compared; a library without more has no index.
     """
 
     def __init__(self, name: str, *, exact: int = EXACT) -> None:
@@ -228,24 +233,24 @@ class PathStore:
         return self.name in libraries()
 
     def load(self, rows: Paths) -> Loaded:
-        """Write a library and build its index: all of it or nothing; nothing where it is there.
+        """Write a library, build its index: all of it or nothing; nothing where it is there.
 
         Raises
         ------
         PathStoreError
             If the server has no pgvector that fits.
         """
-        extension = prepare()
+        prepare()
         with self._writing() as connection:
             if self._is_there(connection):
-                return Loaded(0, extension, 0.0, 0.0)
+                return Loaded(0, None, 0.0, 0.0)
             start = perf_counter()
             self._create(connection)
             self._copy(connection, rows, first=0)
             copied = perf_counter()
-            self._index(connection, INDEXES[extension])
+            index = self._index(connection, len(rows))
             done = perf_counter()
-        return Loaded(len(rows), extension, copied - start, done - copied)
+        return Loaded(len(rows), index, copied - start, done - copied)
 
     def extend(self, rows: Paths) -> int:
         """Append rows; those not after the last position of their group are dropped.
@@ -260,7 +265,9 @@ class PathStore:
             after = [last.get(group, -1) for group in rows.group.tolist()]
             new = rows.take(rows.position > np.array(after, np.int64))
             if len(new):
-                self._copy(connection, new, first=self._count(connection))
+                present = self._count(connection)
+                self._copy(connection, new, first=present)
+                self._index(connection, present + len(new))
         return len(new)
 
     def last(self, group: int = 0) -> int:
@@ -354,10 +361,17 @@ class PathStore:
                 copy.write(_encode(piece, first + start).tobytes())
             copy.write(TRAILER)
 
-    def _index(self, connection: Connection, index: BaseIndex) -> None:
+    def _index(self, connection: Connection, rows: int) -> str | None:
+        """Build the best index there can be once all rows are too many; tell its extension."""
+        there = connection.scalar(text(_INDEXED), {"table": self._table})
+        if rows <= self.exact or there:
+            return None
+        extension = best_index(connection)
         connection.execute(text(f"SET LOCAL maintenance_work_mem = '{_MEMORY}'"))
-        connection.execute(text(self._builder.create_embedding_index_query(index, lambda: 0)))
+        query = self._builder.create_embedding_index_query(INDEXES[extension], lambda: rows)
+        connection.execute(text(query))
         connection.execute(text(f"ANALYZE {self._table}"))
+        return extension
 
     def _count(self, connection: Connection) -> int:
         return int(connection.scalar(text(self._builder.get_approx_count_query())) or 0)
@@ -414,13 +428,8 @@ def libraries() -> list[str]:
     return sorted(inspect(db.engine()).get_table_names(schema=SCHEMA))
 
 
-def prepare() -> str:
-    """Create what the server has of pgvectorscale and pgvector, as the owner of the database.
-
-    Returns
-    -------
-    str
-        The extension whose index is best: "vectorscale" or "vector".
+def prepare() -> None:
+    """Create what the server has of pgvector and pgvectorscale, as the owner of the database.
 
     Raises
     ------
@@ -430,10 +439,14 @@ def prepare() -> str:
     with db.engine("owner").begin() as connection:
         connection.execute(text(_LOCK), {"name": SCHEMA})
         _require_vector(connection)
-        missing = [name for name in INDEXES if name not in _installed(connection)]
-        for name in sorted(missing):  # vector first
-            _create_extension(connection, name)
-        return next(name for name in INDEXES if name in _installed(connection))
+        for name in ("vector", "vectorscale"):
+            if name not in _installed(connection):
+                _create_extension(connection, name)
+
+
+def best_index(connection: Connection) -> str:
+    """Return the extension with the best index that a prepared database has."""
+    return next(name for name in INDEXES if name in _installed(connection))
 
 
 def _require_vector(connection: Connection) -> None:

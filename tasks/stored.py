@@ -46,7 +46,7 @@ class StoredLibrary:
         """
         store = PathStore(name)
         if not store.exists():
-            store.load(_rows(Library.read(file), closes))
+            store.load(as_paths(Library.read(file), closes))
         return cls(store, closes)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class StoredLibrary:
 
     def extend(self, later: Library) -> StoredLibrary:
         """Write later rows, each once; see `PathLibrary`."""
-        self.store.extend(_rows(later, self.closes))
+        self.store.extend(as_paths(later, self.closes))
         return self
 
     def nearest(
@@ -111,7 +111,7 @@ def closes(frozen: Frozen, bars: BarStore) -> Times:
     return np.asarray(starts + np.timedelta64(bar_length(timeframe)))
 
 
-def _rows(library: Library, closes: Times) -> Paths:
-    return Paths(
-        library.paths, closes[library.known_at], library.position, library.group, library.win
-    )
+def as_paths(library: Library, closes: Times) -> Paths:
+    """Return the rows of a library with the moments their outcomes became known."""
+    known_at = closes[library.known_at]
+    return Paths(library.paths, known_at, library.position, library.group, library.win)

@@ -74,7 +74,7 @@ def without_vector(
 
 def test_loaded_rows_are_those_of_timescale_vector(server: str) -> None:
     """Its own client finds them, by nearness and by time."""
-    library, store = rows(200), PathStore("a library")
+    library, store = rows(200), PathStore("a library", exact=199)
     loaded = store.load(library)
     if server != "named":
         assert loaded.index == {"embedded": "vector", "vectorscale": "vectorscale"}[server]
@@ -128,23 +128,35 @@ def test_limit_of_time_is_exact_to_the_moment(server: str, exact: int) -> None:
     assert (found.win[1] == library.win[found.index[1]]).all()
 
 
+def scans(index: str) -> int:
+    """How often an index was scanned."""
+    db.engine().dispose()  # a session tells its counts as it ends
+    query = text("SELECT idx_scan FROM pg_stat_all_indexes WHERE indexrelname = :index")
+    with db.engine().connect() as connection:
+        return connection.scalar(query, {"index": index}) or 0
+
+
 def test_index_is_asked_only_where_many_rows_may_be_seen(server: str) -> None:
-    library = rows(400)
-    PathStore("mixed").load(library)
-    store = PathStore("mixed", exact=100)
+    library, store = rows(400), PathStore("mixed", exact=100)
+    store.load(library)
     known_by = library.known_at[[99, 299, 399]]
-
-    def scans() -> int:
-        db.engine().dispose()  # a session tells its counts as it ends
-        query = "SELECT idx_scan FROM pg_stat_all_indexes WHERE indexrelname = :name"
-        with db.engine().connect() as connection:
-            return connection.scalar(text(query), {"name": "mixed_embedding_idx"}) or 0
-
-    before = scans()
+    before = scans("mixed_embedding_idx")
     store.nearest(library.paths[:1], known_by=known_by[:1], exclusion=0, k=10)
-    assert scans() == before
+    assert scans("mixed_embedding_idx") == before
     store.nearest(library.paths[:3], known_by=known_by, exclusion=0, k=10)
-    assert scans() > before
+    assert scans("mixed_embedding_idx") > before
+
+
+def test_index_goes_on_until_enough_rows_are_eligible(server: str) -> None:
+    """A tenth is: nobody has to compare all rows of that time instead."""
+    library, store = rows(3_000), PathStore("filtered", exact=0)
+    store.load(library)
+    for _ in range(2):  # the first looks up from when on many rows are known
+        before = scans("filtered_uuid_timestamp_idx")
+        known_by = library.known_at[[300] * 5]
+        found = store.nearest(library.paths[-5:], known_by=known_by, exclusion=0, k=64)
+        assert (found.index >= 0).all()
+    assert scans("filtered_uuid_timestamp_idx") == before
 
 
 def test_filter_that_leaves_little_starves_no_query(server: str) -> None:
@@ -178,6 +190,17 @@ def test_rows_come_once_however_often_they_are_added(server: str) -> None:
     assert store.extend(rows(0)) == 0
     found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
     assert found.index[:, 0].tolist() == list(range(100))
+
+
+def test_index_is_built_once_there_are_too_many_rows(server: str) -> None:
+    library, store = rows(100), PathStore("growing", exact=50)
+    query = "SELECT indexdef FROM pg_indexes WHERE indexname = 'growing_embedding_idx'"
+    for until, there in ((40, 0), (50, 0), (51, 1), (100, 1)):
+        store.load(library.take(slice(until)))
+        store.extend(library.take(slice(until)))
+        assert len(db.read_frame(query)) == there
+    method = {"embedded": "hnsw", "vectorscale": "diskann", "named": ""}[server]
+    assert method in db.read_frame(query)["indexdef"][0]
 
 
 def test_many_at_once_load_and_extend_one_library(server: str) -> None:
@@ -241,21 +264,23 @@ def test_migration_takes_libraries_back(server: str) -> None:
 
 
 def test_research_fills_libraries_and_the_executor_sees_none(
-    server: str, two_roles: None, monkeypatch: pytest.MonkeyPatch
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = rows(50)
-    PathStore("owners").load(library.take(slice(40)))
+    PathStore("before").load(library.take(slice(40)))
+    request.getfixturevalue("two_roles")
+    PathStore("after").load(library.take(slice(40)))
     monkeypatch.setenv("SEP_DATABASE_ROLE", "research")
-    for name in ("owners", "mine"):
+    for name in ("before", "after", "mine"):
         store = PathStore(name)
         store.load(library.take(slice(40)))
         assert store.extend(library) == 10
         found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
         assert found.index[:, 0].tolist() == list(range(50))
     with pytest.raises(ProgrammingError, match="must be owner"):
-        PathStore("owners").drop()
+        PathStore("before").drop()
     monkeypatch.setenv("SEP_DATABASE_ROLE", "executor")
-    for name in ("owners", "mine"):
+    for name in ("before", "after", "mine"):
         with pytest.raises(ProgrammingError, match="permission denied"):
             len(PathStore(name))
 

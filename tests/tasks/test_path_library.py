@@ -23,7 +23,7 @@ from tasks.measure import measure
 from tasks.model import Model
 from tasks.recipe import Recipe
 from tasks.resolve import resolve
-from tasks.stored import StoredLibrary, closes, open_library
+from tasks.stored import StoredLibrary, as_paths, closes, open_library
 from tasks.training import train
 from tasks.walkforward import freeze, replay
 from tests import naive
@@ -44,19 +44,17 @@ def make(
     request: pytest.FixtureRequest,
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> Iterator[Make]:
     """Build a library of one kind from rows."""
     server = KINDS[request.param]
     if server is None:
         yield lambda library: library
         return
-    exact = EXACT if request.param == "scan" else 0
+    store = PathStore("tested", exact=EXACT if request.param == "scan" else 0)
 
     def stored(library: Library) -> PathLibrary:
-        library.write(tmp_path / "library.parquet")
-        opened = StoredLibrary.open("tested", tmp_path / "library.parquet", CLOSES)
-        return StoredLibrary(PathStore(opened.store.name, exact=exact), CLOSES)
+        store.load(as_paths(library, CLOSES))
+        return StoredLibrary(store, CLOSES)
 
     with empty_database(address(server, home, request.config), monkeypatch):
         db.migrate()
