@@ -38,7 +38,7 @@ from infra.backup import (
     take,
     verify,
 )
-from infra.dump import DumpError, programs
+from infra.dump import DumpError, Programs, programs
 from infra.models import Bar, Base
 from infra.restore import restore
 from infra.roles import ensure_roles
@@ -65,6 +65,10 @@ def hours(start: datetime, n: int) -> pl.DataFrame:
     return bars.with_columns(pl.col("timestamp").cast(pl.Datetime("us", "UTC")))
 
 
+def keyed(bars: pl.DataFrame) -> pl.DataFrame:
+    return bars.with_columns(**{name: pl.lit(value) for name, value in KEY.items()})
+
+
 @pytest.fixture
 def filled(anywhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with bars of two years, a row in every table, and the folder of its model."""
@@ -74,8 +78,7 @@ def filled(anywhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     fill_tables()
     bars = hours(datetime(2025, 12, 28, tzinfo=UTC), 240)
     BarStore(home / "bars").write("EUR_USD", "H1", bars)
-    keyed = bars.with_columns(**{name: pl.lit(value) for name, value in KEY.items()})
-    db.copy_frame(keyed, Bar)
+    db.copy_frame(keyed(bars), Bar)
     run = home / "runs" / "backtest" / "one"
     run.mkdir(parents=True)
     (run / "model.json").write_text('{"model": 1}')
@@ -203,6 +206,28 @@ def test_every_damaged_or_missing_file_is_named(filled: Path, move: Move, tmp_pa
     assert files(home) == {}
     with db.engine().connect() as connection:
         assert inspect(connection).get_table_names() == []
+
+
+@embedded
+def test_rows_are_of_one_moment(
+    filled: Path, move: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written after the rows were counted is not in the archive."""
+
+    def later(server: int) -> Programs:
+        late = hours(datetime(2026, 3, 1, tzinfo=UTC), 5)
+        db.copy_frame(
+            late.with_columns(**{name: pl.lit(value) for name, value in KEY.items()}), Bar
+        )
+        return programs(server)
+
+    monkeypatch.setattr("infra.dump.programs", later)
+    taken = take(tmp_path / "backups", keep=7)
+    monkeypatch.setattr("infra.dump.programs", programs)
+    assert len(rows()["bars"]) == 246
+    move()
+    restore(taken.path)
+    assert len(rows()["bars"]) == taken.manifest.tables["bars"] == 241
 
 
 @embedded
@@ -464,7 +489,15 @@ def test_newer_programs_serve_an_older_server(
         assert inspect(connection).get_table_names() == []
 
 
-def test_programs_fit_the_server() -> None:
-    assert programs(15).version >= 15
-    with pytest.raises(DumpError, match="Install postgresql-client-99"):
-        programs(99)
+def test_programs_fit_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in (18, 15, 16):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        (folder / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.3'\n")
+        (folder / "pg_dump").chmod(0o755)
+    monkeypatch.setattr("infra.dump._folders", lambda: sorted(tmp_path.iterdir()))
+    chosen = {server: programs(server) for server in range(14, 19)}
+    assert [found.version for found in chosen.values()] == [15, 15, 16, 18, 18]
+    assert chosen[16].folder == tmp_path / "16"
+    with pytest.raises(DumpError, match=r"pg_dump 19 .* 18 in .* Install postgresql-client-19"):
+        programs(19)
