@@ -63,7 +63,11 @@ _PIECE = 1 << 16
 _LEAST = (0, 8)  # of pgvector: the first whose index goes on where a filter leaves too few
 _COLUMNS = "id, metadata, contents, embedding"
 _EPOCH = 0x01B21DD213814000  # 1970 in ticks of 100 ns since 1582
+_VARIANT = np.uint64(1 << 63)  # RFC 4122; the row number stands where a node does
 _MEMORY = "512MB"
+_PATHS_FIRST = text(
+    "SELECT set_config('search_path', 'paths, ' || current_setting('search_path'), true)"
+)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext(:name))"
 _METADATA = '{"row":%12d,"position":%12d,"group":%11d,"win":[%2d,%2d]}'
 _WIDTH = len(_METADATA % (0, 0, 0, 0, 0))
@@ -87,7 +91,7 @@ _ROW: Final = np.dtype(
 _CUT = """
 SELECT create_hypertable(
     :table, 'id', chunk_time_interval => interval '365 days',
-    time_partitioning_func => 'public.uuid_timestamp', create_default_indexes => false
+    time_partitioning_func => 'paths.uuid_timestamp', create_default_indexes => false
 )
 """
 _LAST = """
@@ -97,6 +101,9 @@ _INDEXED = """
 SELECT count(*) FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
 WHERE indrelid = CAST(:table AS regclass) AND amname IN ('hnsw', 'diskann')
+"""
+_OURS = """
+SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST(:table AS regclass)
 """
 _MOMENT = "SELECT uuid_timestamp(id) FROM {} ORDER BY 1 OFFSET :n LIMIT 1"
 _FOUND = """
@@ -324,6 +331,7 @@ class PathStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with db.engine().begin() as connection:
+            connection.execute(_PATHS_FIRST)
             connection.execute(text(_LOCK), {"name": self._table})
             yield connection
 
@@ -332,6 +340,7 @@ class PathStore:
         with db.engine().begin() as connection:
             if not self._is_there(connection):
                 raise PathStoreError(f"the path library {self.name} is not loaded: load it first")
+            connection.execute(_PATHS_FIRST)
             for statement in QueryParams(settings or {}).get_statements():
                 connection.execute(text(statement))
             yield connection
@@ -362,9 +371,14 @@ class PathStore:
             copy.write(TRAILER)
 
     def _index(self, connection: Connection, rows: int) -> str | None:
-        """Build the best index there can be once all rows are too many; tell its extension."""
-        there = connection.scalar(text(_INDEXED), {"table": self._table})
-        if rows <= self.exact or there:
+        """Build the best index there can be once rows are too many; tell its extension.
+
+        Without one, as where the table is another role's, all rows are compared.
+        """
+        there, ours = (
+            connection.scalar(text(query), {"table": self._table}) for query in (_INDEXED, _OURS)
+        )
+        if rows <= self.exact or there or not ours:
             return None
         extension = best_index(connection)
         connection.execute(text(f"SET LOCAL maintenance_work_mem = '{_MEMORY}'"))
@@ -519,10 +533,7 @@ def _ids(known_at: Times, number: NDArray[np.int64]) -> NDArray[np.uint8]:
         (ticks & 0xFFFFFFFF, ">u4"),
         (ticks >> 32 & 0xFFFF, ">u2"),
         (ticks >> 48 | 1 << 12, ">u2"),
-        (
-            number.astype(np.uint64) | np.uint64(1 << 63),
-            ">u8",
-        ),  # the variant, then the row number as the node
+        (number.astype(np.uint64) | _VARIANT, ">u8"),
     )
     shaped = [np.asarray(values).astype(wire) for values, wire in fields]
     return np.column_stack([each.view(np.uint8).reshape(len(number), -1) for each in shaped])

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     paths: Literal["exact", "database"] = Field(
         default="exact",
         description="Where live signals look for the nearest paths without a GPU: `exact` (the "
-        "model's file, by the kernels) or `database` (pgvector, nearly all of them).",
+        "model's file, by the kernels) or `database` (pgvector; nearly all beyond 50,000 paths).",
     )
     shared_bars: int = Field(
         default=20_000,

@@ -1,5 +1,8 @@
 """A schema for path libraries, and the function by which timescale-vector reads an id's time.
 
+It asks for `uuid_timestamp` without a schema. TimescaleDB has one of that name in `public` for
+version 7: ours stands in `paths`, which a search path names first, and leaves that one alone.
+
 The libraries themselves are made by the store, one table each, when they are loaded: what they
 need, pgvector, may come to a server long after this revision, or never.
 """
@@ -14,7 +17,7 @@ branch_labels = None
 depends_on = None
 
 TIMESTAMP = """
-CREATE OR REPLACE FUNCTION public.uuid_timestamp(uuid UUID) RETURNS TIMESTAMPTZ AS $$
+CREATE FUNCTION paths.uuid_timestamp(uuid UUID) RETURNS TIMESTAMPTZ AS $$
 DECLARE
     bytes bytea := uuid_send(uuid);
 BEGIN
@@ -44,4 +47,3 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take it back, libraries included; the files of their models still have them."""
     op.execute("DROP SCHEMA paths CASCADE")
-    op.execute("DROP FUNCTION public.uuid_timestamp(UUID)")
