@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from infra.sources.columns import Mapped, SourceError, map_columns
+
+_PROBE: Final = """
+import sys, polars
+polars.read_parquet(sys.argv[1], glob=False, hive_partitioning=False)
+"""
 
 
 class Parquet(Mapped):
@@ -40,6 +48,7 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
         If the file is missing, not Parquet, empty, or lacks columns.
     """
     try:
+        _probe(path)
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         columns = map_columns(scan.collect_schema().names(), path, mapping)
         time = pl.col(columns.time[0])
@@ -57,3 +66,13 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
         raise SourceError(f"{path} holds no rows: fetch or export it again")
     index = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
     return frame.select(index, pl.all())
+
+
+def _probe(path: Path) -> None:
+    """Read a file in a process of its own first: a damaged one may take the reader with it."""
+    path.open("rb").close()
+    command = [sys.executable, "-I", "-c", _PROBE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise SourceError(f"{path} is no Parquet file, or a damaged one: {said[0]}")
