@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -105,7 +105,10 @@ WHERE indrelid = CAST(:table AS regclass) AND amname IN ('hnsw', 'diskann')
 _OURS = """
 SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST(:table AS regclass)
 """
-_MOMENT = "SELECT uuid_timestamp(id) FROM {} ORDER BY 1 OFFSET :n LIMIT 1"
+_NEWEST = """
+SELECT (metadata->>'row')::bigint FROM {}
+WHERE uuid_timestamp(id) <= :until ORDER BY uuid_timestamp(id) DESC LIMIT 1
+"""
 _FOUND = """
 SELECT (metadata->>'row')::bigint, distance, (metadata->>'position')::bigint,
     (metadata->>'group')::bigint, (metadata->'win'->>0)::bigint, (metadata->'win'->>1)::bigint
@@ -233,7 +236,6 @@ class PathStore:
         self.name, self.exact = name, exact
         self._builder = QueryBuilder(name, DIMENSIONS, "cosine", "UUID", None, False, SCHEMA)
         self._table: str = self._builder._quoted_table_name()
-        self._many: np.datetime64 | None = None
 
     def exists(self) -> bool:
         """Say whether the library was loaded."""
@@ -316,9 +318,10 @@ class PathStore:
         """
         found = Found.nothing(len(queries), k)
         with self._reading() as connection:
-            few = self._sees_few(connection, known_by)
-        asked = ~np.isnan(queries).any(axis=1)
-        self._fill(found, np.flatnonzero(asked & ~few), queries, known_by, BY_INDEX)
+            eligible = self._eligible(connection, known_by)
+        asked = ~np.isnan(queries).any(axis=1) & (eligible > 0)
+        many = asked & (eligible > self.exact)
+        self._fill(found, np.flatnonzero(many), queries, known_by, BY_INDEX)
         full = found.index[:, -1] >= 0  # else the filter left the index too few
         self._fill(found, np.flatnonzero(asked & ~full), queries, known_by, EXACTLY)
         return found.thinned(exclusion)
@@ -394,15 +397,13 @@ class PathStore:
         query = text(_LAST.format(self._table))
         return dict(connection.execute(query).tuples().all())
 
-    def _sees_few(self, connection: Connection, known_by: Times) -> NDArray[np.bool_]:
-        """Say which queries may see so few rows that all of them are compared."""
-        if self._many is None:  # once there are so many rows the moment does not change
-            query = text(_MOMENT.format(self._table))
-            moment = connection.scalar(query, {"n": self.exact})
-            if moment is None:
-                return np.ones(len(known_by), bool)
-            self._many = np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
-        return np.asarray(known_by < self._many)
+    def _eligible(self, connection: Connection, known_by: Times) -> NDArray[np.int64]:
+        """Count the rows each query may see, as the newest of them is numbered."""
+        moments, which = np.unique(known_by, return_inverse=True)
+        query = text(_NEWEST.format(self._table))
+        newest = [connection.scalar(query, {"until": _utc(moment)}) for moment in moments]
+        rows = np.array([-1 if row is None else row for row in newest], np.int64) + 1
+        return np.asarray(rows[which])
 
     def _fill(
         self,
@@ -428,11 +429,10 @@ class PathStore:
     def _question(
         self, query: NDArray[np.float32], known_by: np.datetime64, k: int
     ) -> tuple[str, list[Any]]:
-        until = known_by.astype("datetime64[us]").item().replace(tzinfo=UTC)
         question, values = self._builder.search_query(
             Vector(query).to_text(),
             limit=k,
-            uuid_time_filter=UUIDTimeRange(end_date=until, end_inclusive=True),
+            uuid_time_filter=UUIDTimeRange(end_date=_utc(known_by), end_inclusive=True),
         )
         return _FOUND.format(question), values
 
@@ -497,6 +497,11 @@ def _create_extension(connection: Connection, name: str) -> None:
 
 def _installed(connection: Connection) -> set[str]:
     return set(connection.scalars(text("SELECT extname FROM pg_extension")))
+
+
+def _utc(moment: np.datetime64) -> datetime:
+    found: datetime = moment.astype("datetime64[us]").item()
+    return found.replace(tzinfo=UTC)
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:

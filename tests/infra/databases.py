@@ -1,6 +1,7 @@
 """PostgreSQL servers that differ: the embedded one, Debian's 15, vectorscale's, and a named one.
 
-`anywhere` is the address of an empty database on each of them, in force for the test.
+`anywhere` is the address of an empty database on each of them, in force for the test. A module
+that imports `releases` instead gets an `anywhere` that leaves out what only adds an extension.
 """
 
 from __future__ import annotations
@@ -102,12 +103,15 @@ def empty_database(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=SERVERS)
-def anywhere(
+def _anywhere(
     request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     with empty_database(address(request.param, home, request.config), monkeypatch) as found:
         yield found
+
+
+anywhere = pytest.fixture(params=SERVERS)(_anywhere)
+releases = pytest.fixture(params=["embedded", "debian", "named"], name="anywhere")(_anywhere)
 
 
 def timescale() -> bool:

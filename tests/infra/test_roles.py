@@ -15,9 +15,9 @@ from sqlalchemy.engine import make_url
 from infra import database as db
 from infra.models import Bar, Base, Metric
 from infra.roles import GRANTS, ROLES, VIEWS, create_roles
-from tests.infra.databases import anywhere
+from tests.infra.databases import releases
 
-__all__ = ["anywhere"]
+__all__ = ["releases"]
 
 PASSWORDS = {"research": "r'1", "executor": "e\\2"}
 MODEL = (
