@@ -83,6 +83,7 @@ def restore(path: Path, *, force: bool = False, tell: Tell = silent) -> Restored
     manifest, draft = read(path), settings().home / _DRAFT
     with failing("nothing was restored"), database.engine("owner").connect() as connection:
         _refuse_server(connection, manifest)
+        _refuse_extensions(connection, manifest)
         _refuse_sessions(connection)
         if not force:
             _refuse_content(connection, manifest)
@@ -111,6 +112,9 @@ def _refuse_server(connection: Connection, manifest: Manifest) -> None:
             f"the backup is of PostgreSQL {manifest.postgres} and does not go into the older "
             f"{server}: use a server of {manifest.server} or newer"
         )
+
+
+def _refuse_extensions(connection: Connection, manifest: Manifest) -> None:
     offered = dict(
         connection.execute(text("SELECT name, default_version FROM pg_available_extensions"))
         .tuples()
@@ -123,6 +127,11 @@ def _refuse_server(connection: Connection, manifest: Manifest) -> None:
         raise BackupError(
             f"the backup is of TimescaleDB {wanted}, the server has {offered[TIMESCALE]}: "
             "install that version, restore, then update the extension"
+        )
+    allowed = text("SELECT has_parameter_privilege('timescaledb.restoring', 'SET')")
+    if wanted and not connection.scalar(allowed):
+        raise BackupError(
+            f"TimescaleDB is restored by a superuser, which {database.url('owner').username} is not"
         )
 
 
