@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -20,8 +18,9 @@ from infra.servers import process, valkey
 def kill_valkey(home: Path) -> None:
     record = process.alive(home, valkey.NAME)
     assert record is not None
-    os.kill(record.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(record.pid)], timeout=10)
+    server = psutil.Process(record.pid)  # before: any thread may take note of its end
+    server.kill()
+    psutil.wait_procs([server], timeout=10)
 
 
 def test_value_is_kept_for_a_while(cache: str) -> None:
@@ -115,13 +114,15 @@ def test_threads_may_share_it_while_it_dies_and_comes_back(cache: str, home: Pat
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
-    kill_valkey(home)
-    valkey.start(home)
-    while found[-8:] != [b"value"] * 8:
-        time.sleep(0.01)
-    over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        kill_valkey(home)
+        valkey.start(home)
+        while found[-8:] != [b"value"] * 8:
+            time.sleep(0.01)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     assert set(found) == {b"value", None}
 
 
