@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
+from infra.limits import RateLimit
 from infra.settings import settings
 from infra.sources.columns import SourceError
 from infra.store import PRICES, QUOTES
@@ -23,7 +24,7 @@ PAGE: Final = 5000
 """Candles of one answer: the venue's most."""
 
 REQUESTS_A_SECOND: Final = 50
-"""Below the venue's best practice of 100: other clients share the address."""
+"""Below the venue's best practice of 100: other programs share the address."""
 
 TRIES: Final = 6
 TIMEOUT: Final = 30.0
@@ -44,17 +45,8 @@ _CANDLE: Final = pl.Struct(
 )
 
 
-class Pace:
-    """Keeps the requests of one client 1 / `REQUESTS_A_SECOND` apart."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def __call__(self) -> None:
-        """Wait until the next request may go."""
-        now = time.monotonic()
-        time.sleep(max(0.0, self._next - now))
-        self._next = max(now, self._next) + 1 / REQUESTS_A_SECOND
+def _in_turn() -> Callable[[], None]:
+    return RateLimit("oanda", REQUESTS_A_SECOND).wait
 
 
 @dataclass(frozen=True)
@@ -72,14 +64,15 @@ class Candles:
     timeout : float
         Seconds without a byte after which a try is given up.
     wait : callable
-        Called before each request; it returns when the request may go.
+        Called before each request; it returns when the request may go. By default all processes
+        together keep to `REQUESTS_A_SECOND`.
     """
 
     token: SecretStr
     url: str = PRACTICE
     pause: float = 0.5
     timeout: float = TIMEOUT
-    wait: Callable[[], None] = field(default_factory=Pace, repr=False)
+    wait: Callable[[], None] = field(default_factory=_in_turn, repr=False)
 
     @classmethod
     def of_settings(cls) -> Candles:

@@ -117,6 +117,15 @@ def test_doctor_before_anything_runs(tmp_path: Path) -> None:
     assert findings["SEP_ENGINE"].text.startswith("auto")
 
 
+def test_doctor_says_that_a_token_is_set_and_not_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEP_OANDA_TOKEN", "hunter2")
+    findings = {finding.topic: finding for finding in examine(Settings(home=tmp_path / "new"))}
+    assert findings["SEP_OANDA_TOKEN"].text == "hidden (set)"
+    assert "hunter2" not in str(findings)
+
+
 def test_doctor_says_what_the_machine_is_made_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

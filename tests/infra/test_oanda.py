@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def minutes() -> pl.DataFrame:
 
 
 @pytest.fixture
-def venue(minutes: pl.DataFrame) -> Iterator[Simulator]:
+def venue(minutes: pl.DataFrame, home: Path) -> Iterator[Simulator]:
     with Simulator(Market({"EUR_USD": minutes}, NOW)).serve() as simulator:
         yield simulator
 

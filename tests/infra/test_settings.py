@@ -26,7 +26,7 @@ def test_every_field_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
-@pytest.mark.parametrize("name", ["SEP_DATABASE_URL", "SEP_VALKEY_URL"])
+@pytest.mark.parametrize("name", ["SEP_DATABASE_URL", "SEP_VALKEY_URL", "SEP_OANDA_TOKEN"])
 def test_passwords_do_not_show(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "postgresql://me:hunter2@host/db")
     assert "hunter2" not in f"{settings()!r} {settings()} {settings().model_dump()}"
