@@ -19,7 +19,7 @@ from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
 
 from infra import database as db
 from infra import roles
-from infra.paths import Paths, PathStore, PathStoreError, libraries, prepare
+from infra.paths import BY_INDEX, Paths, PathStore, PathStoreError, libraries, prepare
 from infra.servers.process import secret
 from tests.infra.databases import address, empty_database, timescale
 
@@ -174,8 +174,11 @@ def test_index_goes_on_until_enough_rows_are_eligible(server: str) -> None:
     assert scans("filtered_uuid_timestamp_idx") == before + 1  # which counts the eligible
 
 
-def test_filter_that_leaves_little_starves_no_query(server: str) -> None:
-    """The index is asked although next to nothing is eligible: all of it comes."""
+def test_filter_that_leaves_little_starves_no_query(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is asked although next to nothing is eligible, and HNSW gives up: all comes."""
+    monkeypatch.setitem(BY_INDEX, "hnsw.max_scan_tuples", 1)
     library, store = rows(3_000), PathStore("starved", exact=0)
     store.load(library)
     query = library.paths[2_900:2_901]
