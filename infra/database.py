@@ -28,6 +28,14 @@ _MIGRATING = 7_310_001  # key of the advisory lock
 _MOST_ENGINES = 4
 _engines: dict[URL, Engine] = {}
 _one_at_a_time = Lock()
+_NOTICED = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""A server that vanishes without a word is noticed after half a minute, not after hours."""
 _SPANS = 64  # series of a frame that are looked up one by one
 _CALENDAR = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))  # Python's
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -334,6 +342,5 @@ def _engine(address: URL) -> Engine:
         if address not in _engines:
             while len(_engines) >= _MOST_ENGINES:
                 _engines.pop(next(iter(_engines))).dispose()
-            options = {"connect_timeout": 10}
-            _engines[address] = create_engine(address, pool_pre_ping=True, connect_args=options)
+            _engines[address] = create_engine(address, pool_pre_ping=True, connect_args=_NOTICED)
         return _engines[address]
