@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import text
 
 from infra import cache, database, hot
+from infra.paths import PathStore, libraries
 from infra.settings import settings
 from infra.store import StoreError
 from tasks.folder import bar_store
@@ -29,12 +30,13 @@ UNION SELECT path FROM model WHERE status = 'champion'
 def clean_runs() -> dict[str, Any]:
     """Delete folders of runs in which nothing changed for `SEP_RUN_DAYS` days.
 
-    The folder of a pair's newest model and that of a champion stay.
+    The folder of a pair's newest model and that of a champion stay. A model whose folder is gone
+    leaves no path library in the database.
 
     Returns
     -------
     dict
-        `deleted` (folders), `bytes` (freed), `kept` (folders).
+        `deleted` (folders), `bytes` (freed), `kept` (folders), `libraries` (dropped).
     """
     used = set(database.read_frame(_IN_USE)["path"])
     oldest = time.time() - settings().run_days * _DAY
@@ -43,7 +45,8 @@ def clean_runs() -> dict[str, Any]:
     freed = sum(map(_size, old))
     for path in old:
         shutil.rmtree(path)
-    return {"deleted": len(old), "bytes": freed, "kept": len(folders) - len(old)}
+    kept = len(folders) - len(old)
+    return {"deleted": len(old), "bytes": freed, "kept": kept, "libraries": _drop_libraries()}
 
 
 def look_after() -> list[dict[str, str]]:
@@ -64,6 +67,24 @@ health = step("health", version=1)(look_after)
 
 def _run_folders() -> list[Path]:
     return sorted((settings().home / "runs").glob("*/*/"))
+
+
+def _drop_libraries() -> int:
+    """Drop the libraries of models that are gone from this home, and count them."""
+    if settings().database_role == "executor":  # it may not, and models are made elsewhere
+        return 0
+    folders = dict(database.read_frame("SELECT model_id, path FROM model").iter_rows())
+    gone = [name for name in libraries() if _is_gone(folders.get(name))]
+    for name in gone:
+        PathStore(name).drop()
+    return len(gone)
+
+
+def _is_gone(folder: str | None) -> bool:
+    """Say whether no model has a folder, or it should lie in this home and does not."""
+    if folder is None:
+        return True
+    return Path(folder).is_relative_to(settings().home) and not Path(folder).is_dir()
 
 
 def _changed(folder: Path) -> float:

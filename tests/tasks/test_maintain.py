@@ -15,11 +15,13 @@ from sqlalchemy import text
 from infra import cache as valkey_cache
 from infra import database as db
 from infra import hot, tiers, warm
+from infra.paths import PathStore, libraries
 from infra.tiers import TieredBars, Usage
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import planted_rows
 from tasks.maintain import clean_runs, look_after
 from tasks.tiers import move_tiers
+from tests.infra.test_paths import rows
 
 DAY = 86_400
 PAIR = ("PLANTED", "H1")
@@ -63,9 +65,9 @@ def register(model: str, path: Path, *, status: str = "candidate", days: int = 0
 
 def test_folders_of_old_runs_go() -> None:
     old, young = run_folder("old", days=31), run_folder("young", days=29)
-    assert clean_runs() == {"deleted": 1, "bytes": 1000, "kept": 1}
+    assert clean_runs() == {"deleted": 1, "bytes": 1000, "kept": 1, "libraries": 0}
     assert (old.exists(), young.exists()) == (False, True)
-    assert clean_runs() == {"deleted": 0, "bytes": 0, "kept": 1}
+    assert clean_runs() == {"deleted": 0, "bytes": 0, "kept": 1, "libraries": 0}
 
 
 def test_a_file_that_changed_keeps_its_folder() -> None:
@@ -83,6 +85,19 @@ def test_what_models_need_stays() -> None:
         register(name, folders[name], status=status, days=days)
     assert clean_runs()["deleted"] == 1
     assert [name for name in names if folders[name].exists()] == ["champion", "newest"]
+
+
+def test_libraries_of_models_that_are_gone_are_dropped(home: Path, tmp_path: Path) -> None:
+    here, elsewhere = run_folder("here", days=1), tmp_path / "on another machine"
+    folders = {"here": here, "gone": home / "runs" / "gone", "elsewhere": elsewhere}
+    for model, folder in folders.items():
+        register(model, folder)
+    for name in (*folders, "nobody's"):
+        PathStore(name).load(rows(3))
+    assert clean_runs()["libraries"] == 2
+    assert libraries() == ["elsewhere", "here"]
+    for name in libraries():
+        PathStore(name).drop()
 
 
 def test_nothing_outside_is_deleted(home: Path, tmp_path: Path) -> None:
