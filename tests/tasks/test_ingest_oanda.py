@@ -204,7 +204,7 @@ def test_candle_that_is_not_over_by_our_clock_waits(venue: Simulator, tmp_path: 
     venue.market = early
     (result,) = parts(ask(start=begin), tmp_path)
     assert result["reasons"] == {}
-    assert result["good"] in (60, 61)
+    assert 60 <= result["good"] < 100
 
 
 def test_impossible_candle_is_set_aside_once(
