@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from infra import cache, database, hot
+from infra import cache, database, hot, warm
 from infra.paths import PathStore, libraries
 from infra.settings import settings
 from infra.store import StoreError
@@ -70,18 +71,23 @@ def _run_folders() -> list[Path]:
 
 
 def _drop_libraries() -> int:
-    """Drop the libraries of models that are gone from this home, and count them."""
-    if settings().database_role == "executor":  # it may not, and models are made elsewhere
-        return 0
+    """Drop the libraries of models that are gone, and count them; others' are left to others."""
     folders = dict(database.read_frame("SELECT model_id, path FROM model").iter_rows())
-    gone = [name for name in libraries() if _is_gone(folders.get(name))]
-    for name in gone:
+    return sum(_drop(name) for name in libraries() if _is_gone(folders.get(name)))
+
+
+def _drop(name: str) -> bool:
+    try:
         PathStore(name).drop()
-    return len(gone)
+    except DBAPIError as error:
+        if not warm.denied(error):
+            raise
+        return False
+    return True
 
 
 def _is_gone(folder: str | None) -> bool:
-    """Say whether no model has a folder, or it should lie in this home and does not."""
+    """Say whether there is no such model, or its folder should lie in this home and does not."""
     if folder is None:
         return True
     return Path(folder).is_relative_to(settings().home) and not Path(folder).is_dir()
