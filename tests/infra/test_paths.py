@@ -296,7 +296,10 @@ def test_research_fills_libraries_and_the_executor_sees_none(
         assert PathStore(name, exact=9).extend(rows(20, first=90)) == 20  # an index where it may
         found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
         assert found.index[:, 0].tolist() == list(range(50))
-    indexed = "SELECT tablename FROM pg_indexes WHERE indexname LIKE '%_embedding_idx'"
+    indexed = (
+        "SELECT tablename FROM pg_indexes "
+        "WHERE schemaname = 'paths' AND indexname LIKE '%_embedding_idx'"
+    )
     assert db.read_frame(indexed)["tablename"].to_list() == ["mine"]
     with pytest.raises(ProgrammingError, match="must be owner"):
         PathStore("before").drop()
