@@ -36,7 +36,8 @@ from infra.servers import postgres, prefect, valkey
 
 T = TypeVar("T")
 
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+FAST = ("fsync=off", "full_page_writes=off")
+"""What survives the server's death, and not the machine's."""
 HOME = pytest.StashKey[Path]()
 PREFECT = pytest.StashKey[str]()
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil  # type: ignore[import-untyped,unused-ignore]
 import psycopg
 import pytest
 from sqlalchemy import text
@@ -34,6 +33,7 @@ from tasks.steps import TRIES, patient
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
 from tests.servers import FAST
+from tests.stack import family
 from tests.tasks.test_walkforward import run as backtested
 
 HOUR = timedelta(hours=1)
@@ -49,10 +49,12 @@ def database_is_back(database: str, home: Path) -> Iterator[None]:
 
 
 def cut_off(home: Path) -> None:
-    """Kill the server as a power cut does."""
+    """Kill the server and all its sessions as a power cut does: one left alone still commits."""
     record = process.alive(home, postgres.NAME)
     assert record is not None
-    os.kill(record.pid, signal.SIGKILL)
+    for member in family(record.pid):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     while process.alive(home, postgres.NAME):
         time.sleep(0.01)
 
