@@ -94,7 +94,9 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         back.append(array)
         return np.array(array)
 
+    stream = SimpleNamespace(synchronize=lambda: None)
     cupy = SimpleNamespace(
+        cuda=SimpleNamespace(get_current_stream=lambda: stream),
         asarray=asarray,
         ascontiguousarray=lambda array: np.ascontiguousarray(array).view(Remote),
         asnumpy=asnumpy,
