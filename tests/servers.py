@@ -102,8 +102,10 @@ def database(home: Path) -> str:
 
 
 @pytest.fixture
-def cache(home: Path) -> str:
+def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     address = valkey.start(home)
+    monkeypatch.setattr(valkey_cache, "_TIMEOUT", 10.0)  # a busy machine is no outage
+    valkey_cache._client.cache_clear()
     client = valkey_cache.client()
     assert client is not None
     client.flushall()

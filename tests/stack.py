@@ -92,7 +92,7 @@ class Stack:
         with self.api() as api:
             return str(api.get(f"/flow_runs/{run}")["state_type"])
 
-    def wait(self, run: str, *states: str, seconds: float = 180) -> str:
+    def wait(self, run: str, *states: str, seconds: float = 300) -> str:
         """Wait until the flow run is in one of the states (any final one if left out)."""
         deadline = time.monotonic() + seconds
         while (state := self.state(run)) not in (states or FINAL):
@@ -100,7 +100,7 @@ class Stack:
             time.sleep(0.3)
         return state
 
-    def wait_until(self, holds: Callable[[], bool], *, seconds: float = 180) -> None:
+    def wait_until(self, holds: Callable[[], bool], *, seconds: float = 300) -> None:
         """Wait until a condition holds."""
         deadline = time.monotonic() + seconds
         while not holds():
