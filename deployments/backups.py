@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -43,8 +42,9 @@ def show(console: Console, folder: Path | None) -> None:
         console.print(f"no backups in {place}: `sep backup` makes one")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for heading in ("backup", "taken", "files", "size", "rows", "version", "PostgreSQL"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("backup, by its time", no_wrap=True, min_width=len(found[0].name))
+    for heading in ("files", "size", "rows", "version", "PostgreSQL"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for path in found:
         table.add_row(path.name, *_line(path))
     console.print(table)
@@ -103,9 +103,8 @@ def _line(path: Path) -> tuple[str, ...]:
         manifest = backups.read(path)
     except BackupError as error:
         return (f"[red]{error}[/]",)
-    taken = datetime.fromisoformat(manifest.taken_at).strftime("%Y-%m-%d %H:%M UTC")
     files, rows = f"{len(manifest.files):,}", f"{sum(manifest.tables.values()):,}"
-    return taken, files, _size(manifest.bytes), rows, manifest.project, manifest.postgres
+    return files, _size(manifest.bytes), rows, manifest.project, manifest.postgres
 
 
 def _size(count: int) -> str:
