@@ -23,8 +23,8 @@ from infra.servers import postgres, valkey
 from infra.servers.process import secret
 from infra.store import BarStore
 from tasks.backup import backup, backup_all
+from tests.infra.databases import drop_roles
 from tests.infra.test_backup import flip, rows
-from tests.infra.test_role_passwords import drop_roles
 from tests.infra.test_roles import BAR, INTENT, fill_tables
 from tests.servers import FAST, temporary_home
 

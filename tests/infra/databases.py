@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from infra import database as db
+from infra.roles import ROLES
 from infra.servers import postgres
 from tests.servers import FAST, once
 
@@ -119,3 +120,13 @@ def timescale() -> bool:
     with db.engine().connect() as connection:
         found = text("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
         return bool(connection.execute(found).rowcount)
+
+
+def drop_roles() -> None:
+    """Leave the cluster without roles; others' databases must not know them."""
+    names = [*ROLES, "plain"]
+    known = text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names)")
+    with db.engine("owner").begin() as connection:
+        for role in connection.scalars(known, {"names": names}).all():
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))

@@ -45,8 +45,7 @@ from infra.roles import ensure_roles
 from infra.servers import postgres
 from infra.servers.process import secret
 from infra.store import BarStore
-from tests.infra.databases import anywhere, empty_database, timescale
-from tests.infra.test_role_passwords import drop_roles
+from tests.infra.databases import anywhere, drop_roles, empty_database, timescale
 from tests.infra.test_roles import MODEL, fill_tables
 from tests.servers import FAST
 

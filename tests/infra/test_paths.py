@@ -21,7 +21,7 @@ from infra import database as db
 from infra import roles
 from infra.paths import BY_INDEX, Paths, PathStore, PathStoreError, libraries, prepare
 from infra.servers.process import secret
-from tests.infra.databases import address, empty_database, timescale
+from tests.infra.databases import address, drop_roles, empty_database, timescale
 
 START = np.datetime64("2026-01-05T00:00", "us")
 MINUTE = np.timedelta64(60_000_000, "us")
@@ -58,10 +58,7 @@ def two_roles(server: str, home: Path) -> Iterator[None]:
     with db.engine("owner").begin() as connection:
         roles.create_roles(connection, {role: secret(home, role) for role in roles.ROLES})
     yield
-    with db.engine("owner").begin() as connection:
-        for role in roles.ROLES:
-            connection.execute(text(f"DROP OWNED BY {role}"))
-            connection.execute(text(f"DROP ROLE {role}"))
+    drop_roles()
 
 
 @pytest.fixture

@@ -15,22 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from infra import database as db
 from infra.roles import ROLES, ensure_roles, unusable
 from infra.servers.process import secret
-from tests.infra.databases import anywhere
+from tests.infra.databases import anywhere, drop_roles
 from tests.infra.test_roles import BAR, INTENT, LEASE, MODEL
 
 __all__ = ["anywhere"]
 
 embedded = pytest.mark.parametrize("anywhere", ["embedded"], indirect=True)
-
-
-def drop_roles() -> None:
-    """Leave the cluster without roles; others' databases must not know them."""
-    names = [*ROLES, "plain"]
-    known = text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names)")
-    with db.engine("owner").begin() as connection:
-        for role in connection.scalars(known, {"names": names}).all():
-            connection.execute(text(f"DROP OWNED BY {role}"))
-            connection.execute(text(f"DROP ROLE {role}"))
 
 
 @pytest.fixture

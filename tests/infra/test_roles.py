@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from infra import database as db
 from infra.models import Bar, Base, Metric
 from infra.roles import GRANTS, ROLES, VIEWS, create_roles
-from tests.infra.databases import releases
+from tests.infra.databases import drop_roles, releases
 
 __all__ = ["releases"]
 
@@ -96,10 +96,7 @@ def prepared(anywhere: str) -> Iterator[str]:
         with db.engine().begin() as connection:
             create_roles(connection, PASSWORDS)
     yield anywhere
-    with db.engine().begin() as connection:
-        for role in ROLES:
-            connection.execute(text(f"DROP OWNED BY {role}"))
-            connection.execute(text(f"DROP ROLE {role}"))
+    drop_roles()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from infra.roles import ROLES, create_roles
 from infra.servers import valkey
 from infra.store import QUOTES, BarStore, content_hash
 from infra.tiers import TieredBars, Usage
-from tests.infra.databases import anywhere, timescale
+from tests.infra.databases import anywhere, drop_roles, timescale
 from tests.infra.test_cache import kill_valkey
 from tests.infra.test_store import NEW_YEAR, bars_at
 
@@ -314,9 +314,15 @@ def test_only_what_is_due_is_compressed(anywhere: str, store: BarStore) -> None:
 
 
 def test_each_role_reads_from_the_tiers_it_may(
-    anywhere: str, store: BarStore, tmp_path: Path, usage: Usage, monkeypatch: pytest.MonkeyPatch
+    anywhere: str,
+    store: BarStore,
+    tmp_path: Path,
+    usage: Usage,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Research moves bars; the executor reads what is shared, and the store where there is one."""
+    request.addfinalizer(drop_roles)
     db.migrate()
     store.write(*PAIR, priced(list(range(60))))
     with connected_as("research", anywhere, monkeypatch):
