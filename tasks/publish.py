@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -128,7 +129,7 @@ def newest_model(pair: str, timeframe: str, model_id: str | None = None) -> str:
     Raises
     ------
     NoModel
-        If there is none; the message says how to make one.
+        If there is none, or its folder is gone; the message says how to make one.
     """
     chosen = (
         select(models.Model.path)
@@ -140,9 +141,9 @@ def newest_model(pair: str, timeframe: str, model_id: str | None = None) -> str:
         chosen = chosen.where(models.Model.model_id == model_id)
     with session() as opened:
         path = opened.scalar(chosen)
+    make = f"`prefect deployment run backtest/local -p pair={pair} -p timeframe={timeframe}`"
     if path is None:
-        raise NoModel(
-            f"no model {model_id or ''} of {pair} {timeframe}: run "
-            f"`prefect deployment run backtest/local -p pair={pair} -p timeframe={timeframe}`"
-        )
+        raise NoModel(f"no model {model_id or ''} of {pair} {timeframe}: run {make}")
+    if not Path(path).is_dir():
+        raise NoModel(f"the model's folder {path} is gone: name another model, or run {make}")
     return path

@@ -20,6 +20,7 @@ from infra.tiers import TieredBars, Usage
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import planted_rows
 from tasks.maintain import clean_runs, look_after
+from tasks.publish import NoModel, newest_model
 from tasks.tiers import move_tiers
 from tests.infra.test_paths import rows
 
@@ -85,6 +86,9 @@ def test_what_models_need_stays() -> None:
         register(name, folders[name], status=status, days=days)
     assert clean_runs()["deleted"] == 1
     assert [name for name in names if folders[name].exists()] == ["champion", "newest"]
+    assert newest_model("EUR_USD", "H1") == str(folders["newest"])
+    with pytest.raises(NoModel, match=r"replaced is gone: .* run `prefect deployment"):
+        newest_model("EUR_USD", "H1", "replaced")
 
 
 def test_libraries_of_models_that_are_gone_are_dropped(home: Path, tmp_path: Path) -> None:
