@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def sep(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def filled(database: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The session's home with a row in every table, bars, and both roles."""
+    shutil.rmtree(home / "bars", ignore_errors=True)
     fill_tables()
     times = [datetime(2025, 12, 31, 23, tzinfo=UTC), datetime(2026, 1, 1, 0, tzinfo=UTC)]
     bars = pl.DataFrame({"timestamp": times, "open": 1.0, "high": 2.0, "low": 1.0, "close": 1.5})
