@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 
 from kernels.compiler import architecture, compiled, nvrtc
+from kernels.transfer import LEAST, download, upload
 
 Array: TypeAlias = Any
 """A NumPy or a CuPy array."""
@@ -128,27 +129,34 @@ def to_host(array: Array) -> Array:
     """Return a NumPy array, C-contiguous; copies only what is not one already."""
     if not _is_cupy(array):
         return np.ascontiguousarray(array)
-    _await_kernels()
-    return np.ascontiguousarray(_cupy().asnumpy(array))
+    with array.device:
+        if array.nbytes >= LEAST:
+            here = np.empty(array.shape, array.dtype)
+            download((_cupy().ascontiguousarray(array), [here]))
+            return here
+        await_kernels()  # a copy that waits for them keeps other threads from copying
+        return np.ascontiguousarray(_cupy().asnumpy(array))
 
 
-def copy_to_host(array: Array, out: Array) -> None:
-    """Copy an array to the place of a C-contiguous NumPy array of its shape and dtype."""
-    if _is_cupy(array):
-        _await_kernels()
-        array.get(out=out)
-    else:
-        out[...] = array
-
-
-def _await_kernels() -> None:
-    """Wait here: a copy that waits keeps other threads from copying to their GPUs."""
+def await_kernels() -> None:
+    """Wait until what the current stream does has ended."""
     _cupy().cuda.get_current_stream().synchronize()
 
 
 def to_device(array: Array) -> Array:
-    """Return a CuPy array, C-contiguous; copies only what is not one already."""
-    return _cupy().ascontiguousarray(_cupy().asarray(array))
+    """Return a C-contiguous CuPy array of the current GPU; copies only what is not one already.
+
+    What computes an array of another GPU must have ended.
+    """
+    xp = _cupy()
+    if _is_cupy(array):
+        here = array.device.id == xp.cuda.Device().id
+        return xp.ascontiguousarray(array if here else array.copy())
+    if np.asarray(array).nbytes < LEAST:
+        return xp.ascontiguousarray(xp.asarray(array))
+    there = xp.empty(array.shape, array.dtype)
+    upload(([np.ascontiguousarray(array)], there))
+    return there
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
@@ -72,8 +73,16 @@ def test_host_bars_give_host_trajectories(engine: str) -> None:
         assert np.isfinite(damping.trajectory[300:]).mean() > 0.5
 
 
+class OnlyGpu(nullcontext[None]):
+    """The GPU that all arrays are on."""
+
+    id = 0
+
+
 class Remote(np.ndarray):
     """An array that `kernels` takes for one on the GPU."""
+
+    device = OnlyGpu()  # type: ignore[assignment]
 
 
 Remote.__module__ = "cupy"  # by which kernels.device knows one
@@ -96,7 +105,7 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
     stream = SimpleNamespace(synchronize=lambda: None)
     cupy = SimpleNamespace(
-        cuda=SimpleNamespace(get_current_stream=lambda: stream),
+        cuda=SimpleNamespace(Device=OnlyGpu, get_current_stream=lambda: stream),
         asarray=asarray,
         ascontiguousarray=lambda array: np.ascontiguousarray(array).view(Remote),
         asnumpy=asnumpy,
