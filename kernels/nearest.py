@@ -19,7 +19,7 @@ from kernels.device import (
     require_array,
 )
 from kernels.paths import DIMENSIONS
-from kernels.spread import Part, devices, put, shares, spread, take
+from kernels.spread import Part, devices, spread, take
 
 BATCH = 16_384
 """Queries searched at a time on a GPU, where there is room."""
@@ -243,28 +243,30 @@ def _spread(
     exclusion: int,
 ) -> Neighbours:
     """Search on all GPUs where the queries lie in host memory, on the current one otherwise."""
-    xp = array_module(queries, *library, known_before)
-    back = array_module(queries)
 
     def search(part: Part) -> tuple[Array, Array]:
-        gpu, asked = Gpu.current(), take(queries, part)
+        gpu = Gpu.current()
+        asked, known = take((queries, known_before), part, gpu.xp)
         plan = Plan.fit(len(library[0]), len(asked), k, gpu.free())
-        return search_parts(gpu, asked, library, take(known_before, part), plan, exclusion)
+        return search_parts(gpu, asked, library, known, plan, exclusion)
 
-    among = devices() if xp is np else []
-    parts = shares(len(queries), among)
-    if len(parts) == 1:
-        return Neighbours(*(move(array, back) for array in search(parts[0])))
-    shape = (len(queries), k)
-    found = Neighbours(np.empty(shape, np.float32), np.empty(shape, np.int64))
+    among = devices() if array_module(queries, *library, known_before) is np else []
+    if len(among) > 1:
+        library = _whole_library(library, -(-len(queries) // len(among)), k)
+    found = spread(search, len(queries), among)
+    return Neighbours(*(move(array, array_module(queries)) for array in found))
 
-    def fill(part: Part) -> None:
-        score, index = search(part)
-        put(found.score, part, score)
-        put(found.index, part, index)
 
-    spread(fill, parts, among)
-    return found
+def _whole_library(
+    library: tuple[Array, Array, Array], queries: int, k: int
+) -> tuple[Array, Array, Array]:
+    """Put the library on the current GPU where it fits: others get it from there, not the host."""
+    gpu = Gpu.current()
+    plan = Plan.fit(len(library[0]), queries, k, gpu.free())
+    if plan.part < plan.rows:
+        return library
+    paths, position, group = (move(array, gpu.xp) for array in library)
+    return paths, position, group
 
 
 def search_parts(
@@ -312,10 +314,9 @@ def _search_parts(
     plan: Plan,
     exclusion: int,
 ) -> tuple[Array, Array]:
-    asked, known = move(queries, gpu.xp), move(known_before, gpu.xp)
     if plan.part >= plan.rows:
         rows = rounds.load_rows(gpu, *library)
-        return search_batches(gpu, asked, rows, known, plan, exclusion)
+        return search_batches(gpu, queries, rows, known_before, plan, exclusion)
     place = (move(library[1], gpu.xp), move(library[2], gpu.xp))
     best = (
         gpu.xp.full((plan.queries, plan.k), np.nan, np.float32),
@@ -323,8 +324,8 @@ def _search_parts(
     )
     for part in plan.parts():
         rows = rounds.load_rows(gpu, *(array[part] for array in library))
-        visible = gpu.xp.clip(known - part.start, 0, len(rows.paths))
-        score, index = search_batches(gpu, asked, rows, visible, plan, exclusion=0)
+        visible = gpu.xp.clip(known_before - part.start, 0, len(rows.paths))
+        score, index = search_batches(gpu, queries, rows, visible, plan, exclusion=0)
         index[index >= 0] += part.start
         apart = exclusion if part.stop == plan.rows else 0
         best = rounds.merge(gpu, best, (score, index), place, exclusion=apart)

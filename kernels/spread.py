@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from functools import partial
 from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from kernels.device import Array, array_module, copy_to_host, gpu_unavailable
+from kernels.device import Array, array_module, await_kernels, gpu_unavailable, move
+from kernels.transfer import download, upload
 
-Result = TypeVar("Result")
 Device = AbstractContextManager[Any]
 Part: TypeAlias = Sequence[slice]
 """Stretches of rows that one GPU has."""
@@ -21,88 +21,123 @@ Part: TypeAlias = Sequence[slice]
 LEAST = 4096
 """Rows for which a second GPU is worth its copy of what the rows share."""
 
-STRETCH = 4096
-"""Rows of one stretch at most."""
+STRETCH = 128
+"""Rows of one stretch at least."""
 
-TURNS = 8
-"""Stretches of each GPU at least."""
+TURNS = 16
+"""Stretches of each GPU at most."""
 
 
 def devices() -> list[Device]:
-    """Return the visible GPUs, each a context that makes it the thread's own; none without one."""
+    """Return the visible GPUs, each a context that makes it the thread's own; none without one.
+
+    The current one comes first.
+    """
     if gpu_unavailable() is not None:
         return []
     cuda = import_module("cupy").cuda
-    return [cuda.Device(number) for number in range(cuda.runtime.getDeviceCount())]
+    current = cuda.Device().id
+    numbers = sorted(range(cuda.runtime.getDeviceCount()), key=lambda number: number != current)
+    return [cuda.Device(number) for number in numbers]
 
 
 def shares(rows: int, among: Sequence[Device]) -> list[Part]:
     """Deal rows out to GPUs, one of them to all below `LEAST` rows.
 
-    Later rows often cost more (a later query knows more): the GPUs take stretches in turn.
+    Later rows often cost more (a later query knows more): the GPUs take stretches in turn, the
+    last first in every second turn.
     """
-    count = len(among)
+    count = min(len(among), LEAST // STRETCH)
     if count < 2 or rows < LEAST:
         return [[slice(0, rows)]]
-    size = min(STRETCH, -(-rows // (TURNS * count)))
+    size = max(-(-rows // (TURNS * count)), STRETCH)
     stretches = [slice(first, min(first + size, rows)) for first in range(0, rows, size)]
-    return [stretches[number::count] for number in range(count)]
+    there, back = list(range(count)), list(reversed(range(count)))
+    takers = (there + back) * TURNS
+    return [
+        [taken for taken, taker in zip(stretches, takers, strict=False) if taker == number]
+        for number in range(count)
+    ]
 
 
 def spread(
-    call: Callable[[Part], Result], parts: Sequence[Part], among: Sequence[Device]
-) -> list[Result]:
-    """Run ``call(part)`` for each part at the same time, each on its own GPU.
+    call: Callable[[Part], Sequence[Array]], rows: int, among: Sequence[Device]
+) -> Sequence[Array]:
+    """Run ``call(part)`` for a share of the rows on each GPU at the same time.
 
     Parameters
     ----------
     call : callable
-        Works on the current GPU.
-    parts : sequence of Part
-        Of `shares`, at most one a GPU.
+        Works on the current GPU and returns arrays with a row for each row of its part.
+    rows : int
     among : sequence of context
-        Of `devices`.
+        Of `devices`; with none of them, one call has all rows, where the caller is.
 
     Returns
     -------
-    list
-        What the calls returned, in the order of the parts. The first error of a call is raised
-        after all have ended.
+    sequence of array
+        What the calls returned, all rows in their places: NumPy arrays, or what the one call
+        returned where no devices were given. The first error of a call is raised after all have
+        ended.
     """
+    if not among:
+        return call([slice(0, rows)])
+    parts, whole = shares(rows, among), _Whole(rows)
+    if gpu_unavailable() is None:
+        await_kernels()  # what the caller put on a GPU is there for all
 
-    def run(device: Device, part: Part) -> Result:
+    def run(device: Device, part: Part) -> None:
         with device:
-            return call(part)
+            whole.fill(part, call(part))
 
-    if len(parts) == 1:
-        return [call(parts[0])]
     with ThreadPoolExecutor(len(parts)) as threads:
         futures = [threads.submit(run, *pair) for pair in zip(among, parts, strict=False)]
-    return [future.result() for future in futures]
+    for future in futures:
+        future.result()
+    return whole.arrays
 
 
-def take(array: Array, part: Part) -> Array:
-    """Return the rows of a part, one stretch after the other."""
+class _Whole:
+    """Host arrays that fill up with the rows of all parts."""
+
+    def __init__(self, rows: int) -> None:
+        self.arrays: list[Array] = []
+        self._rows = rows
+        self._first = threading.Lock()
+
+    def fill(self, part: Part, pieces: Sequence[Array]) -> None:
+        with self._first:
+            if not self.arrays:
+                shapes = [(self._rows, *piece.shape[1:]) for piece in pieces]
+                kinds = [piece.dtype for piece in pieces]
+                self.arrays = [np.empty(*like) for like in zip(shapes, kinds, strict=True)]
+        put(self.arrays, part, pieces)
+
+
+def take(arrays: Sequence[Array], part: Part, xp: Any) -> list[Array]:
+    """Return the rows of a part of each array, one stretch after the other, as arrays of `xp`.
+
+    Several stretches are those of host arrays.
+    """
     if len(part) == 1:
-        return array[part[0]]
-    return array_module(array).concatenate([array[rows] for rows in part])
+        return [move(array[part[0]], xp) for array in arrays]
+    stretches = [[np.ascontiguousarray(array[rows]) for rows in part] for array in arrays]
+    if xp is np:
+        return [np.concatenate(some) for some in stretches]
+    count = sum(rows.stop - rows.start for rows in part)
+    taken = [xp.empty((count, *array.shape[1:]), array.dtype) for array in arrays]
+    upload(*zip(stretches, taken, strict=True))
+    return taken
 
 
-def put(whole: Array, part: Part, piece: Array) -> None:
-    """Put what `take` took, or what became of it, to its rows of a NumPy array."""
-    first = 0
-    for rows in part:
-        until = first + rows.stop - rows.start
-        copy_to_host(piece[first:until], whole[rows])
-        first = until
-
-
-def gather(parts: Sequence[Part], pieces: Sequence[Array]) -> Array:
-    """Put the rows that `shares` dealt out back into their places; NumPy arrays."""
-    if len(parts) == 1:
-        return pieces[0]
-    rows = sum(len(piece) for piece in pieces)
-    whole = np.empty((rows, *pieces[0].shape[1:]), pieces[0].dtype)
-    with ThreadPoolExecutor(len(parts)) as threads:
-        list(threads.map(partial(put, whole), parts, pieces))
-    return whole
+def put(wholes: Sequence[Array], part: Part, pieces: Sequence[Array]) -> None:
+    """Put what `take` took, or what became of it, to its rows of NumPy arrays."""
+    places = [[whole[rows] for rows in part] for whole in wholes]
+    xp = array_module(*pieces)
+    if xp is not np:
+        download(*zip(map(xp.ascontiguousarray, pieces), places, strict=True))
+        return
+    for piece, some in zip(pieces, places, strict=True):
+        ends = np.cumsum([len(place) for place in some])[:-1]
+        for place, rows in zip(some, np.split(piece, ends), strict=True):
+            place[...] = rows

@@ -7,7 +7,8 @@ and the encoder need new trajectories, hence new scores, and are swept by callin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Any
 
@@ -25,7 +26,7 @@ from kernels.device import (
     require_segments,
 )
 from kernels.outcomes import SIDES, Quotes
-from kernels.spread import Part, devices, gather, shares, spread, take
+from kernels.spread import Part, devices, spread, take
 
 OFF_GRID = 1e-3
 """Points by which a price may miss the grid: far above what float64 loses, far below a half."""
@@ -103,10 +104,6 @@ class SweepSets:
     def __len__(self) -> int:
         return len(self.threshold)
 
-    def take(self, part: Part) -> SweepSets:
-        """Return some of the sets."""
-        return SweepSets(*(take(getattr(self, field.name), part) for field in fields(self)))
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -159,9 +156,6 @@ class Sweep:
     def sharpe(self) -> Array:
         """Mean over deviation of daily profit, not annualised; NaN where nothing varies."""
         return _ratio(self.mean, self.deviation)
-
-
-SPREAD = [field for field in fields(Sweep) if field.name not in ("days", "daily")]
 
 
 def sweep(
@@ -225,52 +219,28 @@ def sweep(
     costs leaves the 2^24 points that float32 counts.
     """
     _check(quotes, segments, score, unit, days, point, slippage)
-    chosen = choose_engine(engine)
+    chosen, slip = choose_engine(engine), _slippage_points(slippage, point)
     bars = (quotes, segments, score, unit, days)
+    count = _count_days(days)
+    _require_room(len(sets), count if daily else 0)
+    prepared = _prepare(bars, slip, point, chosen.xp)
 
-    def share(part: Part) -> Sweep:
-        return _share(chosen, bars, sets.take(part), point, slippage, daily)
+    def share(part: Part) -> tuple[Array, ...]:
+        here = [move(array, chosen.xp) for array in prepared]
+        lanes = take([getattr(sets, field.name) for field in fields(sets)], part, chosen.xp)
+        return _run(chosen, here, lanes, slip, point, count if daily else 0)
 
     on_host = array_module(quotes.bid_open, *bars[1:], sets.threshold) is np
     among = devices() if chosen.name == "gpu" and on_host else []
-    parts = shares(len(sets), among)
-    pieces = spread(share, parts, among)
-    columns = {field.name: [getattr(piece, field.name) for piece in pieces] for field in SPREAD}
-    whole = {name: gather(parts, column) for name, column in columns.items()}
-    table = gather(parts, [piece.daily for piece in pieces]) if daily else None
-    return replace(pieces[0], **whole, daily=table)
-
-
-def _share(
-    engine: Engine,
-    bars: tuple[Quotes, Array, Array, Array, Array],
-    sets: SweepSets,
-    point: float,
-    slippage: float,
-    daily: bool,
-) -> Sweep:
-    """Sweep the sets of one device."""
-    quotes, segments, score, unit, days = bars
-    xp, back, n = engine.xp, array_module(quotes.bid_open), len(segments)
-    slip = _slippage_points(slippage, point)
-    quads = _points(quotes, point, slip, xp)
-    strength, short = _signals(move(score, xp), xp)
-    reach = _bars_left(move(segments, xp), move(unit, xp), xp)
-    distance = xp.maximum(move(unit, xp) / point, 1e-6).astype(np.float32)
-    day = _day_numbers(move(days, xp), xp)
-    count = int(day[-1]) + 1 if n else 0
-    columns = count if daily else 0
-    _require_room(len(sets), columns)
-    prepared = (quads, strength, short, distance, reach, day)
-    outputs = _run(engine, prepared, sets, slip, point, columns)
-    trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in outputs)
+    found, back = spread(share, len(sets), among), array_module(quotes.bid_open)
+    trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in found)
     return Sweep(
         trades=trades,
         wins=wins,
-        profit=profit * point,
-        drawdown=drawdown * point,
-        day_sum=total * point,
-        day_square_sum=squares * point**2,
+        profit=profit,
+        drawdown=drawdown,
+        day_sum=total,
+        day_square_sum=squares,
         days=count,
         daily=table if daily else None,
     )
@@ -307,6 +277,18 @@ def _slippage_points(slippage: float, point: float) -> int:
     if abs(points - round(points)) > OFF_GRID or points > MOST_POINTS:
         raise ValueError(f"slippage {slippage} is not a whole number of points of {point}")
     return round(points)
+
+
+def _prepare(
+    bars: tuple[Quotes, Array, Array, Array, Array], slip: int, point: float, xp: Any
+) -> tuple[Array, ...]:
+    """Return what the kernel reads of the bars."""
+    quotes, segments, score, unit, days = bars
+    quads = _points(quotes, point, slip, xp)
+    strength, short = _signals(move(score, xp), xp)
+    reach = _bars_left(move(segments, xp), move(unit, xp), xp)
+    distance = xp.maximum(move(unit, xp) / point, 1e-6).astype(np.float32)
+    return quads, strength, short, distance, reach, _day_numbers(move(days, xp), xp)
 
 
 def _points(quotes: Quotes, point: float, slip: int, xp: Any) -> Array:
@@ -371,6 +353,11 @@ def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
     return xp.where(xp.isnan(unit), -1, left).astype(np.int32)
 
 
+def _count_days(days: Array) -> int:
+    """Count the days that occur."""
+    return int((days[1:] != days[:-1]).sum()) + 1 if len(days) else 0
+
+
 def _day_numbers(days: Array, xp: Any) -> Array:
     """Number the days that occur from 0 on, int32[n]."""
     numbers = xp.zeros(len(days), np.int32)
@@ -381,21 +368,24 @@ def _day_numbers(days: Array, xp: Any) -> Array:
 
 def _run(
     engine: Engine,
-    bars: tuple[Array, ...],
-    sets: SweepSets,
+    bars: Sequence[Array],
+    lanes: Sequence[Array],
     slip: int,
     point: float,
     columns: int,
 ) -> tuple[Array, ...]:
-    xp, count = engine.xp, len(sets)
-    lanes = [move(getattr(sets, field.name), xp) for field in fields(sets)]
+    """Return the arrays of `Sweep` for the sets of these lanes."""
+    xp, count = engine.xp, len(lanes[0])
     whole = [xp.zeros(count, np.int32) for _ in range(4)]
     sums = [xp.zeros(count) for _ in range(2)]
     table = xp.zeros((count, columns), np.float32)
     numbers = (np.int32(slip), np.float64(point), np.int64(columns))
     n = np.int64(len(bars[0]))
     launch(engine, "sweep", "sweep", count, n, *bars, *lanes, *numbers, *whole, *sums, table)
-    return (*whole, *sums, table)
+    trades, wins, profit, drawdown = whole
+    total, squares = sums
+    prices = (profit * point, drawdown * point, total * point, squares * point**2)
+    return trades, wins, *prices, table
 
 
 def _require_room(count: int, columns: int) -> None:
