@@ -11,8 +11,8 @@ from rich.table import Table
 
 from deployments.parts import parts
 from deployments.services import exclusive
-from infra import backup as backups
-from infra.backup import BackupError
+from infra.backup import find
+from infra.manifest import BackupError, read, verify
 from infra.restore import restore as restore_backup
 from infra.servers import postgres
 from infra.servers.process import alive
@@ -37,7 +37,7 @@ def make(console: Console, folder: Path | None) -> None:
 def show(console: Console, folder: Path | None) -> None:
     """List the backups of a folder, the newest last."""
     place = folder or backup_folder()
-    found = backups.find(place)
+    found = find(place)
     if not found:
         console.print(f"no backups in {place}: `sep backup` makes one")
         return
@@ -54,7 +54,7 @@ def show(console: Console, folder: Path | None) -> None:
 def check(console: Console, folder: Path | None, path: Path) -> bool:
     """Check every file of a backup, a line for each that is missing or damaged."""
     with console.status("checking") as status:
-        faults = backups.verify(_chosen(folder, path), tell=status.update)
+        faults = verify(_chosen(folder, path), tell=status.update)
     for fault in faults or [f"{_chosen(folder, path)}: every file is as it was backed up"]:
         console.print(fault, soft_wrap=True)
     return not faults
@@ -100,7 +100,7 @@ def _chosen(folder: Path | None, path: Path) -> Path:
 
 def _line(path: Path) -> tuple[str, ...]:
     try:
-        manifest = backups.read(path)
+        manifest = read(path)
     except BackupError as error:
         return (f"[red]{error}[/]",)
     files, rows = f"{len(manifest.files):,}", f"{sum(manifest.tables.values()):,}"

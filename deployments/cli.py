@@ -177,9 +177,9 @@ def _is_for_users(error: Exception) -> bool:
     from pydantic import ValidationError
 
     from deployments.api import PrefectError
-    from infra.backup import BackupError
     from infra.database import DatabaseError
     from infra.dump import DumpError
+    from infra.manifest import BackupError
     from infra.servers.process import ServerError
 
     return isinstance(

@@ -16,31 +16,38 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra import database, dump
+from infra import database, dump, durable
+from infra.manifest import (
+    ARCHIVE,
+    FORMAT,
+    BackupError,
+    File,
+    Manifest,
+    Tell,
+    fault,
+    read,
+    silent,
+)
+from infra.manifest import write as write_manifest
 from infra.models import Base
 from infra.settings import settings
 from infra.store import BarStore, StoreError
 
-FORMAT: Final = 1
-ARCHIVE: Final = "database.dump"
-MANIFEST: Final = "manifest.json"
-GUARD: Final = "manifest.sha256"
 STORE: Final = "bars"
 DERIVED: Final = "paths"
 """Schema of what models' files can make anew; TimescaleDB's catalogue lets no table be left out."""
@@ -49,88 +56,6 @@ TIMESCALE: Final = "timescaledb"
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 _LEFT = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z\.(new|old)")
 _PIECE = 2**20
-
-Tell = Callable[[str], None]
-"""What hears of progress."""
-
-
-class BackupError(RuntimeError):
-    """A backup was not made, or is not whole; the message names the cause or the files."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a backup.
-
-    Attributes
-    ----------
-    path : str
-        Where it lies in the backup and, but for the archive, under the home.
-    bytes : int
-    sha256 : str
-    modified : int
-        When the original was changed last, nanoseconds since 1970.
-    """
-
-    path: str
-    bytes: int
-    sha256: str
-    modified: int
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What is in a backup.
-
-    Attributes
-    ----------
-    format : int
-        Version of this description.
-    taken_at : str
-        ISO time at which the database was looked at.
-    seconds : float
-        What the backup took.
-    project : str
-        Version of the project.
-    revision : str
-        Revision of the tables.
-    postgres : str
-        Version of the server.
-    extensions : dict[str, str]
-        Extension to version.
-    tables : dict[str, int]
-        Table to number of rows.
-    store : dict[str, str]
-        `pair/timeframe` to the content hash of its bars.
-    models : dict[str, str]
-        Model to its folder; those whose folder was not there are in `missing`.
-    missing : list of str
-    files : list of File
-        Every file but the manifest and its guard.
-    """
-
-    format: int
-    taken_at: str
-    seconds: float
-    project: str
-    revision: str
-    postgres: str
-    extensions: dict[str, str]
-    tables: dict[str, int]
-    store: dict[str, str]
-    models: dict[str, str]
-    missing: list[str]
-    files: list[File]
-
-    @property
-    def bytes(self) -> int:
-        """Size of all files, shared ones included."""
-        return sum(file.bytes for file in self.files)
-
-    @property
-    def server(self) -> int:
-        """Major version of the server."""
-        return int(self.postgres.split(".")[0])
 
 
 @dataclass(frozen=True)
@@ -152,10 +77,6 @@ class Taken:
     shared: int
     kept: list[str]
     removed: list[str]
-
-
-def silent(_: str) -> None:
-    """Hear of progress, say nothing."""
 
 
 def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
@@ -189,7 +110,7 @@ def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _sync(folder)
+        durable.sync(folder)
         removed = _retire(folder, before, keep)
         kept = [path.name for path in find(folder)]
     return Taken(folder / name, manifest, shared, kept, removed)
@@ -202,55 +123,12 @@ def find(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def read(path: Path) -> Manifest:
-    """Return the manifest of a backup.
-
-    Raises
-    ------
-    BackupError
-        If it is missing, damaged or of another version.
-    """
-    try:
-        content, guard = (path / MANIFEST).read_bytes(), (path / GUARD).read_bytes()
-    except OSError as error:
-        raise BackupError(f"{path} is no whole backup: {error}") from error
-    if guard != _guard(content):
-        raise BackupError(f"{path / MANIFEST} is damaged: it does not match {GUARD}")
-    fields = json.loads(content)
-    if fields["format"] != FORMAT:
-        raise BackupError(
-            f"{path} has format {fields['format']}, made by version {fields['project']}: "
-            "restore it with that version"
-        )
-    return Manifest(**{**fields, "files": [File(**file) for file in fields["files"]]})
-
-
-def verify(path: Path, *, tell: Tell = silent) -> list[str]:
-    """Check every file of a backup against its manifest.
-
-    Returns
-    -------
-    list of str
-        A line for each file that is missing or damaged, with its name; empty if all is well.
-    """
-    try:
-        files = read(path).files
-    except BackupError as error:
-        return [str(error)]
-    faults = []
-    for number, file in enumerate(files, 1):
-        tell(f"checking {number:,} of {len(files):,}: {file.path}")
-        if fault := _fault(path / file.path, file):
-            faults.append(f"{path / file.path} {fault}")
-    return faults
-
-
 def copy(source: Path, target: Path) -> File:
     """Copy a file durably and return what was copied; the path is the target's name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as file, target.open("xb") as out:
         state = os.fstat(file.fileno())
-        size, digest = _write(iter(lambda: file.read(_PIECE), b""), out)
+        size, digest = durable.write(iter(lambda: file.read(_PIECE), b""), out)
     os.utime(target, ns=(state.st_mtime_ns, state.st_mtime_ns))
     return File(target.name, size, digest, state.st_mtime_ns)
 
@@ -281,7 +159,7 @@ def _fill(draft: Path, before: Path | None, tell: Tell) -> tuple[Manifest, int]:
         missing=sorted(places.keys() - there.keys()),
         files=[archive, *files],
     )
-    _write_manifest(draft, manifest)
+    write_manifest(draft, manifest)
     return manifest, shared
 
 
@@ -332,7 +210,7 @@ def _archive(connection: Connection, path: Path, without: tuple[str, ...], tell:
             tell(f"database: {written / 1e6:,.0f} MB")
 
     with path.open("xb") as out:
-        size, digest = _write(pieces(), out)
+        size, digest = durable.write(pieces(), out)
     return File(ARCHIVE, size, digest, path.stat().st_mtime_ns)
 
 
@@ -382,7 +260,7 @@ def _files_of(before: Path | None) -> list[File]:
 def _share(source: Path, present: Path, old: File, target: Path) -> bool:
     """Link the file of the backup before if nothing changed, and its content is still sound."""
     state = source.stat()
-    if (state.st_size, state.st_mtime_ns) != (old.bytes, old.modified) or _fault(present, old):
+    if (state.st_size, state.st_mtime_ns) != (old.bytes, old.modified) or fault(present, old):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -398,55 +276,6 @@ def _contents(draft: Path, home: Path) -> dict[str, str]:
         return {f"{pair}/{frame}": store.content_hash(pair, frame) for pair, frame in store.pairs()}
     except StoreError as error:
         raise BackupError(str(error).replace(str(draft), str(home))) from error
-
-
-def _write_manifest(draft: Path, manifest: Manifest) -> None:
-    content = json.dumps(asdict(manifest), indent=1).encode()
-    for name, data in ((MANIFEST, content), (GUARD, _guard(content))):
-        with (draft / name).open("xb") as out:
-            _write([data], out)
-    for folder in {path.parent for path in draft.rglob("*")}:
-        _sync(folder)
-
-
-def _guard(content: bytes) -> bytes:
-    """Return what `sha256sum` writes of the manifest."""
-    return f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode()
-
-
-def _fault(path: Path, file: File) -> str | None:
-    """Say what is wrong with a file, None if it is as the manifest says."""
-    try:
-        size = path.stat().st_size
-        if size != file.bytes:
-            return f"is damaged: {size:,} bytes instead of {file.bytes:,}"
-        with path.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return None if digest == file.sha256 else "is damaged: its hash is not that of the manifest"
-
-
-def _write(pieces: Iterable[bytes], out: IO[bytes]) -> tuple[int, str]:
-    """Write durably; return size and hash."""
-    size, digest = 0, hashlib.sha256()
-    for piece in pieces:
-        out.write(piece)
-        digest.update(piece)
-        size += len(piece)
-    out.flush()
-    os.fsync(out.fileno())
-    return size, digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _retire(folder: Path, before: list[Path], keep: int) -> list[str]:
@@ -494,9 +323,3 @@ def failing(what: str) -> Iterator[None]:
     except (OSError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error, SQLAlchemyError) else error
         raise BackupError(f"{what}: {str(cause or error).strip()}") from error
-
-
-def safe_name(name: str) -> bool:
-    """Say whether a path of a manifest stays below the folder it is joined to."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and bool(path.parts)

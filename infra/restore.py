@@ -15,20 +15,14 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
 from infra import database, dump
-from infra.backup import (
+from infra.backup import DERIVED, STORE, TIMESCALE, copy, count_rows, failing, server_version
+from infra.manifest import (
     ARCHIVE,
-    DERIVED,
-    STORE,
-    TIMESCALE,
     BackupError,
     Manifest,
     Tell,
-    copy,
-    count_rows,
-    failing,
     read,
     safe_name,
-    server_version,
     silent,
     verify,
 )

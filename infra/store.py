@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+
+from infra import durable
 
 SCHEMA_VERSION: Final = "1"
 PRICES: Final = ("open", "high", "low", "close")
@@ -222,14 +223,9 @@ def _replace(path: Path, rows: pl.DataFrame, content: str) -> None:
     """Write beside the file, make it durable, rename: whole or not at all."""
     draft = path.with_suffix(".new")
     rows.write_parquet(draft, metadata={_HASH: content, _VERSION: SCHEMA_VERSION})
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    durable.sync(draft)
     draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.sync(path.parent)
 
 
 def _quoted(path: Path) -> bool:

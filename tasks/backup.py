@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from infra.backup import Taken, Tell, take
+from infra.backup import Taken, take
+from infra.manifest import Tell
 from infra.settings import settings
 from tasks.steps import step
 

@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from infra import backup as backups
 from infra import database as db
+from infra import manifest
+from infra.backup import find
 from infra.roles import ROLES, ensure_roles
 from infra.servers import postgres, valkey
 from infra.servers.process import secret
@@ -67,7 +68,7 @@ def test_home_moves_to_another_machine(
     before = rows()
     made = sep("backup", "--to", str(tmp_path), home=filled)
     assert made.returncode == 0, made.stderr
-    [path] = backups.find(tmp_path)
+    [path] = find(tmp_path)
     assert f"{path}: 3 files" in made.stdout
     listed = sep("backup", "--to", str(tmp_path), "--list", home=filled)
     assert path.name in listed.stdout
@@ -79,7 +80,7 @@ def test_home_moves_to_another_machine(
     for name in SECRETS:
         for home in (filled, other):
             assert secret(home, name) not in said
-            assert secret(home, name) not in (path / backups.MANIFEST).read_text()
+            assert secret(home, name) not in (path / manifest.MANIFEST).read_text()
     monkeypatch.setenv("SEP_HOME", str(other))
     postgres.start(other, options=FAST)
     assert all(frame.equals(before[name]) for name, frame in rows().items())
@@ -102,10 +103,10 @@ def test_damaged_file_is_named_on_screen(filled: Path, tmp_path: Path) -> None:
     whole = sep("backup", "--verify", made["path"], home=filled)
     assert whole.returncode == 0
     assert "every file is as it was backed up" in whole.stdout
-    flip(Path(made["path"]) / backups.ARCHIVE)
+    flip(Path(made["path"]) / manifest.ARCHIVE)
     broken = sep("backup", "--to", str(tmp_path), "--verify", Path(made["path"]).name, home=filled)
     assert broken.returncode == 1
-    assert f"{made['path']}/{backups.ARCHIVE} is damaged" in broken.stdout
+    assert f"{made['path']}/{manifest.ARCHIVE} is damaged" in broken.stdout
 
 
 def test_what_runs_is_named(filled: Path, other: Path, tmp_path: Path) -> None:
@@ -126,4 +127,4 @@ def test_maintenance_needs_no_role(filled: Path, monkeypatch: pytest.MonkeyPatch
     assert Path(second["path"]).parent == filled / "backups"
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z", *second["kept"])
     assert second["shared"] == 2
-    assert backups.verify(Path(second["path"])) == []
+    assert manifest.verify(Path(second["path"])) == []

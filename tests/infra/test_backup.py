@@ -26,19 +26,9 @@ from sqlalchemy.exc import DBAPIError
 
 from infra import database as db
 from infra import dump
-from infra.backup import (
-    ARCHIVE,
-    GUARD,
-    MANIFEST,
-    BackupError,
-    File,
-    Taken,
-    _guard,
-    find,
-    take,
-    verify,
-)
+from infra.backup import Taken, find, take
 from infra.dump import DumpError, Programs, programs
+from infra.manifest import ARCHIVE, GUARD, MANIFEST, BackupError, File, guard, verify
 from infra.models import Bar, Base
 from infra.restore import restore
 from infra.roles import ensure_roles
@@ -372,7 +362,7 @@ def test_what_does_not_fit_is_refused(filled: Path, move: Move, tmp_path: Path) 
     for reason, change in MISFITS.items():
         content = json.dumps({**whole, **change}).encode()
         (taken.path / MANIFEST).write_bytes(content)
-        (taken.path / GUARD).write_bytes(_guard(content))
+        (taken.path / GUARD).write_bytes(guard(content))
         with pytest.raises(BackupError, match=reason):
             restore(taken.path)
         assert files(home) == {}
