@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
 from infra import database as db
-from infra.paths import EXACT, PathStore, PathStoreError, libraries
+from infra.extensions import PathStoreError
+from infra.paths import EXACT, PathStore, libraries
 from infra.store import BarStore
 from tasks.ingest import planted_rows
 from tasks.library import Library, PathLibrary
@@ -196,6 +197,7 @@ def test_live_bars_are_told_the_same_from_both(
         assert_frame_equal(*told, check_exact=True)
     assert libraries() == [model.model_id]
     assert len(PathStore(model.model_id)) > len(Library.read(file))
+    PathStore(model.model_id).drop()
 
 
 def test_bars_close_when_the_next_may_open(trained: tuple[Model, Path, BarStore]) -> None:
