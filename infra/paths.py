@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import psycopg
@@ -21,33 +21,17 @@ from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import DBAPIError
-from timescale_vector.client import (
-    BaseIndex,
-    DiskAnnIndex,
-    HNSWIndex,
-    QueryBuilder,
-    QueryParams,
-    UUIDTimeRange,
-)
+from timescale_vector.client import QueryBuilder, QueryParams, UUIDTimeRange
 
 from infra import database as db
+from infra.extensions import INDEXES, LOCK, PathStoreError, best_index, installed, prepare
+from infra.path_rows import DIMENSIONS, Found, Paths, Times, encode
 from infra.pgcopy import HEADER, TRAILER
 
-Times: TypeAlias = NDArray[np.datetime64]
-
 SCHEMA: Final = "paths"
-DIMENSIONS: Final = 64
 EXACT: Final = 50_000
 """Eligible rows up to which every one is compared, in some milliseconds, and nothing is missed. A
 model's library has so many as a rule; an index is built, and asked, beyond."""
-
-INDEXES: Final[dict[str, BaseIndex]] = {
-    "vectorscale": DiskAnnIndex(storage_layout="plain", num_neighbors=16, search_list_size=32),
-    "vector": HNSWIndex(m=16, ef_construction=64),
-}
-"""Best first. DiskANN keeps whole vectors: two bits for each of so few dimensions lose half of the
-neighbours."""
 
 BY_INDEX: Final = {
     "hnsw.ef_search": 100,
@@ -60,34 +44,11 @@ EXACTLY: Final = {"enable_indexscan": "off", "enable_seqscan": "off", "jit": "of
 """What is left is a bitmap of the times: `uuid_timestamp` is not called for each row."""
 
 _PIECE = 1 << 16
-_LEAST = (0, 8)  # of pgvector: the first whose index goes on where a filter leaves too few
 _COLUMNS = "id, metadata, contents, embedding"
-_EPOCH = 0x01B21DD213814000  # 1970 in ticks of 100 ns since 1582
-_VARIANT = np.uint64(1 << 63)  # RFC 4122; the row number stands where a node does
 _MEMORY = "512MB"
 _PATHS_FIRST = text(
     "SELECT set_config('search_path', 'paths, ' || current_setting('search_path'), true)"
 )
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext(:name))"
-_METADATA = '{"row":%12d,"position":%12d,"group":%11d,"win":[%2d,%2d]}'
-_WIDTH = len(_METADATA % (0, 0, 0, 0, 0))
-_ROW: Final = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("id_size", ">i4"),
-        ("id", "u1", 16),
-        ("metadata_size", ">i4"),
-        ("metadata_version", "u1"),
-        ("metadata", f"S{_WIDTH}"),
-        ("contents_size", ">i4"),
-        ("embedding_size", ">i4"),
-        ("dimensions", ">i2"),
-        ("unused", ">i2"),
-        ("embedding", ">f4", DIMENSIONS),
-    ]
-)
-"""A row of binary COPY; spaces in the JSON make all rows equally long."""
-
 _CUT = """
 SELECT create_hypertable(
     :table, 'id', chunk_time_interval => interval '365 days',
@@ -116,46 +77,6 @@ FROM ({}) AS found
 """
 
 
-class PathStoreError(RuntimeError):
-    """The database cannot hold paths, or has not this library; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Rows of a library.
-
-    Attributes
-    ----------
-    paths : float32[n, 64]
-        Unit paths.
-    known_at : datetime64[us][n]
-        When the outcome became known (UTC), ascending.
-    position : int64[n]
-        Bar number within the group.
-    group : int32[n]
-        What the row belongs to, such as its pair.
-    win : int8[n, 2]
-        1 if the trade ended above zero after costs; long, short.
-    """
-
-    paths: NDArray[np.float32]
-    known_at: Times
-    position: NDArray[np.int64]
-    group: NDArray[np.int32]
-    win: NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.position)
-
-    def __post_init__(self) -> None:
-        if len(self) and not (np.diff(self.known_at, prepend=self.known_at[:1]) >= 0).all():
-            raise ValueError("known_at must ascend, without NaT: sort the rows by it")
-
-    def take(self, rows: slice | NDArray[np.bool_]) -> Paths:
-        """Return some of the rows."""
-        return Paths(*(array[rows] for array in vars(self).values()))
-
-
 @dataclass(frozen=True)
 class Loaded:
     """What a load did: rows written, whose index was built, if any, and the time each took."""
@@ -164,61 +85,6 @@ class Loaded:
     index: str | None
     copy_seconds: float
     index_seconds: float
-
-
-@dataclass(frozen=True)
-class Found:
-    """Kept neighbours of each query, best first.
-
-    Attributes
-    ----------
-    score : float32[q, k]
-        Cosine; NaN beyond the last neighbour, as all below are -1.
-    index : int64[q, k]
-        Row of the library.
-    position, group : int64[q, k]
-        Of that row.
-    win : int8[q, k, 2]
-        What became of it; long, short.
-    """
-
-    score: NDArray[np.float32]
-    index: NDArray[np.int64]
-    position: NDArray[np.int64]
-    group: NDArray[np.int64]
-    win: NDArray[np.int8]
-
-    @classmethod
-    def nothing(cls, queries: int, k: int) -> Found:
-        """Return an answer without any neighbour."""
-        index, position, group = np.full((3, queries, k), -1, np.int64)
-        score = np.full((queries, k), np.nan, np.float32)
-        return cls(score, index, position, group, np.full((queries, k, 2), -1, np.int8))
-
-    def put(self, query: int, rows: NDArray[np.float64]) -> None:
-        """Set the neighbours of a query: row, distance, position, group, outcomes of each."""
-        score = (1 - rows[:, 1]).astype(np.float32)
-        best = np.lexsort((rows[:, 0], -score))
-        self.score[query, : len(rows)] = score[best]
-        numbers = rows[best].astype(np.int64)
-        for column, array in ((0, self.index), (2, self.position), (3, self.group)):
-            array[query, : len(rows)] = numbers[:, column]
-        self.win[query, : len(rows)] = numbers[:, 4:]
-
-    def thinned(self, exclusion: int) -> Found:
-        """Drop, best first, what overlaps one already kept; close the ranks and pad."""
-        queries, k = self.index.shape
-        kept = np.zeros((queries, k), bool)
-        for place in range(k):
-            apart = self.position[:, place, None] - self.position[:, :place]
-            same = self.group[:, place, None] == self.group[:, :place]
-            near = kept[:, :place] & same & (np.abs(apart) < exclusion)
-            kept[:, place] = (self.index[:, place] >= 0) & ~near.any(axis=1)
-        thin = Found.nothing(queries, k)
-        free = np.arange(k) < kept.sum(axis=1)[:, None]
-        for name, array in vars(self).items():
-            getattr(thin, name)[free] = array[kept]
-        return thin
 
 
 class PathStore:
@@ -335,7 +201,7 @@ class PathStore:
     def _writing(self) -> Iterator[Connection]:
         with db.engine().begin() as connection:
             connection.execute(_PATHS_FIRST)
-            connection.execute(text(_LOCK), {"name": self._table})
+            connection.execute(text(LOCK), {"name": self._table})
             yield connection
 
     @contextmanager
@@ -358,7 +224,7 @@ class PathStore:
             f"contents text, embedding vector({DIMENSIONS}) NOT NULL)"
         )
         connection.execute(text(create))
-        if "timescaledb" in _installed(connection):
+        if "timescaledb" in installed(connection):
             connection.execute(text(_CUT), {"table": self._table})
         connection.execute(text(f"CREATE INDEX ON {self._table} (uuid_timestamp(id))"))
 
@@ -370,7 +236,7 @@ class PathStore:
             copy.write(HEADER)
             for start in range(0, len(rows), _PIECE):
                 piece = rows.take(slice(start, start + _PIECE))
-                copy.write(_encode(piece, first + start).tobytes())
+                copy.write(encode(piece, first + start).tobytes())
             copy.write(TRAILER)
 
     def _index(self, connection: Connection, rows: int) -> str | None:
@@ -442,63 +308,6 @@ def libraries() -> list[str]:
     return sorted(inspect(db.engine()).get_table_names(schema=SCHEMA))
 
 
-def prepare() -> None:
-    """Create what the server has of pgvector and pgvectorscale, as the owner of the database.
-
-    Raises
-    ------
-    PathStoreError
-        If there is no pgvector, an old one, or the owner may not create it.
-    """
-    with db.engine("owner").begin() as connection:
-        connection.execute(text(_LOCK), {"name": SCHEMA})
-        _require_vector(connection)
-        for name in ("vector", "vectorscale"):
-            if name not in _installed(connection):
-                _create_extension(connection, name)
-
-
-def best_index(connection: Connection) -> str:
-    """Return the extension with the best index that a prepared database has."""
-    return next(name for name in INDEXES if name in _installed(connection))
-
-
-def _require_vector(connection: Connection) -> None:
-    query = text(
-        "SELECT coalesce(installed_version, default_version) "
-        "FROM pg_available_extensions WHERE name = 'vector'"
-    )
-    version = connection.scalar(query)
-    if version is None or tuple(map(int, version.split(".")[:2])) < _LEAST:
-        there = f"pgvector {version}" if version else "no pgvector"
-        raise PathStoreError(
-            f"the database server has {there}, a path library needs 0.8 or newer: "
-            "install it there (Debian: postgresql-NN-pgvector; where an old one is in use, "
-            "ALTER EXTENSION vector UPDATE), use the embedded server, or set SEP_PATHS=exact"
-        )
-
-
-def _create_extension(connection: Connection, name: str) -> None:
-    available = text("SELECT FROM pg_available_extensions WHERE name = :name")
-    if not connection.execute(available, {"name": name}).rowcount:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(text(f"CREATE EXTENSION {name}"))
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != "42501":  # insufficient_privilege
-            raise
-        if name == "vector":
-            raise PathStoreError(
-                "the owner of the database may not create the extension vector: let a superuser "
-                "run CREATE EXTENSION vector in it, or set SEP_PATHS=exact"
-            ) from error
-
-
-def _installed(connection: Connection) -> set[str]:
-    return set(connection.scalars(text("SELECT extname FROM pg_extension")))
-
-
 def _utc(moment: np.datetime64) -> datetime:
     found: datetime = moment.astype("datetime64[us]").item()
     return found.replace(tzinfo=UTC)
@@ -508,37 +317,3 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
-
-
-def _encode(rows: Paths, first: int) -> NDArray[np.void]:
-    """Rows of binary COPY, numbered from `first` on."""
-    out = np.zeros(len(rows), _ROW)
-    number = np.arange(first, first + len(rows))
-    out["fields"], out["contents_size"] = 4, -1
-    out["id_size"], out["id"] = 16, _ids(rows.known_at, number)
-    columns = (number, rows.position, rows.group, *rows.win.T)
-    out["metadata_size"], out["metadata_version"] = _WIDTH + 1, 1
-    out["metadata"] = [
-        (_METADATA % row).encode()
-        for row in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-    out["embedding_size"], out["dimensions"] = 4 + 4 * DIMENSIONS, DIMENSIONS
-    out["embedding"] = rows.paths
-    return out
-
-
-def _ids(known_at: Times, number: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Version 1 uuids of a time and a row number, [n, 16].
-
-    Times go up to the next whole millisecond, which is what `uuid_timestamp` tells: never early.
-    """
-    milliseconds = -(-known_at.astype("datetime64[us]").astype(np.int64) // 1000)
-    ticks = milliseconds * 10_000 + _EPOCH
-    fields = (
-        (ticks & 0xFFFFFFFF, ">u4"),
-        (ticks >> 32 & 0xFFFF, ">u2"),
-        (ticks >> 48 | 1 << 12, ">u2"),
-        (number.astype(np.uint64) | _VARIANT, ">u8"),
-    )
-    shaped = [np.asarray(values).astype(wire) for values, wire in fields]
-    return np.column_stack([each.view(np.uint8).reshape(len(number), -1) for each in shaped])

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.paths import Paths, PathStore, Times
+from infra.path_rows import Paths, Times
+from infra.paths import PathStore
 from infra.settings import settings
 from infra.store import BarStore
 from kernels.confidence import count_wins

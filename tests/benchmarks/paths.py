@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from infra import database as db
-from infra.paths import EXACT, Paths, PathStore
+from infra.path_rows import Paths
+from infra.paths import EXACT, PathStore
 from infra.servers import postgres
 from kernels.nearest import nearest
 from kernels.paths import has_path

@@ -19,7 +19,9 @@ from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
 
 from infra import database as db
 from infra import roles
-from infra.paths import BY_INDEX, Paths, PathStore, PathStoreError, libraries, prepare
+from infra.extensions import PathStoreError, prepare
+from infra.path_rows import Paths
+from infra.paths import BY_INDEX, PathStore, libraries
 from infra.servers.process import secret
 from tests.infra.databases import address, drop_roles, empty_database, timescale
 

@@ -1,0 +1,159 @@
+"""Rows of a path library: as they come, on the wire of binary COPY, and as they are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Times: TypeAlias = NDArray[np.datetime64]
+
+DIMENSIONS: Final = 64
+
+_EPOCH = 0x01B21DD213814000  # 1970 in ticks of 100 ns since 1582
+_VARIANT = np.uint64(1 << 63)  # RFC 4122; the row number stands where a node does
+_METADATA = '{"row":%12d,"position":%12d,"group":%11d,"win":[%2d,%2d]}'
+_WIDTH = len(_METADATA % (0, 0, 0, 0, 0))
+_ROW: Final = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("id_size", ">i4"),
+        ("id", "u1", 16),
+        ("metadata_size", ">i4"),
+        ("metadata_version", "u1"),
+        ("metadata", f"S{_WIDTH}"),
+        ("contents_size", ">i4"),
+        ("embedding_size", ">i4"),
+        ("dimensions", ">i2"),
+        ("unused", ">i2"),
+        ("embedding", ">f4", DIMENSIONS),
+    ]
+)
+"""A row of binary COPY; spaces in the JSON make all rows equally long."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Rows of a library.
+
+    Attributes
+    ----------
+    paths : float32[n, 64]
+        Unit paths.
+    known_at : datetime64[us][n]
+        When the outcome became known (UTC), ascending.
+    position : int64[n]
+        Bar number within the group.
+    group : int32[n]
+        What the row belongs to, such as its pair.
+    win : int8[n, 2]
+        1 if the trade ended above zero after costs; long, short.
+    """
+
+    paths: NDArray[np.float32]
+    known_at: Times
+    position: NDArray[np.int64]
+    group: NDArray[np.int32]
+    win: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def __post_init__(self) -> None:
+        if len(self) and not (np.diff(self.known_at, prepend=self.known_at[:1]) >= 0).all():
+            raise ValueError("known_at must ascend, without NaT: sort the rows by it")
+
+    def take(self, rows: slice | NDArray[np.bool_]) -> Paths:
+        """Return some of the rows."""
+        return Paths(*(array[rows] for array in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Kept neighbours of each query, best first.
+
+    Attributes
+    ----------
+    score : float32[q, k]
+        Cosine; NaN beyond the last neighbour, as all below are -1.
+    index : int64[q, k]
+        Row of the library.
+    position, group : int64[q, k]
+        Of that row.
+    win : int8[q, k, 2]
+        What became of it; long, short.
+    """
+
+    score: NDArray[np.float32]
+    index: NDArray[np.int64]
+    position: NDArray[np.int64]
+    group: NDArray[np.int64]
+    win: NDArray[np.int8]
+
+    @classmethod
+    def nothing(cls, queries: int, k: int) -> Found:
+        """Return an answer without any neighbour."""
+        index, position, group = np.full((3, queries, k), -1, np.int64)
+        score = np.full((queries, k), np.nan, np.float32)
+        return cls(score, index, position, group, np.full((queries, k, 2), -1, np.int8))
+
+    def put(self, query: int, rows: NDArray[np.float64]) -> None:
+        """Set the neighbours of a query: row, distance, position, group, outcomes of each."""
+        score = (1 - rows[:, 1]).astype(np.float32)
+        best = np.lexsort((rows[:, 0], -score))
+        self.score[query, : len(rows)] = score[best]
+        numbers = rows[best].astype(np.int64)
+        for column, array in ((0, self.index), (2, self.position), (3, self.group)):
+            array[query, : len(rows)] = numbers[:, column]
+        self.win[query, : len(rows)] = numbers[:, 4:]
+
+    def thinned(self, exclusion: int) -> Found:
+        """Drop, best first, what overlaps one already kept; close the ranks and pad."""
+        queries, k = self.index.shape
+        kept = np.zeros((queries, k), bool)
+        for place in range(k):
+            apart = self.position[:, place, None] - self.position[:, :place]
+            same = self.group[:, place, None] == self.group[:, :place]
+            near = kept[:, :place] & same & (np.abs(apart) < exclusion)
+            kept[:, place] = (self.index[:, place] >= 0) & ~near.any(axis=1)
+        thin = Found.nothing(queries, k)
+        free = np.arange(k) < kept.sum(axis=1)[:, None]
+        for name, array in vars(self).items():
+            getattr(thin, name)[free] = array[kept]
+        return thin
+
+
+def encode(rows: Paths, first: int) -> NDArray[np.void]:
+    """Rows of binary COPY, numbered from `first` on."""
+    out = np.zeros(len(rows), _ROW)
+    number = np.arange(first, first + len(rows))
+    out["fields"], out["contents_size"] = 4, -1
+    out["id_size"], out["id"] = 16, _ids(rows.known_at, number)
+    columns = (number, rows.position, rows.group, *rows.win.T)
+    out["metadata_size"], out["metadata_version"] = _WIDTH + 1, 1
+    out["metadata"] = [
+        (_METADATA % row).encode()
+        for row in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    out["embedding_size"], out["dimensions"] = 4 + 4 * DIMENSIONS, DIMENSIONS
+    out["embedding"] = rows.paths
+    return out
+
+
+def _ids(known_at: Times, number: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Version 1 uuids of a time and a row number, [n, 16].
+
+    Times go up to the next whole millisecond, which is what `uuid_timestamp` tells: never early.
+    """
+    milliseconds = -(-known_at.astype("datetime64[us]").astype(np.int64) // 1000)
+    ticks = milliseconds * 10_000 + _EPOCH
+    fields = (
+        (ticks & 0xFFFFFFFF, ">u4"),
+        (ticks >> 32 & 0xFFFF, ">u2"),
+        (ticks >> 48 | 1 << 12, ">u2"),
+        (number.astype(np.uint64) | _VARIANT, ">u8"),
+    )
+    shaped = [np.asarray(values).astype(wire) for values, wire in fields]
+    return np.column_stack([each.view(np.uint8).reshape(len(number), -1) for each in shaped])
