@@ -59,7 +59,8 @@ class TestGpu:
 
     @pytest.mark.parametrize("dtype", ["bool", "float16", "float32", "int64"])
     def test_shape_dtype_and_order(self, dtype: str) -> None:
-        array = np.asarray(np.arange(7 * 5 * LEAST // 4).reshape(7, -1, 5) % 3, dtype)
+        rows = 3 * LEAST // (7 * 5 * np.dtype(dtype).itemsize)
+        array = np.asarray(np.arange(7 * 5 * rows).reshape(7, -1, 5) % 3, dtype)
         for given_ in (array, array.T, array[::2], array[:, ::-1]):
             there = to_device(given_)
             assert there.flags.c_contiguous
@@ -69,7 +70,7 @@ class TestGpu:
 
     def test_several_arrays_in_pieces(self) -> None:
         xp = import_module("cupy")
-        one, two = np.arange(3.0 * LEAST), np.arange(LEAST, dtype=np.int32).reshape(-1, 4)
+        one, two = np.arange(2.5 * CHUNK), np.arange(CHUNK, dtype=np.int32).reshape(-1, 4)
         there = xp.empty(one.shape), xp.empty(two.shape, np.int32)
         upload(([one[:7], one[7:CHUNK], one[CHUNK:]], there[0]), ([two[:1], two[1:]], there[1]))
         for array, expected in zip(there, (one, two), strict=True):
@@ -81,14 +82,14 @@ class TestGpu:
 
     def test_kernels_under_way_are_waited_for(self) -> None:
         xp = import_module("cupy")
-        array = np.ones(4 * LEAST, np.float32)
-        for _ in range(20):
+        array = np.ones(LEAST, np.float32)
+        for _ in range(10):
             there = to_device(array)
             for _ in range(50):
                 there += 1
             np.testing.assert_array_equal(to_host(there), array + 50)
             with xp.cuda.Stream(non_blocking=True):
-                busy = xp.zeros(4 * LEAST, np.float32)
+                busy = xp.zeros(LEAST, np.float32)
                 for _ in range(50):
                     busy += 1
                 del busy  # its memory is the next array's, its kernels are still to come
