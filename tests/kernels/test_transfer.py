@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from ctypes import memmove
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,6 +48,44 @@ def test_pieces_are_views_that_can_be_written() -> None:
         for piece in load.pieces:
             piece[:] = 255
     np.testing.assert_array_equal(np.isnan(whole).all(axis=1), [False, True, False, True])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_pieces_cross_both_ways(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads, buffers and threads, with host memory in place of the GPU's."""
+    monkeypatch.setattr("kernels.transfer.CHUNK", 1000)
+    monkeypatch.setattr("kernels.transfer.import_module", lambda _: memory_of_the_host())
+    rng = np.random.default_rng(seed)
+    pieces = [rng.random((size, 3)) for size in rng.integers(0, 200, 9)]
+    there, other = np.zeros((sum(map(len, pieces)), 3)), np.zeros(7, np.int32)
+    upload((pieces, pointed(there)), ([np.arange(7, dtype=np.int32)], pointed(other)))
+    np.testing.assert_array_equal(there, np.concatenate(pieces))
+    np.testing.assert_array_equal(other, np.arange(7))
+    back = [np.zeros_like(piece) for piece in pieces]
+    download((pointed(there), back))
+    for piece, expected in zip(back, pieces, strict=True):
+        np.testing.assert_array_equal(piece, expected)
+
+
+def memory_of_the_host() -> Any:
+    """What `kernels.transfer` needs of CuPy; its pinned buffers start with other bytes."""
+    runtime = SimpleNamespace(
+        memcpyAsync=lambda target, source, size, *_: memmove(target, source, size),
+        memcpyHostToDevice=1,
+        memcpyDeviceToHost=2,
+    )
+    stream = SimpleNamespace(synchronize=lambda: None, ptr=0)
+    cuda = SimpleNamespace(
+        Device=nullcontext,
+        alloc_pinned_memory=lambda size: bytearray(b"?" * size),
+        get_current_stream=lambda: stream,
+        runtime=runtime,
+    )
+    return SimpleNamespace(cuda=cuda)
+
+
+def pointed(array: Any) -> Any:
+    return SimpleNamespace(data=SimpleNamespace(ptr=array.ctypes.data))
 
 
 class TestGpu:
