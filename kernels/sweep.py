@@ -221,9 +221,9 @@ def sweep(
     _check(quotes, segments, score, unit, days, point, slippage)
     chosen, slip = choose_engine(engine), _slippage_points(slippage, point)
     bars = (quotes, segments, score, unit, days)
-    count = _count_days(days)
-    _require_room(len(sets), count if daily else 0)
     prepared = _prepare(bars, slip, point, chosen.xp)
+    count = int(prepared[-1][-1]) + 1 if len(days) else 0
+    _require_room(len(sets), count if daily else 0)
 
     def share(part: Part) -> tuple[Array, ...]:
         here = [move(array, chosen.xp) for array in prepared]
@@ -282,7 +282,7 @@ def _slippage_points(slippage: float, point: float) -> int:
 def _prepare(
     bars: tuple[Quotes, Array, Array, Array, Array], slip: int, point: float, xp: Any
 ) -> tuple[Array, ...]:
-    """Return what the kernel reads of the bars."""
+    """Return what the kernel reads of the bars, the numbers of their days last."""
     quotes, segments, score, unit, days = bars
     quads = _points(quotes, point, slip, xp)
     strength, short = _signals(move(score, xp), xp)
@@ -351,11 +351,6 @@ def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
     ends = xp.searchsorted(segments, segments, side="right")
     left = ends - 1 - xp.arange(len(segments))
     return xp.where(xp.isnan(unit), -1, left).astype(np.int32)
-
-
-def _count_days(days: Array) -> int:
-    """Count the days that occur."""
-    return int((days[1:] != days[:-1]).sum()) + 1 if len(days) else 0
 
 
 def _day_numbers(days: Array, xp: Any) -> Array:

@@ -35,6 +35,11 @@ class Load(NamedTuple):
     pointer: int
     pieces: list[Bytes]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all pieces."""
+        return sum(map(len, self.pieces))
+
 
 def upload(*moves: tuple[Pieces, Any]) -> None:
     """Copy arrays of the host, one after the other, into an array of a GPU.
@@ -91,20 +96,23 @@ def _transfer(way: Callable[[Load, Bytes, Any], None], every: list[Load]) -> Non
 
 
 def _up(load: Load, stage: Bytes, stream: Any) -> None:
-    size = 0
-    for piece in load.pieces:
-        stage[size : size + len(piece)] = piece
-        size += len(piece)
-    _copy(load.pointer, stage.ctypes.data, size, "memcpyHostToDevice", stream)
+    for piece, place in _placed(load, stage):
+        place[:] = piece
+    _copy(load.pointer, stage.ctypes.data, load.size, "memcpyHostToDevice", stream)
 
 
 def _down(load: Load, stage: Bytes, stream: Any) -> None:
-    size = sum(len(piece) for piece in load.pieces)
-    _copy(stage.ctypes.data, load.pointer, size, "memcpyDeviceToHost", stream)
-    size = 0
+    _copy(stage.ctypes.data, load.pointer, load.size, "memcpyDeviceToHost", stream)
+    for piece, place in _placed(load, stage):
+        piece[:] = place
+
+
+def _placed(load: Load, stage: Bytes) -> Iterator[tuple[Bytes, Bytes]]:
+    """Yield each piece and its place in the buffer."""
+    first = 0
     for piece in load.pieces:
-        piece[:] = stage[size : size + len(piece)]
-        size += len(piece)
+        yield piece, stage[first : first + len(piece)]
+        first += len(piece)
 
 
 def _copy(target: int, source: int, size: int, kind: str, stream: Any) -> None:
