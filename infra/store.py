@@ -132,12 +132,7 @@ class BarStore:
         start, end : datetime, optional
             With a zone; left out: from the first, to the last.
         """
-        bars = self.scan(pair, timeframe)
-        if start is not None:
-            bars = bars.filter(pl.col("timestamp") >= start)
-        if end is not None:
-            bars = bars.filter(pl.col("timestamp") < end)
-        return bars.collect()
+        return self.scan(pair, timeframe).filter(*within(start, end)).collect()
 
     def content_hash(self, pair: str, timeframe: str) -> str:
         """Return a hash of all bars of a pair and timeframe; equal hashes mean equal bars."""
@@ -161,6 +156,13 @@ class BarStore:
 
     def _files(self, pair: str, timeframe: str) -> list[Path]:
         return sorted(self._folder(pair, timeframe).glob(_YEARS))
+
+
+def within(start: datetime | None, end: datetime | None) -> list[pl.Expr]:
+    """Return what bars with start <= timestamp < end fulfil; None sets no limit."""
+    time = pl.col("timestamp")
+    first = [] if start is None else [time >= start]
+    return first if end is None else [*first, time < end]
 
 
 def content_hash(bars: pl.DataFrame) -> str:

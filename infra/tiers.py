@@ -20,7 +20,7 @@ from infra import cache, hot, warm
 from infra.database import DatabaseError
 from infra.outage import is_outage, reason
 from infra.settings import settings
-from infra.store import BarStore
+from infra.store import BarStore, within
 
 Tier = Literal["hot", "warm", "cold"]
 Reads: TypeAlias = "Counter[tuple[str, str, Tier]]"
@@ -117,26 +117,23 @@ class TieredBars:
         if version == warm.NOTHING:
             usage.add(pair, timeframe, "warm")
             return warm.read_shared(pair, timeframe, start, end)
-        kept = hot.look("bars", pair, timeframe)
-        fresh = kept is not None and kept.version == version
+        kept = _fresh(pair, timeframe, version)
         bars, tier = None, TIERS[-1]
-        if kept is not None and fresh and kept.covers(start):
+        if kept is not None and kept.covers(start):
             bars, tier = self._hot(pair, timeframe, start, end, version), "hot"
         if bars is None:
             bars, tier = self._warm(pair, timeframe, start, end, version), "warm"
         if bars is None:
             bars, tier = self.store.read(pair, timeframe, start, end), "cold"
         usage.add(pair, timeframe, tier)
-        if not fresh:
+        if kept is None:
             self.pull_up(pair, timeframe)
         return bars
 
     def count(self, pair: str, timeframe: str, start: datetime, end: datetime) -> int:
         """Return how many bars of the bulk store have start <= timestamp < end."""
-        inside = pl.col("timestamp").is_between(start, end, closed="left")
-        return int(
-            self.store.scan(pair, timeframe).filter(inside).select(pl.len()).collect().item()
-        )
+        inside = self.store.scan(pair, timeframe).filter(*within(start, end))
+        return int(inside.select(pl.len()).collect().item())
 
     def newest(
         self, pair: str, timeframe: str, count: int, end: datetime | None = None
@@ -152,18 +149,15 @@ class TieredBars:
             With a zone; left out: up to the last.
         """
         version = self.store.content_hash(pair, timeframe)
-        kept = hot.look("bars", pair, timeframe)
-        fresh = kept is not None and kept.version == version
-        bars = self._hot(pair, timeframe, None, end, version) if fresh else None
+        kept = _fresh(pair, timeframe, version)
+        bars = self._hot(pair, timeframe, None, end, version) if kept else None
         if bars is not None and kept and (kept.covers(None) or bars.height >= count):
             usage.add(pair, timeframe, "hot")
             return bars.tail(count)
         usage.add(pair, timeframe, "cold")
-        if not fresh:
+        if kept is None:
             self.pull_up(pair, timeframe)
-        everything = self.store.scan(pair, timeframe)
-        before = everything if end is None else everything.filter(pl.col("timestamp") < end)
-        return before.tail(count).collect()
+        return self.store.scan(pair, timeframe).filter(*within(None, end)).tail(count).collect()
 
     def pull_up(self, pair: str, timeframe: str) -> bool:
         """Bring the newest bars into the hot tier; whether they are there now."""
@@ -186,11 +180,7 @@ class TieredBars:
         version: str,
     ) -> pl.DataFrame | None:
         bars = hot.take("bars", pair, timeframe, version=version)
-        if bars is None:
-            return None
-        inside = [pl.col("timestamp") >= start] if start else []
-        inside += [pl.col("timestamp") < end] if end else []
-        return bars.filter(*inside)
+        return None if bars is None else bars.filter(*within(start, end))
 
     def _warm(
         self,
@@ -209,6 +199,12 @@ class TieredBars:
             return None
         columns = self.store.scan(pair, timeframe).collect_schema().names()
         return None if bars is None else bars.select(columns)
+
+
+def _fresh(pair: str, timeframe: str, version: str) -> hot.Kept | None:
+    """Return what the hot tier keeps of a pair, if it was made of the content that is there now."""
+    kept = hot.look("bars", pair, timeframe)
+    return kept if kept is not None and kept.version == version else None
 
 
 def _tell(valkey: redis.Redis, reads: Reads) -> bool:
