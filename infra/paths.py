@@ -105,7 +105,8 @@ class PathStore:
 
     def exists(self) -> bool:
         """Say whether the library was loaded."""
-        return self.name in libraries()
+        with db.engine().connect() as connection:
+            return self._is_there(connection)
 
     def load(self, rows: Paths) -> Loaded:
         """Write a library, build its index: all of it or nothing; nothing where it is there.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.path_rows import Paths, Times
+from infra.path_rows import Found, Paths, Times
 from infra.paths import PathStore
 from infra.settings import settings
 from infra.store import BarStore
@@ -73,8 +73,7 @@ class StoredLibrary:
         engine: str = "auto",
     ) -> Neighbours:
         """Find the nearest rows by SQL; see `PathLibrary`. `engine` changes nothing."""
-        known_by = self.closes[positions]
-        found = self.store.nearest(paths, known_by=known_by, exclusion=exclusion, k=k)
+        found = self._ask(paths, positions, exclusion, k)
         return Neighbours(found.score, found.index)
 
     def count(
@@ -87,11 +86,16 @@ class StoredLibrary:
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count wins and neighbours of each query; see `PathLibrary`."""
-        known_by = self.closes[positions]
-        found = self.store.nearest(paths, known_by=known_by, exclusion=exclusion, k=k)
+        found = self._ask(paths, positions, exclusion, k)
         there = found.index >= 0
         place = np.where(there, np.arange(there.size).reshape(there.shape), -1)
         return count_wins(Neighbours(found.score, place), found.win.reshape(-1, len(SIDES)))
+
+    def _ask(
+        self, paths: NDArray[np.float32], positions: NDArray[np.int64], exclusion: int, k: int
+    ) -> Found:
+        known_by = self.closes[positions]
+        return self.store.nearest(paths, known_by=known_by, exclusion=exclusion, k=k)
 
 
 def open_library(model: Model, file: Path, bars: BarStore, *, engine: str) -> PathLibrary:
