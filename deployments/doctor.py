@@ -60,9 +60,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _engine(settings)
     states = status(settings)
     yield from map(_part, states)
-    yield from _extensions(settings, states)
-    yield from _bounds(states)
-    yield from _roles(states)
+    running = {state.title for state in states if state.runs}
+    if "PostgreSQL" in running:
+        yield from _extensions()
+    if "Valkey" in running:
+        yield from _bounds()
+    if "PostgreSQL" in running:
+        yield from _roles()
     yield from _settings(settings)
 
 
@@ -160,10 +164,8 @@ def _part(state: State) -> Finding:
     return Finding(state.title, "problem", f"does not answer, {state.address}", advice)
 
 
-def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
+def _extensions() -> Iterator[Finding]:
     """Say which extensions the database offers; everything works without the optional ones."""
-    if not next(state for state in states if state.title == "PostgreSQL").runs:
-        return
     from sqlalchemy import text
 
     from infra.database import engine
@@ -188,10 +190,8 @@ def _extensions(settings: Settings, states: list[State]) -> Iterator[Finding]:
         yield Finding("timescaledb", "note", plain, advice)
 
 
-def _roles(states: list[State]) -> Iterator[Finding]:
+def _roles() -> Iterator[Finding]:
     """Say whether the two roles serve; without them every flow may write everything."""
-    if not next(state for state in states if state.title == "PostgreSQL").runs:
-        return
     from infra.roles import ROLES, unusable
 
     if (reason := unusable()) is None:
@@ -203,10 +203,8 @@ def _roles(states: list[State]) -> Iterator[Finding]:
     yield Finding("roles", "note", f"workers connect as the database's owner: {reason}", advice)
 
 
-def _bounds(states: list[State]) -> Iterator[Finding]:
+def _bounds() -> Iterator[Finding]:
     """Say whether the cache makes room by itself; the embedded one does."""
-    if not next(state for state in states if state.title == "Valkey").runs:
-        return
     from infra.cache import memory
 
     if (found := memory()) is None:
