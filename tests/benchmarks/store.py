@@ -8,10 +8,8 @@ and must come out bit for bit before anything is timed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 import polars as pl
@@ -20,7 +18,7 @@ import polars.selectors as cs
 from infra.store import PRICES, BarStore
 from tasks.ingest import IngestRequest, fetch_rows, validate_rows
 from tests.benchmarks.database import minute_bars
-from tests.benchmarks.kernels import print_hardware
+from tests.benchmarks.kernels import print_hardware, timed
 
 ROWS = 726_000
 COPIES = 28
@@ -52,7 +50,7 @@ def ingests(root: Path, bars: pl.DataFrame) -> list[dict[str, Any]]:
         store = ingest(root, source)
         if not store.read("EUR_USD", "M1").equals(bars):
             raise SystemExit(f"{source}: what is stored is not what was in the file")
-        seconds = fastest(lambda source=source: ingest(root, source))  # type: ignore[misc]
+        seconds = timed(lambda source=source: ingest(root, source), "cpu", runs=RUNS)  # type: ignore[misc]
         figures.append(report(f"{source} into the store", bars.height, seconds))
     return figures
 
@@ -90,18 +88,9 @@ def reads(root: Path, bars: pl.DataFrame) -> list[dict[str, Any]]:
     if (whole(), closes()) != (count, count):
         raise SystemExit("bars are missing")
     return [
-        report("read, all columns", count, fastest(whole)),
-        report("read, timestamp and close", count, fastest(closes)),
+        report("read, all columns", count, timed(whole, "cpu", runs=RUNS)),
+        report("read, timestamp and close", count, timed(closes, "cpu", runs=RUNS)),
     ]
-
-
-def fastest(call: Callable[[], Any]) -> float:
-    taken = []
-    for _ in range(RUNS):
-        begin = perf_counter()
-        call()
-        taken.append(perf_counter() - begin)
-    return min(taken)
 
 
 def report(what: str, count: int, seconds: float) -> dict[str, Any]:

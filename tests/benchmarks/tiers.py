@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from time import perf_counter
 from typing import Any
 
 import polars as pl
@@ -20,7 +19,7 @@ from infra.servers import postgres, valkey
 from infra.store import BarStore, content_hash
 from infra.tiers import TieredBars
 from tests.benchmarks.database import minute_bars
-from tests.benchmarks.kernels import print_hardware
+from tests.benchmarks.kernels import print_hardware, timed
 from tests.servers import temporary_home
 
 YEARS = 10
@@ -65,7 +64,7 @@ def measure(store: BarStore, bars: TieredBars) -> list[dict[str, Any]]:
         if found is None or content_hash(found.tail(WINDOW)) != content_hash(expected):
             raise SystemExit(f"{name}: not the newest bars")
     print(f"{'newest ' + str(WINDOW) + ' bars':<30}{'ms':>8}{'ratio':>8}")
-    taken = {name: fastest(way) for name, way in ways.items()}
+    taken = {name: timed(way, "cpu", runs=RUNS) for name, way in ways.items()}
     slowest = next(iter(taken.values()))
     for name, seconds in taken.items():
         print(f"{name:<30}{seconds * 1e3:>8.2f}{slowest / seconds:>7.1f}x")
@@ -78,12 +77,3 @@ def measure(store: BarStore, bars: TieredBars) -> list[dict[str, Any]]:
 def pulled_up(bars: TieredBars, version: str) -> pl.DataFrame | None:
     bars.pull_up(*PAIR)
     return hot.take("bars", *PAIR, version=version)
-
-
-def fastest(way: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(RUNS):
-        begin = perf_counter()
-        way()
-        seconds.append(perf_counter() - begin)
-    return min(seconds)
