@@ -34,6 +34,7 @@ GRANULARITIES: Final = {"D1": "D", "W1": "W"}
 _SIDES: Final = {"mid": "", "bid": "bid_", "ask": "ask_"}
 _LETTERS: Final = dict(zip("ohlc", PRICES, strict=True))
 _QUOTE: Final = pl.Struct(dict.fromkeys("ohlc", pl.String()))
+_MOST_SAID: Final = 500
 _NO_ANSWER: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
 _CANDLE: Final = pl.Struct(
     {
@@ -128,7 +129,8 @@ class Candles:
         Opens are the first price of their bar, not the close before (``smooth=false``).
         """
         since = start.astimezone(UTC)
-        with httpx.Client(base_url=self.url, timeout=self.timeout) as client:
+        remote = self.url.startswith("https://")  # a proxy has no business on loopback
+        with httpx.Client(base_url=self.url, timeout=self.timeout, trust_env=remote) as client:
             while end is None or since < end:
                 page = self._page(client, pair, timeframe, since, first)
                 whole = page.filter(pl.col("complete")).drop("complete")
@@ -165,20 +167,26 @@ class Candles:
                 continue
             trouble = f"status {answer.status_code}"
             if answer.status_code < 500 and answer.status_code != 429:
-                raise SourceError(_refusal(answer, pair, timeframe))
+                raise SourceError(_refusal(answer, self._redacted, pair, timeframe))
         raise SourceError(
             f"OANDA gave no good answer for {pair} {timeframe} in {TRIES} tries ({trouble}): "
             "run it again later, it goes on where it stopped"
         )
+
+    def _redacted(self, said: str) -> str:
+        """Leave the token out of what the venue says, which may repeat what it was sent."""
+        return said.replace(self.token.get_secret_value(), "***")
 
     def _headers(self) -> dict[str, str]:
         token = self.token.get_secret_value()
         return {"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"}
 
 
-def _refusal(answer: httpx.Response, pair: str, timeframe: str) -> str:
+def _refusal(
+    answer: httpx.Response, redacted: Callable[[str], str], pair: str, timeframe: str
+) -> str:
     try:
-        said = str(answer.json()["errorMessage"])
+        said = redacted(str(answer.json()["errorMessage"]))[:_MOST_SAID]
     except (ValueError, KeyError, TypeError):
         said = f"status {answer.status_code}"
     if answer.status_code in (401, 403):

@@ -189,6 +189,22 @@ def test_the_token_is_told_to_nobody_else(
     assert "simulated-token" not in f"{caplog.text}{raised.value}{source!r}"
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_venue_that_repeats_the_token_is_not_repeated(venue: Simulator, status: int) -> None:
+    venue.faults.append(Fault("echo", status))
+    with pytest.raises(SourceError, match=r"Not valid: Bearer \*\*\*") as raised:
+        read(client(venue))
+    assert venue.token not in f"{raised.value}{raised.value.__context__}"
+
+
+def test_a_proxy_of_the_shell_is_not_asked_for_loopback(
+    venue: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert read(client(venue), start=NOW - timedelta(minutes=30)).height
+
+
 def test_requests_keep_their_distance(venue: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oanda, "REQUESTS_A_SECOND", 20)
     source = client(venue)

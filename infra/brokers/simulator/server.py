@@ -33,11 +33,12 @@ class Fault:
     Attributes
     ----------
     kind : str
-        ``status`` (an error body), ``html`` (an error page), ``drop`` (the connection closes
-        without an answer), ``truncate`` (half of the answer), ``garble`` (no JSON), ``pack`` (said
-        to be compressed, and is not) or ``late`` (the answer after `seconds`).
+        ``status`` (an error body), ``echo`` (one that repeats the token), ``html`` (an error page),
+        ``drop`` (the connection closes without an answer), ``truncate`` (half of the answer),
+        ``garble`` (no JSON), ``pack`` (said to be compressed, and is not) or ``late`` (the answer
+        after `seconds`).
     status : int
-        Of ``status`` and ``html``.
+        Of ``status``, ``echo`` and ``html``.
     seconds : float
         Of ``late``.
     """
@@ -176,9 +177,11 @@ def _candle(row: dict[str, Any], price: str) -> dict[str, Any]:
     return shown
 
 
-def _spoilt(fault: Fault | None, status: int, content: bytes) -> tuple[int, bytes]:
+def _spoilt(fault: Fault | None, status: int, content: bytes, token: str) -> tuple[int, bytes]:
     """Return what is sent instead of a good answer."""
     match fault:
+        case Fault("echo", status):
+            return status, json.dumps({"errorMessage": f"Not valid: {token}"}).encode()
         case Fault("status", status):
             message = MESSAGES.get(status, "Internal server error")
             return status, json.dumps({"errorMessage": message}).encode()
@@ -202,7 +205,7 @@ def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             token = self.headers.get("Authorization", "")
             status, body = simulator.answer(parts.path, query, token)
-            self._send(fault, *_spoilt(fault, status, json.dumps(body).encode()))
+            self._send(fault, *_spoilt(fault, status, json.dumps(body).encode(), token))
 
         def _send(self, fault: Fault | None, status: int, content: bytes) -> None:
             cut = len(content) // 2 if fault and fault.kind == "truncate" else len(content)
