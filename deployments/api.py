@@ -5,12 +5,16 @@ Prefect's own client takes two seconds to import; a second `sep up` should not w
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from infra.servers import prefect
+from infra.settings import Settings
 
 _BUSY = 503  # what a server on SQLite says while its file is locked
 _ATTEMPTS = 8
@@ -26,9 +30,19 @@ class Api:
     `PREFECT_API_KEY` and `PREFECT_API_AUTH_STRING` are honoured, as Prefect's own client does.
     """
 
-    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, *, password: str | None = None, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx.Client(base_url=f"{self.url}/", headers=_headers(), timeout=timeout)
+        self._client = httpx.Client(
+            base_url=f"{self.url}/",
+            headers=_headers(password),
+            timeout=timeout,
+            trust_env=self.url.startswith("https://"),
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, url: str, *, timeout: float = 30.0) -> Self:
+        """Return the server at `url`, with the password if it is the one of the home."""
+        return cls(url, password=prefect.password(settings.home, url), timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -98,12 +112,10 @@ class Api:
         return reply
 
 
-def _headers() -> dict[str, str]:
+def _headers(password: str | None) -> dict[str, str]:
+    text = password or os.environ.get("PREFECT_API_AUTH_STRING")
+    if text:
+        return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
     if key := os.environ.get("PREFECT_API_KEY"):
         return {"Authorization": f"Bearer {key}"}
-    if text := os.environ.get("PREFECT_API_AUTH_STRING"):
-        name, _, password = text.partition(":")
-        credentials = httpx.BasicAuth(name, password)
-        request = httpx.Request("GET", "http://localhost")
-        return {"Authorization": next(credentials.auth_flow(request)).headers["Authorization"]}
     return {}

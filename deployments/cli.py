@@ -110,6 +110,19 @@ def env() -> None:
 
 
 @app.command()
+def ui() -> None:
+    """Print the address of the Prefect UI and the password that it asks for once a browser."""
+    from deployments.services import api_url
+    from infra.servers import prefect
+    from infra.settings import settings
+
+    address = api_url(settings())
+    print(address.removesuffix("/api"))
+    if password := prefect.password(settings().home, address):
+        print(f"password: {password}")
+
+
+@app.command()
 def backup(
     to: Annotated[
         Path | None, typer.Option(help="Folder of backups; left out: SEP_BACKUP_FOLDER.")

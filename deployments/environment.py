@@ -21,7 +21,9 @@ def client_environment(settings: Settings, api_url: str) -> dict[str, str]:
 
     Results are JSON and kept by default, so that a retry finds what finished tasks returned.
     """
+    password = prefect.password(settings.home, api_url)
     return {
+        **({"PREFECT_API_AUTH_STRING": password} if password else {}),
         "SEP_HOME": str(settings.home),
         **prefect.environment(settings.home),
         "PREFECT_API_URL": api_url,
@@ -70,9 +72,11 @@ def write_toml(settings: Settings, api_url: str, *, project: Path = PROJECT) -> 
     """
     if not _ours(settings, project):
         return None
+    password = prefect.password(settings.home, api_url)
     text = f"""{_SIGN}
 [api]
 url = {json.dumps(api_url)}
+{f"auth_string = {json.dumps(password)}" if password else ""}
 
 [flows]
 heartbeat_frequency = {HEARTBEAT_SECONDS}
@@ -83,6 +87,7 @@ local_storage_path = {json.dumps(str(results_folder(settings)))}
 persist_by_default = true
 """
     draft = project / f"{_TOML}.{os.getpid()}"
+    draft.touch(mode=0o600)
     draft.write_text(text)
     return draft.replace(project / _TOML)
 
@@ -103,7 +108,12 @@ def forget_other_servers() -> None:
 
     The interface in the browser would then ask that address.
     """
-    for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
+    for name in (
+        "PREFECT_API_URL",
+        "PREFECT_API_KEY",
+        "PREFECT_API_AUTH_STRING",
+        "PREFECT_PROFILE",
+    ):
         os.environ.pop(name, None)
 
 

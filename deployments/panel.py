@@ -10,6 +10,7 @@ from rich.text import Text
 
 from deployments.doctor import Finding
 from deployments.status import State
+from infra.servers import prefect
 from infra.settings import Settings
 
 _LEVELS = {"ok": "green", "note": "yellow", "problem": "red"}
@@ -21,6 +22,7 @@ def panel(settings: Settings, api_url: str, *, command: str) -> Panel:
     lines = Text()
     for label, text in (
         ("UI", api_url.removesuffix("/api")),
+        ("login", _login(settings, api_url)),
         ("state", str(settings.home)),
         ("first", command),
         ("try", "prefect deployment run ingest/local"),
@@ -32,6 +34,12 @@ def panel(settings: Settings, api_url: str, *, command: str) -> Panel:
             lines.append(f"{label:<6}", style="dim").append(f"{text}\n")
     lines.rstrip()
     return Panel(lines, title="SEP Trader is up", title_align="left", expand=False)
+
+
+def _login(settings: Settings, api_url: str) -> str:
+    """Say where the password of the UI is; nothing for a server that a setting names."""
+    ours = prefect.address(settings.home) == api_url
+    return f"the password in {prefect.password_path(settings.home)}" if ours else ""
 
 
 def table(states: list[State]) -> Table:

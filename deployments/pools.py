@@ -22,14 +22,20 @@ DATABASE_ROLES = {GPU_POOL: "research", "droplet": "executor"}
 """As whom the flow runs of a pool connect to the database."""
 
 
+REFUSED = ("command", "env", "working_dir")
+"""What a flow run may not choose: whoever asks for one would choose what the worker runs."""
+
+
 def ensure_pools(api: Api) -> None:
-    """Create the pools and queues that are missing; what is there stays as it is."""
-    template: dict[str, Any] | None = None
+    """Create the pools and queues that are missing; a pool takes nothing `REFUSED` from a run."""
+    present = {pool["name"]: pool for pool in api.post("/work_pools/filter", {})}
     for pool, queues in POOLS.items():
-        if pool not in _names(api, "/work_pools/filter"):
-            template = template or _process_template(api)
-            body = {"name": pool, "type": "process", "base_job_template": template}
+        if pool not in present:
+            body = {"name": pool, "type": "process", "base_job_template": _process_template(api)}
             api.create("/work_pools/", body)
+        elif _takes(present[pool]["base_job_template"]):
+            template = _narrowed(present[pool]["base_job_template"])
+            api.patch(f"/work_pools/{pool}", {"base_job_template": template})
         missing = queues.keys() - _names(api, f"/work_pools/{pool}/queues/filter")
         for queue in sorted(missing):
             api.create(f"/work_pools/{pool}/queues/", {"name": queue, **queues[queue]})
@@ -42,5 +48,23 @@ def _names(api: Api, path: str) -> set[str]:
 def _process_template(api: Api) -> dict[str, Any]:
     """Return what Prefect makes of a flow run in a pool of type process."""
     workers = api.get("/collections/views/aggregate-worker-metadata")
-    template: dict[str, Any] = workers["prefect"]["process"]["default_base_job_configuration"]
-    return template
+    return _narrowed(workers["prefect"]["process"]["default_base_job_configuration"])
+
+
+def _takes(template: dict[str, Any]) -> bool:
+    """Say whether a run chooses any of `REFUSED`."""
+    parts = (template["job_configuration"], template["variables"]["properties"])
+    return any(name in part for part in parts for name in REFUSED)
+
+
+def _narrowed(template: dict[str, Any]) -> dict[str, Any]:
+    """Leave `REFUSED` out; an `env` that stayed in the configuration would take a run's too."""
+    variables = template["variables"]
+    return {
+        "job_configuration": _without(template["job_configuration"]),
+        "variables": {**variables, "properties": _without(variables["properties"])},
+    }
+
+
+def _without(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in REFUSED}

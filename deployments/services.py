@@ -44,7 +44,7 @@ def up(settings: Settings, console: Console) -> str:
         }
         api_url = together(console, steps)["Prefect server"]
         roles = _roles(console)
-        with Api(api_url) as api:
+        with Api.of(settings, api_url) as api:
             ensure_pools(api)
             ensure_automations(api)
             together(console, _second_steps(settings, api, roles))
@@ -82,7 +82,7 @@ def running(settings: Settings) -> list[tuple[str, str]]:
     if api_url is None:
         return []
     try:
-        with Api(api_url, timeout=5) as api:
+        with Api.of(settings, api_url, timeout=5) as api:
             return [(run["name"], run["id"]) for run in api.post("/flow_runs/filter", query)]
     except PrefectError:
         return []

@@ -22,6 +22,7 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_HOME,
     PREFECT_LOCAL_STORAGE_PATH,
@@ -62,6 +63,7 @@ def running_prefect(home: Path) -> Iterator[str]:
     with temporary_settings(
         {
             PREFECT_API_URL: address,
+            PREFECT_API_AUTH_STRING: prefect.password(home, address),
             PREFECT_HOME: folder,
             PREFECT_LOCAL_STORAGE_PATH: folder / "storage",
         }

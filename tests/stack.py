@@ -64,7 +64,7 @@ class Stack:
         return {**plain, **ours, "COLUMNS": "160"}
 
     def api(self) -> Api:
-        return Api(self.api_url)
+        return Api.of(self.settings, self.api_url)
 
     def sep(
         self, *arguments: str, check: bool = True, extra: Mapping[str, str] | None = None

@@ -1,4 +1,8 @@
-"""A Prefect server on loopback, its SQLite file and settings in `home/prefect`."""
+"""A Prefect server on loopback, its SQLite file and settings in `home/prefect`.
+
+Who may ask it anything may run any command as its workers do. So it answers those alone who have
+the password in `home/secrets/prefect-server`, under its own names, and no foreign web page.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from infra.servers.process import Launch, alive
+from infra.servers.process import Launch, alive, secret
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
 
@@ -36,7 +40,7 @@ def start(home: Path, *, port: int = PORT) -> str:
         folder=folder,
         healthy=_answers,
         port=port,
-        environment=environment(home),
+        environment={**environment(home), **_locks(home)},
         timeout=120,
     )
     return _address(start_process(home, NAME, launch).port)
@@ -54,6 +58,23 @@ def address(home: Path) -> str | None:
     return _address(record.port) if record else None
 
 
+def password(home: Path, api_url: str) -> str | None:
+    """Return what the server of a home asks for; None if `api_url` is another server's.
+
+    Parameters
+    ----------
+    home : Path
+    api_url : str
+        Address of the API that is to be asked.
+    """
+    return secret(home, NAME) if api_url == address(home) else None
+
+
+def password_path(home: Path) -> Path:
+    """Return the file that holds the password, which the UI asks for once a browser."""
+    return home / "secrets" / NAME
+
+
 def stop(home: Path) -> None:
     """End the server; runs, logs and artifacts stay in its SQLite file."""
     stop_process(home, NAME)
@@ -65,6 +86,19 @@ def environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+    }
+
+
+def _locks(home: Path) -> dict[str, str]:
+    """Return what keeps others out.
+
+    The UI asks the address it was loaded from, so that no web origin needs to be allowed. Tokens
+    against forged requests are not needed: a browser adds no password of its own accord.
+    """
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": secret(home, NAME),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
+        "PREFECT_UI_API_URL": "/api",
     }
 
 

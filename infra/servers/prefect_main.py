@@ -1,8 +1,11 @@
-"""The command `prefect`, its SQLite transactions begun as writers.
+"""The command `prefect`, for a server that is careful with its callers and its database.
 
-Prefect opens deferred transactions that read first and write later; where another write comes
-between, SQLite answers "database is locked" at once, whatever the timeout, and the server logs an
-ERROR or replies 503. Begun as writers they wait for one another.
+A page whose name was made to mean 127.0.0.1 (DNS rebinding) is of the server's own origin to a
+browser. The name it asks by gives it away: only names of loopback are answered.
+
+Its SQLite transactions are begun as writers. Prefect opens deferred ones that read first and write
+later; where another write comes between, SQLite answers "database is locked" at once, whatever the
+timeout, and the server logs an ERROR or replies 503. Begun as writers they wait for one another.
 """
 
 from __future__ import annotations
@@ -12,7 +15,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from prefect.server.api import server
 from prefect.server.database.configurations import AioSqliteConfiguration
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+HOSTS = ("127.0.0.1", "localhost", "[::1]", "prefect-in-memory")
+"""Names that are answered; the last is what the server's own services call it."""
 
 Begin = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -29,6 +37,21 @@ def begin_as_writer() -> None:
     AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[assignment]
 
 
+def answer_to_loopback_alone() -> None:
+    """Make the server refuse requests that name another host than `HOSTS`."""
+    create = server.create_app
+
+    def create_app(*arguments: Any, **options: Any) -> Any:
+        app = create(*arguments, **options)
+        if not any(layer.cls is TrustedHostMiddleware for layer in app.user_middleware):
+            hosts = list(HOSTS)  # an app comes again from Prefect's cache, once it answers
+            app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+        return app
+
+    server.create_app = create_app
+
+
 if __name__ == "__main__":
     begin_as_writer()
+    answer_to_loopback_alone()
     runpy.run_module("prefect", run_name="__main__")

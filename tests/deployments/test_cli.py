@@ -19,7 +19,7 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "backup", "restore")
+COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "backup", "restore")
 SEP = (sys.executable, "-m", "deployments.cli")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.servers import prefect
 from infra.servers.process import log_path
 
 
 @pytest.fixture
-def client(prefect_server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{prefect_server}/", timeout=60) as opened:
+def client(home: Path, prefect_server: str) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Basic {known(home, prefect_server)}"}
+    with httpx.Client(base_url=f"{prefect_server}/", headers=headers, timeout=60) as opened:
         yield opened
+
+
+def known(home: Path, address: str) -> str:
+    password = prefect.password(home, address)
+    assert password
+    return base64.b64encode(password.encode()).decode()
 
 
 def deployment(client: httpx.Client) -> str:
@@ -47,3 +56,34 @@ def test_clients_at_once_are_all_answered(client: httpx.Client, home: Path) -> N
         assert "| ERROR" not in log
     finally:
         client.delete(f"deployments/{busy}")
+
+
+def test_nobody_without_the_password_is_answered(prefect_server: str) -> None:
+    """A local user, or a page that found the port, knows the address and nothing else."""
+    asks = {"flow_runs/filter": {}, "deployments/filter": {}, "flows/": {"name": "foreign"}}
+    with httpx.Client(base_url=f"{prefect_server}/", timeout=60) as stranger:
+        answers = {path: stranger.post(path, json=body) for path, body in asks.items()}
+        guessed = stranger.post("flows/filter", json={}, auth=("sep", "guess"))
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(
+        asks, 401
+    )
+    assert guessed.status_code == 401
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8000"])
+def test_no_foreign_page_is_allowed_to_ask(client: httpx.Client, origin: str) -> None:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    asked = client.options("flows/filter", headers=headers)
+    told = client.post("flows/filter", json={}, headers={"Origin": origin})
+    assert "access-control-allow-origin" not in {**asked.headers, **told.headers}
+    assert asked.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:4200", "127.0.0.1.evil.example"])
+def test_a_name_made_to_mean_loopback_is_refused(client: httpx.Client, host: str) -> None:
+    assert client.post("flows/filter", json={}, headers={"Host": host}).status_code == 400
+
+
+def test_the_ui_asks_for_the_password_at_its_own_address(prefect_server: str) -> None:
+    page = httpx.get(f"{prefect_server.removesuffix('/api')}/ui-settings", timeout=60).json()
+    assert (page["api_url"], page["auth"]) == ("/api", "BASIC")

@@ -1,0 +1,77 @@
+"""Who may ask for what: attacks on a running stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.pools import POOLS, REFUSED, ensure_pools
+from infra.servers import prefect
+from tests.deployments import scratch
+from tests.stack import Stack
+
+OPEN = {name: {"type": "string", "title": name} for name in REFUSED}
+
+
+def test_a_run_does_not_choose_what_the_worker_runs(stack: Stack, tmp_path: Path) -> None:
+    scratch.register(stack)
+    planted = tmp_path / "planted"
+    chosen = {
+        "command": f"{sys.executable} -c \"open({str(planted)!r}, 'w')\"",
+        "env": {"PYTHONSTARTUP": str(planted), "PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        "working_dir": str(tmp_path),
+    }
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    with stack.api() as api:
+        found = api.get("/deployments/name/scratch/local")
+        body = {"parameters": {"folder": str(marks)}, "job_variables": chosen}
+        run = api.post(f"/deployments/{found['id']}/create_flow_run", body)
+    assert stack.wait(run["id"]) == "COMPLETED"
+    assert not planted.exists()
+    assert scratch.counts(marks) == {"first": 1, "second": 1, "store": 1}
+
+
+def test_a_pool_that_was_open_is_closed(stack: Stack) -> None:
+    with stack.api() as api:
+        for pool in POOLS:
+            template = api.get(f"/work_pools/{pool}")["base_job_template"]
+            opened = json.loads(json.dumps(template))
+            opened["job_configuration"] |= {"command": "{{ command }}", "env": "{{ env }}"}
+            opened["variables"]["properties"] |= OPEN
+            api.patch(f"/work_pools/{pool}", {"base_job_template": opened})
+        ensure_pools(api)
+        for pool in POOLS:
+            template = api.get(f"/work_pools/{pool}")["base_job_template"]
+            assert not set(REFUSED) & {*template["job_configuration"]}
+            assert not set(REFUSED) & {*template["variables"]["properties"]}
+
+
+@pytest.mark.parametrize("path", ["flow_runs/filter", "deployments/filter", "work_pools/filter"])
+def test_a_stranger_is_not_answered(stack: Stack, path: str) -> None:
+    assert httpx.post(f"{stack.api_url}/{path}", json={}, timeout=30).status_code == 401
+
+
+def test_another_user_cannot_read_the_password(stack: Stack) -> None:
+    path = prefect.password_path(stack.home)
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+    look = subprocess.run(["cat", str(path)], capture_output=True, user="nobody")
+    assert look.returncode != 0
+
+
+def test_the_ui_is_told_with_its_password(stack: Stack) -> None:
+    said = stack.sep("ui").stdout.splitlines()
+    password = prefect.password_path(stack.home).read_text()
+    assert said == [stack.api_url.removesuffix("/api"), f"password: {password}"]
+    assert password not in stack.screen
+    assert str(prefect.password_path(stack.home)) in stack.screen.replace("\n", "")
+
+
+def test_the_command_prefect_is_let_in(stack: Stack) -> None:
+    assert "local-gpu" in stack.prefect("work-pool", "ls")
