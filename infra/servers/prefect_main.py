@@ -43,7 +43,8 @@ def answer_to_loopback_alone() -> None:
 
     def create_app(*arguments: Any, **options: Any) -> Any:
         app = create(*arguments, **options)
-        if not any(layer.cls is TrustedHostMiddleware for layer in app.user_middleware):
+        layers: list[Any] = [layer.cls for layer in app.user_middleware]
+        if TrustedHostMiddleware not in layers:
             hosts = list(HOSTS)  # an app comes again from Prefect's cache, once it answers
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
         return app
