@@ -28,18 +28,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, func, inspect, quoted_name, select, table, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import database, dump, durable
 from infra.manifest import (
     ARCHIVE,
     FORMAT,
+    STORE,
     BackupError,
     File,
     Manifest,
     Tell,
     fault,
+    model_folder,
     read,
     silent,
 )
@@ -48,7 +50,6 @@ from infra.models import Base
 from infra.settings import settings
 from infra.store import BarStore, StoreError
 
-STORE: Final = "bars"
 DERIVED: Final = "paths"
 """Schema of what models' files can make anew; TimescaleDB's catalogue lets no table be left out."""
 TIMESCALE: Final = "timescaledb"
@@ -189,8 +190,12 @@ def _describe(connection: Connection) -> dict[str, Any]:
 
 def count_rows(connection: Connection, tables: Iterable[str]) -> dict[str, int]:
     """Return the number of rows of each table."""
-    query = 'SELECT count(*) FROM "{}"'
-    return {name: connection.execute(text(query.format(name))).scalar_one() for name in tables}
+    sources = {name: table(quoted_name(name, quote=True)) for name in tables}
+    count = select(func.count())
+    return {
+        name: connection.execute(count.select_from(source)).scalar_one()
+        for name, source in sources.items()
+    }
 
 
 def _model_paths(connection: Connection) -> dict[str, str]:
@@ -221,8 +226,8 @@ def server_version(connection: Connection) -> int:
 
 def _place(home: Path, path: Path) -> str:
     """Return where a model's folder lies under a home, also if it lay elsewhere."""
-    if path.is_relative_to(home):
-        return path.relative_to(home).as_posix()
+    if path.is_relative_to(home) and model_folder(place := path.relative_to(home).as_posix()):
+        return place
     return f"runs/elsewhere/{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
@@ -243,7 +248,7 @@ def _copy_all(
     for number, (name, source) in enumerate(sources.items(), 1):
         tell(f"copying {number:,} of {len(sources):,}: {name}")
         old, target = known.get(name), draft / name
-        if before and old and _share(source, before / name, old, target):
+        if before and old and _share(source, before, old, target):
             files.append(old)
             shared += 1
         else:
@@ -257,14 +262,14 @@ def _files_of(before: Path | None) -> list[File]:
     return []
 
 
-def _share(source: Path, present: Path, old: File, target: Path) -> bool:
+def _share(source: Path, before: Path, old: File, target: Path) -> bool:
     """Link the file of the backup before if nothing changed, and its content is still sound."""
     state = source.stat()
-    if (state.st_size, state.st_mtime_ns) != (old.bytes, old.modified) or fault(present, old):
+    if (state.st_size, state.st_mtime_ns) != (old.bytes, old.modified) or fault(before, old):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(present, target)
+        os.link(before / old.path, target)
     except OSError:
         return False
     return True

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, Table, inspect, quoted_name, text
+from sqlalchemy.schema import DropTable
 
 from infra import database, dump
-from infra.backup import DERIVED, STORE, TIMESCALE, copy, count_rows, failing, server_version
+from infra.backup import DERIVED, TIMESCALE, copy, count_rows, failing, server_version
 from infra.manifest import (
     ARCHIVE,
+    STORE,
     BackupError,
     Manifest,
     Tell,
+    first_link,
     read,
-    safe_name,
     silent,
     verify,
 )
 from infra.models import Base
 from infra.settings import settings
-from infra.store import BarStore
+from infra.store import BarStore, StoreError
 
 _DRAFT = ".restore"
 _SHOWN = 10
@@ -75,6 +78,7 @@ def restore(path: Path, *, force: bool = False, tell: Tell = silent) -> Restored
     if faults := verify(path, tell=tell):
         raise BackupError("nothing was restored:\n" + "\n".join(faults[:_SHOWN]) + _more(faults))
     manifest, draft = read(path), settings().home / _DRAFT
+    _refuse_links(manifest)
     with failing("nothing was restored"), database.engine("owner").connect() as connection:
         _refuse_server(connection, manifest)
         _refuse_extensions(connection, manifest)
@@ -91,6 +95,16 @@ def restore(path: Path, *, force: bool = False, tell: Tell = silent) -> Restored
             shutil.rmtree(draft, ignore_errors=True)
         _check(manifest)
     return Restored(path, manifest, round(time.monotonic() - begin, 3))
+
+
+def _refuse_links(manifest: Manifest) -> None:
+    """Refuse a home in which the folder of a model would be reached through a link."""
+    home = settings().home
+    for place in _places(manifest):
+        if link := first_link(home, str(PurePosixPath(place).parent)):
+            raise BackupError(
+                f"{home / place} would be replaced through a symbolic link, {link}: remove the link"
+            )
 
 
 def _refuse_server(connection: Connection, manifest: Manifest) -> None:
@@ -144,7 +158,9 @@ def _refuse_content(connection: Connection, manifest: Manifest) -> None:
     found = [f"rows in the database: {filled}"] if filled else []
     if files := [file for file in (home / STORE).rglob("*") if file.is_file() and _counts(file)]:
         found.append(f"{home / STORE}: {len(files):,} files")
-    found += [str(home / place) for place in _places(manifest) if (home / place).exists()]
+    if (home / STORE).is_symlink():
+        found.append(f"{home / STORE}: a symbolic link")
+    found += [str(home / place) for place in _places(manifest) if os.path.lexists(home / place)]
     if found:
         raise BackupError(
             "restoring needs an empty database and an empty home, here is:\n"
@@ -167,18 +183,18 @@ def _our_tables(connection: Connection) -> list[str]:
 
 
 def _places(manifest: Manifest) -> list[str]:
-    return sorted(set(manifest.models.values()))
+    """Return the folders of models; one that lies in another goes with that."""
+    places = set(manifest.models.values())
+    return sorted(p for p in places if not places & set(map(str, PurePosixPath(p).parents)))
 
 
 def _copy_files(path: Path, draft: Path, manifest: Manifest, tell: Tell) -> None:
     """Copy all files beside their places, each checked again as it is copied."""
     files = manifest.files
-    shutil.rmtree(draft, ignore_errors=True)
+    _remove(draft)
     for number, file in enumerate(files, 1):
         if file.path == ARCHIVE:
             continue
-        if not safe_name(file.path):
-            raise BackupError(f"{path} names a file outside of itself: {file.path}")
         tell(f"copying {number:,} of {len(files):,}: {file.path}")
         if copy(path / file.path, draft / file.path).sha256 != file.sha256:
             raise BackupError(f"{path / file.path} changed while it was copied")
@@ -197,7 +213,8 @@ def _restore_database(archive: Path, manifest: Manifest) -> None:
         dump.restore(archive, address, chosen, server=server)
     with database.engine("owner").begin() as connection:
         for table in inspect(connection).get_table_names(schema=DERIVED):
-            connection.execute(text(f'DROP TABLE {DERIVED}."{table}"'))
+            name = quoted_name(table, quote=True)
+            connection.execute(DropTable(Table(name, MetaData(), schema=DERIVED)))
         for model, place in manifest.models.items():
             connection.execute(
                 text("UPDATE model SET path = :path WHERE model_id = :model"),
@@ -238,11 +255,18 @@ def _move_files(draft: Path, manifest: Manifest) -> None:
     """Put the copied folders into their places."""
     for place in (STORE, *_places(manifest)):
         source, target = draft / place, settings().home / place
-        if target.exists():
-            shutil.rmtree(target)
+        _remove(target)
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, never what a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check(manifest: Manifest) -> None:
@@ -250,7 +274,10 @@ def _check(manifest: Manifest) -> None:
     with database.engine("owner").connect() as connection:
         rows = count_rows(connection, manifest.tables)
     store = BarStore(settings().home / STORE)
-    content = {f"{pair}/{frame}": store.content_hash(pair, frame) for pair, frame in store.pairs()}
+    try:
+        content = {"/".join(key): store.content_hash(*key) for key in store.pairs()}
+    except StoreError as error:
+        raise BackupError(f"restored, but not as backed up: {error}") from error
     wrong = sorted(name for name, count in manifest.tables.items() if rows[name] != count)
     wrong += sorted(
         key for key in content | manifest.store if content.get(key) != manifest.store.get(key)
