@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments.parts import parts
@@ -102,7 +103,7 @@ def _line(path: Path) -> tuple[str, ...]:
     try:
         manifest = read(path)
     except BackupError as error:
-        return (f"[red]{error}[/]",)
+        return (f"[red]{escape(str(error))}[/]",)
     files, rows = f"{len(manifest.files):,}", f"{sum(manifest.tables.values()):,}"
     return files, _size(manifest.bytes), rows, manifest.project, manifest.postgres
 
