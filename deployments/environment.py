@@ -8,11 +8,15 @@ import shlex
 from pathlib import Path
 
 from deployments.automations import HEARTBEAT_SECONDS
+from deployments.pools import GPU_POOL
 from infra.servers import prefect
 from infra.servers.process import MARK
 from infra.settings import PROJECT, Settings
 
 _TOML = "prefect.toml"
+_RESEARCH_ALONE = ("SEP_OANDA_TOKEN",)
+"""Of the shell, for workers that read market data; the others do without."""
+
 _SIGN = "# Written by `sep up`, removed by `sep down`."
 
 
@@ -34,13 +38,16 @@ def client_environment(settings: Settings, api_url: str) -> dict[str, str]:
     }
 
 
-def worker_environment(settings: Settings, api_url: str, *, role: str = "owner") -> dict[str, str]:
+def worker_environment(
+    settings: Settings, api_url: str, *, role: str = "owner", pool: str | None = None
+) -> dict[str, str]:
     """Return the variables that workers and so their flow runs are started with.
 
     Of a database role they hold the name alone: its password is looked up under the home.
     """
+    kept_back = {MARK, *(() if pool == GPU_POOL else _RESEARCH_ALONE)}
     return {
-        **{k: v for k, v in os.environ.items() if k.startswith("SEP_") and k != MARK},
+        **{k: v for k, v in os.environ.items() if k.startswith("SEP_") and k not in kept_back},
         **client_environment(settings, api_url),
         "SEP_ROOT": str(PROJECT),
         "SEP_DATABASE_ROLE": role,

@@ -148,7 +148,7 @@ def _second_steps(
     variables = environment.worker_environment(settings, api.url)
     steps: dict[str, Callable[[], str]] = {}
     for pool, role in roles.items():
-        known = environment.worker_environment(settings, api.url, role=role)
+        known = environment.worker_environment(settings, api.url, role=role, pool=pool)
         steps[f"worker {pool}"] = partial(_worker, settings, pool, api, known)
     return {**steps, "deployments": partial(_deployments, api, variables)}
 

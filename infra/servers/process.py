@@ -66,7 +66,7 @@ class Launch:
     port : int or None
         Port preferred the first time, 0 for any; None where the server listens on none.
     environment : mapping
-        Added to the environment of the starter.
+        Added to the environment of the starter, of which our settings are left out.
     user : str or None
         System user to run as.
     folder : Path or None
@@ -201,7 +201,7 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=launch.folder,
-            env={**os.environ, **(launch.environment or {}), MARK: _mark(home, name)},
+            env={**_inherited(), **(launch.environment or {}), MARK: _mark(home, name)},
             user=launch.user,
             group=launch.user,
             extra_groups=[] if launch.user else None,
@@ -211,6 +211,11 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
     _write(record_path(home, name), json.dumps(asdict(record)))
     child.returncode = 0  # it outlives this object on purpose: no ResourceWarning
     return record
+
+
+def _inherited() -> dict[str, str]:
+    """Return the starter's environment less our settings: servers need no token or password."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SEP_")}
 
 
 def _port(last: Record | None, preferred: int) -> int:

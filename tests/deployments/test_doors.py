@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from deployments.pools import POOLS, REFUSED, ensure_pools
@@ -75,3 +76,17 @@ def test_the_ui_is_told_with_its_password(stack: Stack) -> None:
 
 def test_the_command_prefect_is_let_in(stack: Stack) -> None:
     assert "local-gpu" in stack.prefect("work-pool", "ls")
+
+
+def test_each_process_has_the_secrets_it_needs(stack: Stack) -> None:
+    """A token of the shell reaches the worker that reads prices, and nothing else."""
+    stack.kill()
+    stack.sep("up", extra={"SEP_OANDA_TOKEN": "hunter2", "SEP_VALKEY_URL": ""})
+    having = {
+        name
+        for name, pid in stack.pids().items()
+        if "hunter2" in psutil.Process(pid).environ().values()
+    }
+    stack.kill("worker-local-gpu")
+    stack.sep("up")
+    assert having == {"worker-local-gpu"}
