@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from infra.files import UMASK
 
 app = typer.Typer(
     name="sep",
@@ -177,6 +180,7 @@ def demo(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command; what a user can mend is one message, not a traceback."""
+    os.umask(UMASK)
     try:
         app()
     except Exception as error:

@@ -18,6 +18,7 @@ from deployments.api import Api, PrefectError
 from deployments.automations import ensure_automations
 from deployments.parts import Part, masked, parts
 from deployments.pools import DATABASE_ROLES, POOLS, ensure_pools
+from infra.files import make_private
 from infra.servers import postgres, prefect, valkey
 from infra.servers.process import ServerError, alive
 from infra.settings import Settings
@@ -105,6 +106,7 @@ def api_url(settings: Settings) -> str:
 @contextmanager
 def exclusive(home: Path, console: Console) -> Iterator[None]:
     """Be the only `sep` that starts or stops things under a home, waiting for another one."""
+    make_private(home)
     path = home / "run" / "sep.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

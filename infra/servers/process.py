@@ -22,6 +22,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
+from infra.files import UMASK
+
 MARK = "SEP_SERVER"
 _ATTEMPTS = 3
 _PORT_RELEASE = 1.0  # seconds a killed process may need to let go of its port
@@ -202,6 +204,7 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
             start_new_session=True,
             cwd=launch.folder,
             env={**_inherited(), **(launch.environment or {}), MARK: _mark(home, name)},
+            umask=UMASK,
             user=launch.user,
             group=launch.user,
             extra_groups=[] if launch.user else None,

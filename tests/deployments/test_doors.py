@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from infra.servers import prefect
 from tests.deployments import scratch
 from tests.stack import Stack
 
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone becomes another user")
 OPEN = {name: {"type": "string", "title": name} for name in REFUSED}
 
 
@@ -58,6 +60,7 @@ def test_a_stranger_is_not_answered(stack: Stack, path: str) -> None:
     assert httpx.post(f"{stack.api_url}/{path}", json={}, timeout=30).status_code == 401
 
 
+@as_root
 def test_another_user_cannot_read_the_password(stack: Stack) -> None:
     path = prefect.password_path(stack.home)
     assert path.stat().st_mode & 0o077 == 0
@@ -90,3 +93,23 @@ def test_each_process_has_the_secrets_it_needs(stack: Stack) -> None:
     stack.kill("worker-local-gpu")
     stack.sep("up")
     assert having == {"worker-local-gpu"}
+
+
+@as_root
+def test_the_home_shows_nothing_to_another_user(stack: Stack, tmp_path: Path) -> None:
+    """Logs, results, bars and the databases; folders that an earlier version left open, too."""
+    for name in ("logs", "results", "prefect"):
+        (stack.home / name).chmod(0o755)
+    stack.home.chmod(0o755)
+    stack.sep("up")
+    known = [stack.home, *(path for path in stack.home.rglob("*") if not path.is_symlink())]
+    look = ["find", *map(str, known), "-maxdepth", "0", "-readable"]
+    shown = subprocess.run(look, capture_output=True, text=True, user="nobody").stdout
+    assert shown.split() == []
+    assert stack.home / "prefect" / "prefect.db" in known
+
+
+def test_what_is_written_is_its_owners_alone(stack: Stack) -> None:
+    logs = [path for path in (stack.home / "logs").iterdir() if path.stat().st_mode & 0o077]
+    assert logs == []
+    assert (stack.home / "prefect" / "prefect.db").stat().st_mode & 0o077 == 0
