@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deployments.automations import HEARTBEAT_SECONDS
 from deployments.pools import GPU_POOL
+from infra.files import replaced
 from infra.servers import prefect
 from infra.servers.process import MARK
 from infra.settings import PROJECT, Settings
@@ -93,10 +94,10 @@ default_serializer = "json"
 local_storage_path = {json.dumps(str(results_folder(settings)))}
 persist_by_default = true
 """
-    draft = project / f"{_TOML}.{os.getpid()}"
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    return draft.replace(project / _TOML)
+    path = project / _TOML
+    with replaced(path) as draft:
+        draft.write_text(text)
+    return path
 
 
 def remove_toml(settings: Settings, *, project: Path = PROJECT) -> None:

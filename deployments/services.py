@@ -156,7 +156,7 @@ def _second_steps(
 
 
 def _database(settings: Settings) -> str:
-    from infra import database
+    from infra.postgres import database
 
     configured = settings.database_url
     address = configured.get_secret_value() if configured else postgres.start(settings.home)
@@ -166,7 +166,7 @@ def _database(settings: Settings) -> str:
 
 def _roles(console: Console) -> Mapping[str, str]:
     """Return as whom each pool connects: its role, or the owner where roles cannot be had."""
-    from infra.roles import ensure_roles
+    from infra.postgres.roles import ensure_roles
 
     reason = ensure_roles()
     if reason is None:

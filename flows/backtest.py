@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from infra.market.instruments import pip
 from infra.settings import settings
 from tasks.backtest import (
     measure_bars,
@@ -23,10 +24,9 @@ from tasks.backtest import (
     write_run_report,
 )
 from tasks.folder import RunFolder
-from tasks.instruments import pip
-from tasks.recipe import Recipe
-from tasks.report import CAPTIONS
-from tasks.summary import as_markdown, as_table
+from tasks.reports.report import CAPTIONS
+from tasks.reports.summary import as_markdown, as_table
+from tasks.research.recipe import Recipe
 from tasks.version import code_version
 
 Count = Annotated[int, Field(ge=1, le=100_000)]

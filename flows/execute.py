@@ -10,8 +10,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from tasks.cycle import trade
-from tasks.instruments import bar_length
+from infra.market.timeframes import bar_length
+from tasks.execute import trade
 
 
 @flow(name="execute", log_prints=False, persist_result=True, result_serializer="json")

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from tasks.folder import RunFolder
 from tasks.ingest import IngestRequest, PairName, Source, begin, fetch, store, validate
-from tasks.quality_report import check
+from tasks.reports.quality_report import check
 
 _COUNTED = ("pages", "rows", "good", "added", "revised", "shared", "quarantined")
 

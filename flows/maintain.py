@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
-from tasks.backup import backup
 from tasks.maintain import clean, health
-from tasks.tiers import move
+from tasks.upkeep.backup import backup
+from tasks.upkeep.tiers import move
 
 Part = Literal["tiers", "backup", "runs"]
 _STEPS = {"tiers": move, "backup": backup, "runs": clean}

@@ -10,9 +10,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from infra.market.timeframes import bar_length
 from infra.settings import settings
-from tasks.cycle import predict, publish_signals
-from tasks.instruments import bar_length
+from tasks.signals import predict, publish_signals
 
 
 @flow(name="signals", log_prints=False, persist_result=True, result_serializer="json")

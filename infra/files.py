@@ -1,12 +1,15 @@
-"""Files and folders of the home: whose they are."""
+"""Files and folders of the home: whose they are, and writing that outlasts a power cut."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from threading import get_native_id
+from typing import IO, Final
 
 UMASK: Final = 0o077
 """Of all that we start: what it creates is its owner's alone."""
@@ -32,6 +35,64 @@ def make_private(home: Path) -> None:
     for path in home.iterdir():
         if path.name != _POSTGRES and path.is_dir() and not path.is_symlink():
             _restrict(path, _OWNER)
+
+
+@contextmanager
+def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a draft to be written, which takes the place of a file at the end: whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; readers see the old one or the new one.
+    durable : bool
+        Whether it must outlast a power cut from then on.
+
+    Yields
+    ------
+    Path
+        The draft beside it, its owner's alone; gone if the block raises.
+    """
+    _clear_drafts(path)
+    draft = path.with_name(f".{path.name}.{get_native_id()}.new")
+    draft.touch(mode=0o600)
+    try:
+        yield draft
+        if durable:
+            sync(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    if durable:
+        sync(path.parent)
+
+
+def write_durably(pieces: Iterable[bytes], out: IO[bytes]) -> tuple[int, str]:
+    """Write durably; return size and hash."""
+    size, digest = 0, hashlib.sha256()
+    for piece in pieces:
+        out.write(piece)
+        digest.update(piece)
+        size += len(piece)
+    out.flush()
+    os.fsync(out.fileno())
+    return size, digest.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Make durable what is in a file, or what was created, renamed or removed in a folder."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _clear_drafts(path: Path) -> None:
+    """Remove what writers left that died: a draft bears the number of its thread."""
+    for draft in path.parent.glob(f".{path.name}.*.new"):
+        if not Path("/proc", draft.suffixes[-2][1:]).exists():
+            draft.unlink(missing_ok=True)
 
 
 def _restrict(folder: Path, most: int) -> None:

@@ -18,7 +18,7 @@ from kernels.device import (
     move,
     require_array,
 )
-from kernels.paths import DIMENSIONS
+from kernels.dimensions import DIMENSIONS
 from kernels.spread import Part, devices, spread, take
 
 BATCH = 16_384

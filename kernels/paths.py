@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.device import Array, array_module, move, to_host
-
-DIMENSIONS = 64
-"""16 damping steps times (entropy, coherence, stability, damped value)."""
+from kernels.dimensions import DIMENSIONS
 
 FLOOR = 1e-3
 """Least deviation of a dimension: one that hardly moves must not turn rounding into direction."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.device import BLOCK, Array, Gpu, launch_blocks, move
-from kernels.paths import DIMENSIONS
+from kernels.dimensions import DIMENSIONS
 
 CAPACITY = 2048
 """Candidates a query holds."""

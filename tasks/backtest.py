@@ -12,23 +12,24 @@ import polars as pl
 from numpy.typing import NDArray
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from infra.store import content_hash
+from infra.bars import content_hash
+from infra.market.quotes import Costs
 from kernels.device import choose_engine
 from tasks.folder import RunFolder, bar_store
-from tasks.measure import Measures, measure, refuse_bad_prices
-from tasks.model import Frozen, Model
-from tasks.publish import register
-from tasks.recipe import Recipe
-from tasks.report import write_report
-from tasks.resolve import resolve
-from tasks.search import memory_plan
-from tasks.simulation import Costs, Simulation, simulate
+from tasks.reports.report import write_report
+from tasks.reports.summary import summarise
+from tasks.research.measure import Measures, measure, refuse_bad_prices
+from tasks.research.model import Frozen, Model
+from tasks.research.recipe import Recipe
+from tasks.research.registry import register
+from tasks.research.resolve import resolve
+from tasks.research.search import memory_plan
+from tasks.research.simulation import Simulation, simulate
+from tasks.research.training import predictions, train
+from tasks.research.walkforward import freeze, replay
 from tasks.steps import step
-from tasks.strategy import strategy
-from tasks.summary import summarise
-from tasks.training import predictions, train
+from tasks.strategy.strategies import strategy
 from tasks.version import code_version
-from tasks.walkforward import freeze, replay
 
 DIMENSIONS = 64
 

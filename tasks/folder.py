@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import settings
-from infra.store import BarStore
+from infra.stores.bulk import BarStore
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,23 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import Connection, select
 
-from infra import database, warm
-from infra.models import IngestCursor, Pair, Quarantine
+from infra.bars import PRICES, QUOTES, TIME
+from infra.market.instruments import SYNTHETIC
+from infra.market.timeframes import bar_length, bar_seconds
+from infra.postgres import database
+from infra.postgres.models import IngestCursor, Pair, Quarantine
 from infra.sources import sample
 from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
 from infra.sources.oanda import PAGE, Candles
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.registry import Source as FileSource
-from infra.store import PRICES, QUOTES, TIME, BarStore
+from infra.stores import warm
+from infra.stores.bulk import BarStore
 from kernels.synthetic import planted_walk
-from tasks import validation
 from tasks.folder import bar_store
-from tasks.instruments import SYNTHETIC, bar_length, bar_seconds
-from tasks.resample import resample
+from tasks.intake import validation
+from tasks.intake.resample import resample
 from tasks.steps import step
 
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)

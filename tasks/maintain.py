@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from infra import cache, database, hot, warm
-from infra.paths import PathStore, libraries
+from infra.postgres import database
 from infra.settings import settings
-from infra.store import StoreError
+from infra.stores import cache, hot, warm
+from infra.stores.bulk import StoreError
+from infra.stores.paths import PathStore, libraries
 from tasks.folder import bar_store
 from tasks.steps import step
 

@@ -13,7 +13,7 @@ from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging.loggers import LoggingAdapter
 
-from infra.outage import await_database, is_outage, reason
+from infra.postgres.outage import await_database, is_outage, reason
 from infra.settings import settings
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ def patient(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises
     ------
-    infra.database.DatabaseError
+    infra.postgres.database.DatabaseError
         Of the function: if the database stays away; the message says what to do.
     """
 

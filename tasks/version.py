@@ -8,7 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-COMPUTES = ("kernels/**/*.py", "kernels/**/*.cu", "tasks/*.py")
+COMPUTES = (
+    "infra/bars.py",
+    "infra/market/*.py",
+    "kernels/**/*.py",
+    "kernels/**/*.cu",
+    "tasks/live/newest.py",
+    "tasks/research/**/*.py",
+    "tasks/strategy/**/*.py",
+)
+"""What decides a number; how steps are run, stored and shown does not."""
 
 
 @cache

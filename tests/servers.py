@@ -30,10 +30,10 @@ from prefect.settings import (
 )
 from sqlalchemy import text
 
-from infra import cache as valkey_cache
-from infra import database as postgresql
-from infra.models import Base
+from infra.postgres import database as postgresql
+from infra.postgres.models import Base
 from infra.servers import postgres, prefect, valkey
+from infra.stores import cache as valkey_cache
 
 T = TypeVar("T")
 

@@ -70,7 +70,7 @@ class Stack:
         self, *arguments: str, check: bool = True, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run the `sep` command."""
-        command = [sys.executable, "-m", "deployments.cli", *arguments]
+        command = [sys.executable, "-m", "deployments.sep.cli", *arguments]
         return self._run(command, check, {**self.environment, **(extra or {})})
 
     def prefect(self, *arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,96 @@ def test_kernels_need_only_arrays(package: str) -> None:
     files = [*(ROOT / "kernels").rglob("*.py"), *(ROOT / "tests" / "kernels").rglob("*.py")]
     files += [ROOT / "tests" / "conftest.py", ROOT / "tests" / "naive.py"]
     assert [str(path.relative_to(ROOT)) for path in files if package in imports(path)] == []
+
+
+ROOMS = {
+    "infra/bars": set(),
+    "infra/files": set(),
+    "infra/market": {"infra/bars"},
+    "infra/servers": {"infra/files"},
+    "infra/postgres": {"infra/bars", "infra/servers", "infra/settings"},
+    "infra/stores": {"infra/bars", "infra/files", "infra/postgres", "infra/servers"}
+    | {"infra/settings"},
+    "infra/sources": {"infra/bars", "infra/market", "infra/settings", "infra/stores"},
+    "infra/brokers": {"infra/bars", "infra/market", "infra/stores"},
+    "infra/backups": {"infra/files", "infra/postgres", "infra/servers", "infra/settings"}
+    | {"infra/stores"},
+    "tasks/intake": {"infra", "tasks/folder"},
+    "tasks/research": {"infra", "kernels", "tasks/version"},
+    "tasks/strategy": {"infra", "kernels"},
+    "tasks/live": {"infra", "kernels", "tasks/research", "tasks/strategy"},
+    "tasks/trading": {"infra"},
+    "tasks/reports": {"infra", "kernels", "tasks"},
+    "tasks/upkeep": {"infra", "tasks/folder", "tasks/steps"},
+    "flows": {"infra", "kernels", "tasks"},
+    "deployments/sep": {"infra", "kernels", "tasks", "flows", "deployments"},
+}
+"""What a room may import besides itself: a package, a room or a module, late imports included."""
+
+
+def named_late(name: ast.expr) -> set[str]:
+    """Return what `import_module` may be asked for: all modules of a folder for a name made up."""
+    if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
+        folder = str(name.values[0].value).replace(".", "/")
+        return {
+            str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+            for path in (ROOT / folder).glob("*.py")
+        }
+    return {str(name.value)} if isinstance(name, ast.Constant) else set()
+
+
+def modules(path: Path) -> set[str]:
+    """Return what of ours a file imports, as paths: `infra/market/quotes`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= named_late(node.args[0])
+    return {name.replace(".", "/") for name in found if name.partition(".")[0] in OURS}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_what_they_may(room: str) -> None:
+    place = ROOT / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    allowed = (room, *ROOMS[room])
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(strange)
+        for path in files
+        if (
+            strange := {
+                name
+                for name in modules(path)
+                if not any(f"{name}/".startswith(f"{way}/") for way in allowed)
+            }
+        )
+    }
+    assert wrong == {}
+
+
+def test_trading_knows_neither_prefect_nor_research() -> None:
+    files = sorted((ROOT / "tasks" / "trading").rglob("*.py"))
+    assert files
+    assert [path.name for path in files if "prefect" in imports(path)] == []
+
+
+def test_no_circle() -> None:
+    """Every module of ours, late imports included, comes after all that it imports."""
+    known = {
+        str(path.relative_to(ROOT).with_suffix("")).removesuffix("/__init__"): path
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+    }
+    graph = {
+        name: {
+            target
+            for used in modules(path)
+            for target in (used, used.rpartition("/")[0])
+            if target in known and target != name
+        }
+        for name, path in known.items()
+    }
+    assert list(TopologicalSorter(graph).static_order())

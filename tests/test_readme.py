@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from typer.main import get_command
 
-from deployments.cli import app
+from deployments.sep.cli import app
 from infra.settings import PROJECT, Settings
 
 README = (PROJECT / "README.md").read_text()

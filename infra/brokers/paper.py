@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from infra.store import PRICES, BarStore
+from infra.market.quotes import Costs, with_quotes
+from infra.stores.bulk import BarStore
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,4 @@ class PaperBroker:
 
     def _quotes(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
         bars = self.store.read(pair, timeframe, start=start, end=end)
-        half = self.spread / 2
-
-        def quoted(side: str, price: str, modelled: float) -> pl.Expr:
-            name, mid = f"{side}_{price}", pl.col(price) + modelled
-            known = name in bars.columns
-            return (pl.coalesce(name, mid) if known else mid).alias(name)
-
-        return bars.with_columns(
-            quoted(side, price, modelled)
-            for side, modelled in (("bid", -half), ("ask", half))
-            for price in PRICES
-        )
+        return with_quotes(bars, Costs(self.spread))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from infra.files import UMASK
+from infra.files import UMASK, replaced
 
 MARK = "SEP_SERVER"
 _ATTEMPTS = 3
@@ -174,10 +174,8 @@ def secret(home: Path, name: str) -> str:
     path = home / "secrets" / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(24))
-        draft.rename(path)
+        with replaced(path) as draft:
+            draft.write_text(secrets.token_urlsafe(24))
     return path.read_text()
 
 
@@ -211,7 +209,8 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
         )
     command = tuple(psutil.Process(child.pid).cmdline())
     record = Record(child.pid, time.time(), port, command)
-    _write(record_path(home, name), json.dumps(asdict(record)))
+    with replaced(record_path(home, name)) as draft:
+        draft.write_text(json.dumps(asdict(record)))
     child.returncode = 0  # it outlives this object on purpose: no ResourceWarning
     return record
 
@@ -280,9 +279,3 @@ def _signal(processes: Sequence[psutil.Process], number: int) -> None:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             continue
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(".new")
-    draft.write_text(text)
-    draft.replace(path)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import redis
 
+from infra.files import replaced
 from infra.servers.process import Launch, ServerError, alive, read_record, secret
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
@@ -90,10 +90,9 @@ def _configuration(home: Path) -> Path:
         "appendonly no",
         "set-proc-title no",  # a title would overwrite the environment that marks the process
     )
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text("\n".join(lines) + "\n")
-    return draft.replace(path)
+    with replaced(path) as draft:
+        draft.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def _answers(home: Path, port: int) -> bool:

@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 import polars as pl
 
+from infra.bars import TIME
 from infra.sources.times import NAIVE
-from infra.store import TIME
 
 MISSING: Final = "local time does not exist"
 AMBIGUOUS: Final = "ambiguous local time"

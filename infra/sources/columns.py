@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from infra.store import PRICES, QUOTES
+from infra.bars import PRICES, QUOTES
 
 _TIMES = ("timestamp", "datetime", "gmt_time", "date", "time", "")
 _VOLUMES = ("volume", "vol", "tickvol", "tick_volume")

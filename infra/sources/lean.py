@@ -22,10 +22,10 @@ from typing import ClassVar, Final
 
 import polars as pl
 
+from infra.bars import QUOTES
 from infra.sources.columns import SourceError, strange_time
 from infra.sources.text import Text
 from infra.sources.times import NAIVE
-from infra.store import QUOTES
 
 _FIELDS: Final = ("time", *QUOTES[:4], "bid_size", *QUOTES[4:], "ask_size")
 _DAY: Final = re.compile(r"(?<!\d)\d{8}(?!\d)")

@@ -22,9 +22,9 @@ from typing import ClassVar, Final
 
 import polars as pl
 
+from infra.bars import PRICES
 from infra.sources.columns import SourceError, strange_time, unless_zero
 from infra.sources.text import Text
-from infra.store import PRICES
 
 _ROW: Final = re.compile(r"^\d{4}\.\d\d\.\d\d,\d\d:\d\d,", re.MULTILINE)
 _DAY: Final = r"\d{4}\.\d\d\.\d\d"

@@ -12,10 +12,10 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
-from infra.limits import RateLimit
+from infra.bars import PRICES, QUOTES
 from infra.settings import settings
 from infra.sources.columns import SourceError
-from infra.store import PRICES, QUOTES
+from infra.stores.limits import RateLimit
 
 PRACTICE: Final = "https://api-fxpractice.oanda.com"
 LIVE: Final = "https://api-fxtrade.oanda.com"

@@ -23,11 +23,11 @@ from typing import ClassVar, Final
 
 import polars as pl
 
+from infra.bars import PRICES
 from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
 from infra.sources.text import Text
 from infra.sources.times import read_times
-from infra.store import PRICES
 
 _GREENWICH: Final = re.compile(r"\b(gmt|utc)\b")
 _DUKASCOPY: Final = ("ask", "bid", "askvolume", "bidvolume")

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from infra.store import TIME
+from infra.bars import TIME
 
 NAIVE: Final = pl.Datetime("us")
 _CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%H%M%S", "%H%M%S%3f")

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from kernels.cpu.lanes import LANES, TERMS
-from kernels.paths import DIMENSIONS
+from kernels.dimensions import DIMENSIONS
 
 SAMPLE = 1024
 """Rows that the principal directions are taken from: they decide the speed, not the answer."""

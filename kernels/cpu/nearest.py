@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from kernels.cpu.folding import arrange, cut, edges, fold, principal, sides
 from kernels.cpu.lanes import CHAINS, LANES, PAIR, TERMS, chained, lowest, reach
-from kernels.paths import DIMENSIONS
+from kernels.dimensions import DIMENSIONS
 
 MARGIN = np.float32(1e-5)
 """More than bound and score can lose to rounding. A chain of n products of vectors a, b loses at

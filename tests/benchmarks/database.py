@@ -18,10 +18,10 @@ import polars as pl
 import psycopg
 from sqlalchemy import text
 
-from infra import database as db
-from infra.models import Bar
+from infra.bars import PRICES
+from infra.postgres import database as db
+from infra.postgres.models import Bar
 from infra.servers import postgres
-from infra.store import PRICES
 from tests.benchmarks.kernels import print_hardware, walk
 from tests.servers import temporary_home
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from infra import database as db
-from infra.path_rows import Paths
-from infra.paths import EXACT, PathStore
+from infra.postgres import database as db
 from infra.servers import postgres
+from infra.stores.path_rows import Paths
+from infra.stores.paths import EXACT, PathStore
 from kernels.nearest import nearest
 from kernels.paths import has_path
 from tests.benchmarks.kernels import print_hardware

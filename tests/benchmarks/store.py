@@ -15,7 +15,8 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from infra.store import PRICES, BarStore
+from infra.bars import PRICES
+from infra.stores.bulk import BarStore
 from tasks.ingest import IngestRequest, fetch_rows, validate_rows
 from tests.benchmarks.database import minute_bars
 from tests.benchmarks.kernels import print_hardware, timed

@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from infra import database as db
-from infra import hot, warm
+from infra.bars import content_hash
+from infra.postgres import database as db
 from infra.servers import postgres, valkey
-from infra.store import BarStore, content_hash
-from infra.tiers import TieredBars
+from infra.stores import hot, warm
+from infra.stores.bulk import BarStore
+from infra.stores.tiers import TieredBars
 from tests.benchmarks.database import minute_bars
 from tests.benchmarks.kernels import print_hardware, timed
 from tests.servers import temporary_home

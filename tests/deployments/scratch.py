@@ -42,7 +42,7 @@ def store(folder: str, value: int) -> int:
     """Write to the database, as every flow of ours does at its end."""
     from sqlalchemy import text
 
-    from infra.database import engine
+    from infra.postgres.database import engine
 
     mark(folder, "store")
     with engine().begin() as connection:

@@ -17,14 +17,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from infra import database as db
-from infra import manifest
-from infra.backup import find
-from infra.roles import ROLES, ensure_roles
+from infra.backups import manifest
+from infra.backups.backup import find
+from infra.postgres import database as db
+from infra.postgres.roles import ROLES, ensure_roles
 from infra.servers import postgres, valkey
 from infra.servers.process import secret
-from infra.store import BarStore
-from tasks.backup import backup, backup_all
+from infra.stores.bulk import BarStore
+from tasks.upkeep.backup import backup, backup_all
 from tests.infra.databases import drop_roles
 from tests.infra.test_backup import flip, rows
 from tests.infra.test_roles import BAR, INTENT, fill_tables
@@ -36,7 +36,7 @@ SECRETS = ("postgres", *ROLES)
 def sep(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEP_", "PREFECT_"))}
     environment = {**plain, "SEP_HOME": str(home), "COLUMNS": "300"}
-    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    command = [sys.executable, "-m", "deployments.sep.cli", *arguments]
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from deployments.cli import app
-from deployments.doctor import _topology, examine
+from deployments.sep.cli import app
+from deployments.sep.doctor import _topology, examine
 from infra.settings import Settings
 from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "backup", "restore")
-SEP = (sys.executable, "-m", "deployments.cli")
+SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 
 def run(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ def test_every_command_says_what_it_does_in_a_sentence() -> None:
 
 def test_help_is_quick_because_it_imports_nothing(tmp_path: Path) -> None:
     slow = ("prefect", "polars", "sqlalchemy", "numba", "psycopg", "httpx", "pydantic")
-    look = f"import sys, deployments.cli; print([m for m in {slow} if m in sys.modules])"
+    look = f"import sys, deployments.sep.cli; print([m for m in {slow} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
     screen = run("--help", home=tmp_path)
@@ -131,7 +131,7 @@ def test_doctor_says_what_the_machine_is_made_of(
 ) -> None:
     two = from_xml(TWO_NODES.read_text(), here=True)
     lost = replace(two, gpus=(two.gpus[0], Gpu(SECOND, None)))
-    monkeypatch.setattr("deployments.doctor.read_topology", lambda: lost)
+    monkeypatch.setattr("deployments.sep.doctor.read_topology", lambda: lost)
     monkeypatch.setattr("infra.topology.pci_address", lambda _: FIRST)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 4})
     for settings, where in (
@@ -150,7 +150,9 @@ def test_doctor_names_this_machine(tmp_path: Path) -> None:
 
 
 def test_env_makes_prefect_find_the_server(stack: Stack) -> None:
-    shell = f'eval "$({sys.executable} -m deployments.cli env)"; echo $PREFECT_API_URL $SEP_HOME'
+    shell = (
+        f'eval "$({sys.executable} -m deployments.sep.cli env)"; echo $PREFECT_API_URL $SEP_HOME'
+    )
     found = subprocess.run(
         ["sh", "-c", shell],
         env=stack.environment,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deployments.doctor import examine
-from infra import cache as valkey_cache
+from deployments.sep.doctor import examine
 from infra.settings import settings
+from infra.stores import cache as valkey_cache
 
 
 def told() -> tuple[str, str]:

@@ -13,8 +13,9 @@ import pytest
 from deployments.environment import worker_environment
 from deployments.parts import parts
 from deployments.workers import start
-from infra import cache, database
+from infra.postgres import database
 from infra.servers.process import log_path
+from infra.stores import cache
 from tests.deployments import scratch
 from tests.stack import Stack
 
@@ -22,7 +23,7 @@ ALL = {"postgres", "valkey", "prefect-server", "worker-local-gpu", "worker-dropl
 
 
 def start_up(stack: Stack) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "deployments.cli", "up"]
+    command = [sys.executable, "-m", "deployments.sep.cli", "up"]
     return subprocess.Popen(
         command,
         cwd=stack.home.parent,

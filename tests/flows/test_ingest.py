@@ -21,7 +21,7 @@ from prefect.states import AwaitingRetry
 from pydantic import ValidationError
 
 from flows.ingest import ingest
-from infra import database as db
+from infra.postgres import database as db
 from infra.servers import postgres, process
 from tasks.folder import bar_store
 from tests.servers import FAST

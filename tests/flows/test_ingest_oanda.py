@@ -22,9 +22,9 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 import tasks.ingest
 from flows.ingest import ingest
-from infra import database as db
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
+from infra.postgres import database as db
 from infra.settings import PROJECT
 from infra.sources import oanda
 from infra.sources.columns import SourceError

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flows.maintain import maintain
-from infra import database as db
-from infra import warm
+from infra.postgres import database as db
 from infra.servers import valkey
-from infra.tiers import TieredBars
+from infra.stores import warm
+from infra.stores.tiers import TieredBars
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import IngestRequest, fetch_rows, store_rows, validate_rows
 from tests.flows.test_ingest import artifacts, latest_run

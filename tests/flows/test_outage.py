@@ -21,14 +21,14 @@ from sqlalchemy import text
 import tasks.ingest
 from flows.ingest import ingest
 from flows.signals import signals
-from infra import database as db
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Simulator
-from infra.outage import is_outage
+from infra.postgres import database as db
+from infra.postgres.outage import is_outage
 from infra.servers import postgres, process
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import IngestRequest, fetch_rows, planted_rows, store_rows, validate_rows
-from tasks.publish import register
+from tasks.research.registry import register
 from tasks.steps import TRIES, patient
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
@@ -90,7 +90,7 @@ def at_call(name: str, do: Callable[[], None], number: int = 1) -> Iterator[None
 @pytest.mark.parametrize(
     "call",
     [
-        "infra.store._replace",
+        "infra.stores.bulk._replace",
         "psycopg._copy.write",
         "sqlalchemy.engine.default.do_commit",
     ],
@@ -145,7 +145,11 @@ def test_live_cycle_without_a_database_publishes_nothing(
     home: Path, replayed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEP_DATABASE_PATIENCE", "0.5")
-    for call in ("tasks.publish.newest_model", "tasks.publish.publish", "infra.database._upsert"):
+    for call in (
+        "tasks.research.registry.newest_model",
+        "tasks.live.publish.publish",
+        "infra.postgres.database._upsert",
+    ):
         with (
             at_call(call, lambda: goes_away(home, comes_back=False)),
             pytest.raises(db.DatabaseError, match=r"not answered for 0\.5 s.*sep up.*retry the"),
@@ -155,7 +159,7 @@ def test_live_cycle_without_a_database_publishes_nothing(
         assert failed.state is not None
         assert failed.state.is_failed()
         predicted = home / "runs" / "signals" / str(failed.id) / "predictions.parquet"
-        assert predicted.exists() == (call != "tasks.publish.newest_model")
+        assert predicted.exists() == (call != "tasks.research.registry.newest_model")
         postgres.start(home, options=FAST)
         assert db.read_frame("SELECT * FROM signal").is_empty()
     result = retry(failed, signals)

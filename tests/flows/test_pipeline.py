@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infra import hot
-from infra.database import read_frame
+from infra.postgres.database import read_frame
 from infra.servers import postgres
-from tasks.strategy import damped
+from infra.stores import hot
+from tasks.strategy.strategies import damped
 from tests.servers import empty_tables
 from tests.stack import Stack
 

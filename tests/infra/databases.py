@@ -22,8 +22,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from infra import database as db
-from infra.roles import ROLES
+from infra.postgres import database as db
+from infra.postgres.roles import ROLES
 from infra.servers import postgres
 from tests.servers import FAST, once
 

@@ -17,13 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from infra import database as db
-from infra.models import Bar
+from infra.bars import PRICES, QUOTES, SCHEMA, content_hash
+from infra.postgres import database as db
+from infra.postgres.models import Bar
 from infra.sources.columns import SourceError
 from infra.sources.registry import SOURCES
-from infra.store import PRICES, QUOTES, SCHEMA, BarStore, content_hash
+from infra.stores.bulk import BarStore
 from tasks.ingest import planted_rows
-from tasks.validation import validate
+from tasks.intake.validation import validate
 from tests.infra.test_publishers import to_histdata, to_lean, to_metatrader_4, to_metatrader_5
 from tests.infra.test_ticks import to_dukascopy, to_export, to_truefx
 

@@ -24,17 +24,17 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from infra import database as db
-from infra import dump
-from infra.backup import Taken, find, take
-from infra.dump import DumpError, Programs, programs
-from infra.manifest import ARCHIVE, GUARD, MANIFEST, BackupError, File, guard, verify
-from infra.models import Bar, Base
-from infra.restore import restore
-from infra.roles import ensure_roles
+from infra.backups import dump
+from infra.backups.backup import Taken, find, take
+from infra.backups.dump import DumpError, Programs, programs
+from infra.backups.manifest import ARCHIVE, GUARD, MANIFEST, BackupError, File, guard, verify
+from infra.backups.restore import restore
+from infra.postgres import database as db
+from infra.postgres.models import Bar, Base
+from infra.postgres.roles import ensure_roles
 from infra.servers import postgres
 from infra.servers.process import secret
-from infra.store import BarStore
+from infra.stores.bulk import BarStore
 from tests.infra.databases import anywhere, drop_roles, empty_database, timescale
 from tests.infra.test_roles import MODEL, fill_tables
 from tests.servers import FAST
@@ -210,9 +210,9 @@ def test_rows_are_of_one_moment(
         )
         return programs(server)
 
-    monkeypatch.setattr("infra.dump.programs", later)
+    monkeypatch.setattr("infra.backups.dump.programs", later)
     taken = take(tmp_path / "backups", keep=7)
-    monkeypatch.setattr("infra.dump.programs", programs)
+    monkeypatch.setattr("infra.backups.dump.programs", programs)
     assert len(rows()["bars"]) == 246
     move()
     restore(taken.path)
@@ -271,7 +271,7 @@ def test_newest_stay(filled: Path, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from infra.backup import take
+from infra.backups.backup import take
 
 def tell(what):
     if what.startswith(sys.argv[2]):
@@ -300,7 +300,7 @@ def test_failed_backup_leaves_nothing(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "backups"
-    monkeypatch.setattr("infra.dump._folders", list)
+    monkeypatch.setattr("infra.backups.dump._folders", list)
     with pytest.raises(DumpError, match="needs pg_dump 18 or newer; installed: none"):
         take(folder, keep=7)
     monkeypatch.undo()
@@ -446,7 +446,7 @@ def test_password_is_in_no_command_line(
     for name in ("pg_dump", "pg_restore", "psql"):
         (folder / name).write_text(RECORD.format(log=log, program=real / name))
         (folder / name).chmod(0o755)
-    monkeypatch.setattr("infra.dump._folders", lambda: [folder])
+    monkeypatch.setattr("infra.backups.dump._folders", lambda: [folder])
     with empty_database(server, monkeypatch):
         db.migrate()
         taken = take(tmp_path / "backups", keep=7)
@@ -464,7 +464,7 @@ def test_newer_programs_serve_an_older_server(
     filled: Path, move: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL 15 by the programs of 18, where no others are installed."""
-    monkeypatch.setattr("infra.dump._folders", lambda: [postgres.binaries()])
+    monkeypatch.setattr("infra.backups.dump._folders", lambda: [postgres.binaries()])
     before = rows()["bars"]
     taken = take(tmp_path / "backups", keep=7)
     move()
@@ -488,7 +488,7 @@ def test_programs_fit_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         folder.mkdir()
         (folder / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.3'\n")
         (folder / "pg_dump").chmod(0o755)
-    monkeypatch.setattr("infra.dump._folders", lambda: sorted(tmp_path.iterdir()))
+    monkeypatch.setattr("infra.backups.dump._folders", lambda: sorted(tmp_path.iterdir()))
     chosen = {server: programs(server) for server in range(14, 19)}
     assert [found.version for found in chosen.values()] == [15, 15, 16, 18, 18]
     assert chosen[16].folder == tmp_path / "16"

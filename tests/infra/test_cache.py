@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from infra import cache as valkey_cache
 from infra.servers import process, valkey
+from infra.stores import cache as valkey_cache
 
 
 def kill_valkey(home: Path) -> None:

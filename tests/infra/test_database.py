@@ -18,8 +18,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from infra import database as db
-from infra.models import Bar, Base, Equity, Model, Signal
+from infra.postgres import database as db
+from infra.postgres.models import Bar, Base, Equity, Model, Signal
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

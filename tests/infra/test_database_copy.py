@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from infra import database as db
-from infra import pgcopy
-from infra.models import Bar, Equity, IngestCursor
+from infra.postgres import copy as pgcopy
+from infra.postgres import database as db
+from infra.postgres.models import Bar, Equity, IngestCursor
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 SCHEMA: dict[str, pl.DataType] = {

@@ -15,9 +15,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from infra import database as db
-from infra.models import Bar, Base, Equity
-from infra.store import PRICES, QUOTES
+from infra.bars import PRICES, QUOTES
+from infra.postgres import database as db
+from infra.postgres.models import Bar, Base, Equity
 from tests.infra.databases import anywhere, timescale
 
 __all__ = ["anywhere"]

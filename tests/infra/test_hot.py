@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from infra import cache as valkey_cache
-from infra import hot
-from infra.store import content_hash
+from infra.bars import content_hash
+from infra.stores import cache as valkey_cache
+from infra.stores import hot
 from tests.infra.test_store import bars_at
 
 PAIR = ("EUR_USD", "H1")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import cache as valkey_cache
-from infra.limits import RateLimit
 from infra.servers import valkey
+from infra.stores import cache as valkey_cache
+from infra.stores.limits import RateLimit
 from tests.infra.test_cache import kill_valkey
 
 

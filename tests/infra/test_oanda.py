@@ -14,12 +14,12 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
+from infra.bars import PRICES, QUOTES
 from infra.brokers.simulator.market import Market, coarser, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.sources import oanda
 from infra.sources.columns import SourceError
 from infra.sources.oanda import Candles
-from infra.store import PRICES, QUOTES
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTES = 13_000

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from infra.brokers.paper import Exit, Holding, NoPrice, Order, PaperBroker
-from infra.store import BarStore
+from infra.stores.bulk import BarStore
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

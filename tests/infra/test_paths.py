@@ -17,12 +17,12 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import ProgrammingError
 from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
 
-from infra import database as db
-from infra import roles
-from infra.extensions import PathStoreError, prepare
-from infra.path_rows import Paths
-from infra.paths import BY_INDEX, PathStore, libraries
+from infra.postgres import database as db
+from infra.postgres import roles
+from infra.postgres.extensions import PathStoreError, prepare
 from infra.servers.process import secret
+from infra.stores.path_rows import Paths
+from infra.stores.paths import BY_INDEX, PathStore, libraries
 from tests.infra.databases import address, drop_roles, empty_database, timescale
 
 START = np.datetime64("2026-01-05T00:00", "us")

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from infra.bars import PRICES, QUOTES
 from infra.sources.columns import SourceError
 from infra.sources.histdata import HistData
 from infra.sources.lean import Lean
 from infra.sources.metatrader import MetaTrader
 from infra.sources.registry import SOURCES, Source
-from infra.store import PRICES, QUOTES
-from tasks.validation import Validated, validate
+from tasks.intake.validation import Validated, validate
 
 SUNDAY = datetime(2018, 1, 7, 22, tzinfo=UTC)
 """The week begins: 17:00 New York."""

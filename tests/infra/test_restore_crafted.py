@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from infra import database as db
-from infra.backup import count_rows, take
-from infra.manifest import (
+from infra.backups.backup import count_rows, take
+from infra.backups.manifest import (
     ARCHIVE,
     FORMAT,
     GUARD,
@@ -27,7 +26,8 @@ from infra.manifest import (
     read,
     verify,
 )
-from infra.restore import restore
+from infra.backups.restore import restore
+from infra.postgres import database as db
 from tests.infra.test_backup import Move, anywhere, embedded, filled, move, rows
 from tests.infra.test_backup import files as contents
 

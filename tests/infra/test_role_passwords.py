@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from infra import database as db
-from infra.roles import ROLES, ensure_roles, unusable
+from infra.postgres import database as db
+from infra.postgres.roles import ROLES, ensure_roles, unusable
 from infra.servers.process import secret
 from tests.infra.databases import anywhere, drop_roles
 from tests.infra.test_roles import BAR, INTENT, LEASE, MODEL

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
-from infra import database as db
-from infra.models import Bar, Base, Metric
-from infra.roles import GRANTS, ROLES, VIEWS, create_roles
+from infra.postgres import database as db
+from infra.postgres.models import Bar, Base, Metric
+from infra.postgres.roles import GRANTS, ROLES, VIEWS, create_roles
 from tests.infra.databases import drop_roles, releases
 
 __all__ = ["releases"]

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from infra.bars import PRICES, QUOTES
 from infra.sources import sample
 from infra.sources.columns import SourceError, map_columns
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
 from infra.sources.times import read_times
-from infra.store import PRICES, QUOTES
 
 NOWHERE = Path("bars.csv")
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from infra.store import PRICES, QUOTES, SCHEMA, BarStore, StoreError
+from infra.bars import PRICES, QUOTES, SCHEMA
+from infra.stores.bulk import BarStore, StoreError
 
 PAIR = ("EUR_USD", "H1")
 NEW_YEAR = datetime(2018, 1, 1, tzinfo=UTC)

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from infra.bars import PRICES, QUOTES
 from infra.sources.columns import SourceError
 from infra.sources.registry import Source
 from infra.sources.ticks import Dukascopy, TrueFx
-from infra.store import PRICES, QUOTES
-from tasks.validation import Validated, validate
+from tasks.intake.validation import Validated, validate
 
 HEADER = "Gmt time,Ask,Bid,AskVolume,BidVolume\n"
 SUNDAY = datetime(2018, 1, 7, 22, tzinfo=UTC)

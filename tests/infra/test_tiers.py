@@ -19,13 +19,14 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
-from infra import cache as valkey_cache
-from infra import database as db
-from infra import tiers, warm
-from infra.roles import ROLES, create_roles
+from infra.bars import QUOTES, content_hash
+from infra.postgres import database as db
+from infra.postgres.roles import ROLES, create_roles
 from infra.servers import valkey
-from infra.store import QUOTES, BarStore, content_hash
-from infra.tiers import TieredBars, Usage
+from infra.stores import cache as valkey_cache
+from infra.stores import tiers, warm
+from infra.stores.bulk import BarStore
+from infra.stores.tiers import TieredBars, Usage
 from tests.infra.databases import anywhere, drop_roles, timescale
 from tests.infra.test_cache import kill_valkey
 from tests.infra.test_store import NEW_YEAR, bars_at
@@ -273,7 +274,7 @@ def test_losing_valkey_between_reads_loses_nothing(
             assert same(bars.read(*PAIR, at(55)), expected)
     assert answered(usage) == {"warm": 5, "hot": 4}
     assert usage.everywhere() == Counter({(*PAIR, "warm"): 4, (*PAIR, "hot"): 2})
-    told = [record.message for record in caplog.records if record.name == "infra.cache"]
+    told = [record.message for record in caplog.records if record.name == "infra.stores.cache"]
     assert ["without it" in told[0], "again" in told[1], len(told)] == [True, True, 2]
 
 

@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 from sqlalchemy import select, text
 
-from infra import models
 from infra.brokers.paper import PaperBroker
-from infra.database import engine, read_frame, session
-from infra.models import Fill, Intent, IntentEvent, Position, Signal
-from infra.store import BarStore
-from tasks import execution
-from tasks.execution import Done, Executor, refusal
-from tasks.journal import Journal
-from tasks.lease import Held, LeaseHeld, LeaseLost, acquire
+from infra.postgres import models
+from infra.postgres.database import engine, read_frame, session
+from infra.postgres.models import Fill, Intent, IntentEvent, Position, Signal
+from infra.stores.bulk import BarStore
+from tasks.trading import execution
+from tasks.trading.execution import Done, Executor, refusal
+from tasks.trading.journal import Journal
+from tasks.trading.lease import Held, LeaseHeld, LeaseLost, acquire
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from infra import database as db
+from infra.bars import QUOTES
+from infra.postgres import database as db
 from infra.sources.columns import SourceError
-from infra.store import QUOTES
 from tasks.folder import bar_store
 from tasks.ingest import IngestRequest, fetch_rows, planted_rows, store_rows, validate_rows
 

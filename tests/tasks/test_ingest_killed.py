@@ -18,12 +18,12 @@ import polars as pl
 import pytest
 
 import tasks.ingest
-from infra import database as db
+from infra.bars import content_hash
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Simulator
+from infra.postgres import database as db
 from infra.settings import PROJECT
 from infra.sources import oanda
-from infra.store import content_hash
 from tasks.folder import bar_store
 from tasks.ingest import IngestRequest
 from tests.servers import empty_tables
@@ -42,8 +42,8 @@ CALLS = {
     "posix.fsync",
     "posix.mkdir",
     "posix.replace",
-    "infra.store._replace",
-    "infra.store._write_year",
+    "infra.stores.bulk._replace",
+    "infra.stores.bulk._write_year",
     WRITE,
     "psycopg._copy.write",
     "psycopg.cursor.copy",

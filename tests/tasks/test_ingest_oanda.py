@@ -14,9 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 import tasks.ingest
-from infra import database as db
 from infra.brokers.simulator.market import Market, coarser, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
+from infra.postgres import database as db
 from infra.settings import Settings
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store

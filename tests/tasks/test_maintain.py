@@ -12,16 +12,16 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 
-from infra import cache as valkey_cache
-from infra import database as db
-from infra import hot, tiers, warm
-from infra.paths import PathStore, libraries
-from infra.tiers import TieredBars, Usage
+from infra.postgres import database as db
+from infra.stores import cache as valkey_cache
+from infra.stores import hot, tiers, warm
+from infra.stores.paths import PathStore, libraries
+from infra.stores.tiers import TieredBars, Usage
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import planted_rows
 from tasks.maintain import clean_runs, look_after
-from tasks.publish import NoModel, newest_model
-from tasks.tiers import move_tiers
+from tasks.research.registry import NoModel, newest_model
+from tasks.upkeep.tiers import move_tiers
 from tests.infra.test_paths import rows
 
 DAY = 86_400

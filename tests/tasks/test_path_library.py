@@ -13,20 +13,20 @@ import pytest
 from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
-from infra import database as db
-from infra.extensions import PathStoreError
-from infra.paths import EXACT, PathStore, libraries
-from infra.store import BarStore
+from infra.postgres import database as db
+from infra.postgres.extensions import PathStoreError
+from infra.stores.bulk import BarStore
+from infra.stores.paths import EXACT, PathStore, libraries
 from tasks.ingest import planted_rows
-from tasks.library import Library, PathLibrary
-from tasks.live import predict_newest
-from tasks.measure import measure
-from tasks.model import Model
-from tasks.recipe import Recipe
-from tasks.resolve import resolve
-from tasks.stored import StoredLibrary, as_paths, closes, open_library
-from tasks.training import train
-from tasks.walkforward import freeze, replay
+from tasks.live.newest import predict_newest
+from tasks.research.library import Library, PathLibrary
+from tasks.research.measure import measure
+from tasks.research.model import Model
+from tasks.research.recipe import Recipe
+from tasks.research.resolve import resolve
+from tasks.research.stored import StoredLibrary, as_paths, closes, open_library
+from tasks.research.training import train
+from tasks.research.walkforward import freeze, replay
 from tests import naive
 from tests.infra.databases import address, empty_database
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.pictures import (
+from infra.market.quotes import Costs
+from tasks.reports.pictures import (
     draw,
     draw_confidence,
     draw_equity,
@@ -20,8 +21,8 @@ from tasks.pictures import (
     draw_reliability,
     thin,
 )
-from tasks.simulation import TRADES, Costs, Simulation, simulate
-from tasks.strategy import damped
+from tasks.research.simulation import TRADES, Simulation, simulate
+from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
 
 NO_TRADES = pl.DataFrame(schema=TRADES)

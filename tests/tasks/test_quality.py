@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infra.store import PRICES, QUOTES
-from tasks.instruments import bar_length
-from tasks.quality import Quality, quality, told_duplicates
-from tasks.sessions import Calendar, Week
-from tasks.validation import validate
+from infra.bars import PRICES, QUOTES
+from infra.market.calendar import Calendar, Week
+from infra.market.timeframes import bar_length
+from tasks.intake.quality import Quality, quality, told_duplicates
+from tasks.intake.validation import validate
 from tests.tasks.frames import with_quotes
 from tests.tasks.test_sessions import AUTUMN, SPRING, naive_expected, stamps, utc
 

@@ -15,12 +15,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from infra.store import PRICES, QUOTES
+from infra.bars import PRICES, QUOTES
+from infra.market.calendar import Week
 from tasks.folder import bar_store
 from tasks.ingest import planted_rows
-from tasks.quality import quality
-from tasks.quality_pictures import CAPTIONS, draw_quality
-from tasks.quality_report import (
+from tasks.intake.quality import quality
+from tasks.reports.quality_pictures import CAPTIONS, draw_quality
+from tasks.reports.quality_report import (
     Line,
     as_markdown,
     as_table,
@@ -29,7 +30,6 @@ from tasks.quality_report import (
     sentence,
     verdict,
 )
-from tasks.sessions import Week
 from tests.tasks.test_quality import CALENDAR, put, take, weeks
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.instruments import bar_seconds, default_spread, pip
-from tasks.recipe import Recipe
+from infra.market.instruments import default_spread, pip
+from infra.market.timeframes import bar_seconds
+from tasks.research.recipe import Recipe
 
 
 def test_the_usual_recipe_of_a_pair() -> None:

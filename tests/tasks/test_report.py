@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.report import CAPTIONS, GLOSSARY, LAST_TRADES, write_report
-from tasks.simulation import Costs, simulate
-from tasks.strategy import damped
-from tasks.summary import summarise
+from infra.market.quotes import Costs
+from tasks.reports.report import CAPTIONS, GLOSSARY, LAST_TRADES, write_report
+from tasks.reports.summary import summarise
+from tasks.research.simulation import simulate
+from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
 
 ABOUT: dict[str, Any] = {

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from infra.store import QUOTES
-from tasks.instruments import TIMEFRAMES, bar_length
-from tasks.resample import bar_start, resample
+from infra.bars import QUOTES
+from infra.market.days import bar_start
+from infra.market.timeframes import TIMEFRAMES, bar_length
+from tasks.intake.resample import resample
 
 NEW_YORK = ZoneInfo("America/New_York")
 MINUTE = timedelta(minutes=1)

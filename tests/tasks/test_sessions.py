@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infra.store import TIME
-from tasks.instruments import bar_length
-from tasks.sessions import Calendar, Week
+from infra.bars import TIME
+from infra.market.calendar import Calendar, Week
+from infra.market.timeframes import bar_length
 
 NEW_YORK = ZoneInfo("America/New_York")
 FOREX = Calendar(Week.forex())

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
+from infra.market.quotes import Costs
 from kernels.outcomes import outcomes
-from tasks.simulation import TRADES, Costs, Simulation, quotes, simulate
+from tasks.research.simulation import TRADES, Simulation, quotes, simulate
 from tests.tasks.frames import (
     START,
     bars_of,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, split
+from tasks.research.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, split
 
 
 @given(st.integers(0, 500), st.integers(1_000, 100_000), st.integers(1, 60))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tasks.strategy import STRATEGIES, damped, strategy
+from tasks.strategy.strategies import STRATEGIES, damped, strategy
 from tests.tasks.frames import predictions_of, random_predictions
 
 COLUMNS = [

@@ -10,9 +10,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from tasks.simulation import Costs, Simulation, simulate
-from tasks.strategy import damped
-from tasks.summary import (
+from infra.market.quotes import Costs
+from tasks.reports.summary import (
     Summary,
     as_markdown,
     as_table,
@@ -22,6 +21,8 @@ from tasks.summary import (
     print_table,
     summarise,
 )
+from tasks.research.simulation import Simulation, simulate
+from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
 
 HORIZON = 4

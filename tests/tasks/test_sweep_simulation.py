@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from infra.market.quotes import Costs
 from kernels.outcomes import Quotes
 from kernels.sweep import SweepSets, sweep
-from tasks.simulation import Costs, simulate
+from tasks.research.simulation import simulate
 from tests.tasks.frames import random_bars, signals_of
 
 PRICES = ("open", "high", "low", "close")

@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from infra.store import PRICES, QUOTES
-from tasks.validation import BarSchema, Validated, validate
+from infra.bars import PRICES, QUOTES
+from tasks.intake.validation import BarSchema, Validated, validate
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 GOOD = {

@@ -11,20 +11,20 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import tasks.search
-from infra import tiers
-from infra.store import BarStore
+import tasks.research.search
+from infra.stores import tiers
+from infra.stores.bulk import BarStore
 from kernels.outcomes import Outcomes
 from tasks.ingest import planted_rows
-from tasks.library import Library
-from tasks.live import NoBars, predict_newest
-from tasks.measure import BarsError, Measures, measure
-from tasks.model import Model
-from tasks.recipe import Recipe
-from tasks.resolve import resolve
-from tasks.strategy import damped
-from tasks.training import predictions, train
-from tasks.walkforward import freeze, queries, replay
+from tasks.live.newest import NoBars, predict_newest
+from tasks.research.library import Library
+from tasks.research.measure import BarsError, Measures, measure
+from tasks.research.model import Model
+from tasks.research.recipe import Recipe
+from tasks.research.resolve import resolve
+from tasks.research.training import predictions, train
+from tasks.research.walkforward import freeze, queries, replay
+from tasks.strategy.strategies import damped
 
 HOUR = timedelta(hours=1)
 RECIPE = Recipe.default("PLANTED", "H1")
@@ -81,7 +81,7 @@ def test_every_library_row_was_known_to_its_queries(whole: Whole) -> None:
 
 
 def test_chunks_change_nothing(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tasks.search.CHUNK, "cpu", 997)
+    monkeypatch.setitem(tasks.research.search.CHUNK, "cpu", 997)
     _, counts = replay(whole.measures, whole.outcomes, whole.model.frozen, engine="cpu")
     assert_frame_equal(counts, whole.counts)
 
@@ -210,5 +210,5 @@ def test_no_bars_and_unsorted_bars_are_refused(whole: Whole) -> None:
 
 
 def test_the_memory_plan_of_a_search_is_told() -> None:
-    told = tasks.search.memory_plan(48_000, 372_000, k=64, engine="cpu")
+    told = tasks.research.search.memory_plan(48_000, 372_000, k=64, engine="cpu")
     assert told == "48,000 paths in host memory, 32,768 queries at a time"

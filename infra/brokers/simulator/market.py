@@ -9,11 +9,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-SIDES: Final = ("bid", "ask")
-NEW_YORK: Final = "America/New_York"
-DAY_BEGINS: Final = 17
-"""Hour in New York at which candles of two hours and more are aligned."""
+from infra.market.days import DAY_BEGINS, NEW_YORK
 
+SIDES: Final = ("bid", "ask")
 MINUTES: Final = {
     "M1": 1, "M2": 2, "M4": 4, "M5": 5, "M10": 10, "M15": 15, "M30": 30, "H1": 60, "H2": 120,
     "H3": 180, "H4": 240, "H6": 360, "H8": 480, "H12": 720, "D": 1440,

@@ -1,0 +1,215 @@
+"""The command `sep`. Every command imports what it needs when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.files import UMASK
+
+app = typer.Typer(
+    name="sep",
+    help="Run SEP Trader: its servers, workers, deployments and the demo.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def up() -> None:
+    """Start what does not run: PostgreSQL, Valkey, Prefect, workers, deployments."""
+    from rich.console import Console
+
+    from deployments.environment import user_command
+    from deployments.sep.panel import panel
+    from deployments.services import up as bring_up
+    from infra.settings import settings
+
+    console = Console(highlight=False)
+    api_url = bring_up(settings(), console)
+    console.print(panel(settings(), api_url, command=user_command(settings())))
+
+
+@app.command()
+def down() -> None:
+    """Stop what `sep up` started; nothing stored is lost."""
+    from rich.console import Console
+
+    from deployments.services import down as take_down
+    from infra.settings import settings
+
+    take_down(settings(), Console(highlight=False))
+
+
+@app.command()
+def status() -> None:
+    """Show what runs and where; ends with 1 if something that should run does not."""
+    from rich.console import Console
+
+    from deployments.sep.panel import table
+    from deployments.sep.status import status as look
+    from deployments.services import is_wanted
+    from infra.settings import settings
+
+    states = look(settings())
+    console = Console(highlight=False)
+    console.print(table(states))
+    wanted = is_wanted(settings().home)
+    if not wanted:
+        console.print("Nothing is asked to run: `sep up` starts it.")
+    raise typer.Exit(int(wanted and not all(state.runs for state in states)))
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, which engine runs and why; ends with 1 if there is a problem."""
+    from rich.console import Console
+
+    from deployments.sep.doctor import examine
+    from deployments.sep.panel import finding_line
+    from infra.settings import settings
+
+    console = Console(highlight=False)
+    problems = 0
+    for finding in examine(settings()):
+        console.print(finding_line(finding), soft_wrap=True)
+        problems += finding.level == "problem"
+    raise typer.Exit(int(problems > 0))
+
+
+@app.command()
+def logs(
+    part: Annotated[
+        str | None, typer.Argument(help="postgres, valkey, prefect, local-gpu, droplet or all.")
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines of each log.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they grow.")] = False,
+) -> None:
+    """Show the ends of the logs, and with -f what is written from now on."""
+    from deployments.sep import logs as logbook
+    from infra.settings import settings
+
+    paths = logbook.log_files(settings().home, part)
+    for path in paths:
+        print(f"==> {path} <==", *logbook.tail(path, lines), sep="\n")
+    if follow:
+        for path, line in logbook.follow(paths):
+            print(f"{path.stem}: {line}", flush=True)
+
+
+@app.command()
+def env() -> None:
+    """Print the exports that make a shell use these servers: eval "$(sep env)"."""
+    from deployments.environment import exports
+    from deployments.services import api_url
+    from infra.settings import settings
+
+    print(exports(settings(), api_url(settings())))
+
+
+@app.command()
+def ui() -> None:
+    """Print the address of the Prefect UI and the password that it asks for once a browser."""
+    from deployments.services import api_url
+    from infra.servers import prefect
+    from infra.settings import settings
+
+    address = api_url(settings())
+    print(address.removesuffix("/api"))
+    if password := prefect.password(settings().home, address):
+        print(f"password: {password}")
+
+
+@app.command()
+def backup(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of backups; left out: SEP_BACKUP_FOLDER.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the backups there are.")] = False,
+    verify: Annotated[
+        Path | None, typer.Option(help="Check every file of this backup, a path or a name.")
+    ] = None,
+) -> None:
+    """Back up database, bars and models; old backups beyond SEP_BACKUPS_KEPT are removed."""
+    from rich.console import Console
+
+    from deployments.sep import backups
+
+    console = Console(highlight=False)
+    if verify is not None:
+        raise typer.Exit(int(not backups.check(console, to, verify)))
+    (backups.show if listed else backups.make)(console, to)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The backup: a path, or a name of the list.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete the rows, bars and models that are there.")
+    ] = False,
+) -> None:
+    """Check a backup and restore it into an empty home and database."""
+    from rich.console import Console
+
+    from deployments.sep import backups
+    from infra.settings import settings
+
+    backups.restore(settings(), Console(highlight=False), folder, force=force)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def demo(context: typer.Context) -> None:
+    """Show the whole way on real data and on an instrument with a known edge."""
+    from deployments.sep.demo import demo as show
+
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command("demo")(show)
+    command(context.args, prog_name="sep demo")
+
+
+def main() -> None:
+    """Run the command; what a user can mend is one message, not a traceback."""
+    os.umask(UMASK)
+    try:
+        app()
+    except Exception as error:
+        if not _is_for_users(error):
+            raise
+        print(f"sep: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _is_for_users(error: Exception) -> bool:
+    from pydantic import ValidationError
+
+    from deployments.api import PrefectError
+    from infra.backups.dump import DumpError
+    from infra.backups.manifest import BackupError
+    from infra.postgres.database import DatabaseError
+    from infra.servers.process import ServerError
+
+    return isinstance(
+        error,
+        BackupError
+        | DatabaseError
+        | DumpError
+        | FileNotFoundError
+        | PrefectError
+        | ServerError
+        | ValidationError,
+    )
+
+
+if __name__ == "__main__":
+    main()

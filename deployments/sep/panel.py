@@ -1,0 +1,73 @@
+"""What `sep` puts on the screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from deployments.sep.doctor import Finding
+from deployments.sep.status import State
+from infra.servers import prefect
+from infra.settings import Settings
+
+_LEVELS = {"ok": "green", "note": "yellow", "problem": "red"}
+_COLOURS = {"runs": "green", "external": "green", "stopped": "yellow", "no answer": "red"}
+
+
+def panel(settings: Settings, api_url: str, *, command: str) -> Panel:
+    """Return what to do next; `command` is what makes `prefect` find the server, if anything."""
+    lines = Text()
+    for label, text in (
+        ("UI", api_url.removesuffix("/api")),
+        ("login", _login(settings, api_url)),
+        ("state", str(settings.home)),
+        ("first", command),
+        ("try", "prefect deployment run ingest/local"),
+        ("then", "prefect deployment run backtest/local -p pair=EUR_USD -p timeframe=H1"),
+        ("look", "sep status, sep logs -f, sep doctor"),
+        ("stop", "sep down"),
+    ):
+        if text:
+            lines.append(f"{label:<6}", style="dim").append(f"{text}\n")
+    lines.rstrip()
+    return Panel(lines, title="SEP Trader is up", title_align="left", expand=False)
+
+
+def _login(settings: Settings, api_url: str) -> str:
+    """Say where the password of the UI is; nothing for a server that a setting names."""
+    ours = prefect.address(settings.home) == api_url
+    return f"the password in {prefect.password_path(settings.home)}" if ours else ""
+
+
+def table(states: list[State]) -> Table:
+    """Return a row for each part."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 1))
+    for heading in ("part", "state", "address", "pid", "MiB", "since"):
+        right = heading in ("pid", "MiB", "since")
+        rows.add_column(heading, justify="right" if right else "left", no_wrap=heading != "address")
+    for state in states:
+        rows.add_row(
+            state.title,
+            f"[{_COLOURS[state.state]}]{state.state}[/]",
+            state.address,
+            "" if state.pid is None else str(state.pid),
+            "" if state.memory is None else f"{state.memory / 2**20:.0f}",
+            "" if state.since is None else _ago(state.since),
+        )
+    return rows
+
+
+def finding_line(finding: Finding) -> Text:
+    """Return one line of the doctor's report."""
+    line = Text(f"{finding.level:<8} ", style=_LEVELS[finding.level])
+    line.append(f"{finding.topic:<20} ", style="default")
+    line.append(finding.text, style="default")
+    return line.append(f" - {finding.advice}", style="dim") if finding.advice else line
+
+
+def _ago(since: datetime) -> str:
+    seconds = round((datetime.now(UTC) - since).total_seconds())
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} ago"

@@ -1,0 +1,1 @@
+"""Backups: made, described, checked and restored."""

@@ -1,0 +1,1 @@
+"""What is known of the world before any bar is read: instruments, calendar, quotes."""

@@ -1,0 +1,427 @@
+"""The session calendar: when a venue trades, so that a gap is known to be scheduled or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from infra.bars import TIME
+from infra.market.days import DAY_BEGINS, NEW_YORK
+from infra.market.timeframes import bar_seconds
+
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAY: Final = 1440
+WEEK: Final = 7 * DAY
+CLOSE: Final = DAY_BEGINS * 60
+"""Minute of the day, New York, at which the trading day of the market ends."""
+
+EARLY_CLOSE: Final = 13 * 60
+LATE_OPEN: Final = 19 * 60
+"""Around a holiday venues close early, from 13:00 of the last working day before it, and open
+late, until 19:00 of the day after it (New York; midnight UTC): seen in four venues of 2012-2018."""
+
+HOLIDAYS: Final = ((1, 1), (12, 25))
+LEAST_WEEKS: Final = 4
+"""Below this a week cannot be told from the data's own holes."""
+
+BREAK_SHARE: Final = 0.05
+"""A minute of the day that has bars on fewer days than this belongs to a daily break."""
+
+_MINUTE, _HOUR = 60_000_000, 3600
+_EDGE_NOISE, _SMALL_CLOSURE = 120, 60
+
+Ints = NDArray[np.int64]
+Spans = tuple[Ints, Ints]
+
+
+@dataclass(frozen=True)
+class Week:
+    """When a venue is open in a week without holidays.
+
+    Attributes
+    ----------
+    zone : str
+        Time zone of the venue's clock.
+    spans : tuple of (int, int)
+        Open from, to (exclusive): minutes since Monday 00:00 on that clock, ascending and apart.
+    inferred : bool
+        Whether it was read off a whole history, the future of its bars included. Such a week
+        serves a report on that history; signals and backtests must not use it.
+    """
+
+    zone: str
+    spans: tuple[tuple[int, int], ...]
+    inferred: bool = False
+
+    def __post_init__(self) -> None:
+        ZoneInfo(self.zone)
+        edges = [edge for span in self.spans for edge in span]
+        if not edges or sorted(set(edges)) != edges or edges[0] < 0 or edges[-1] > WEEK:
+            raise ValueError(f"spans must ascend without touching in 0..{WEEK}, not {self.spans}")
+
+    @classmethod
+    def forex(cls, *, break_minutes: int = 0) -> Week:
+        """Return the forex week: Sunday 17:00 to Friday 17:00 New York.
+
+        Parameters
+        ----------
+        break_minutes : int
+            Length of the venue's daily break from 17:00 on; 5 at OANDA.
+        """
+        is_open = _open_minutes("Sun 17:00", "Fri 17:00")
+        is_open.reshape(7, DAY)[:, CLOSE : CLOSE + break_minutes] = False
+        return cls(NEW_YORK, _runs(is_open))
+
+    @classmethod
+    def utc(cls, opens: str = "Mon 00:00", closes: str = "Fri 21:00") -> Week:
+        """Return a week between two moments in UTC, such as "Mon 00:00" and "Fri 21:00"."""
+        return cls("UTC", _runs(_open_minutes(opens, closes)))
+
+    @classmethod
+    def always(cls) -> Week:
+        """Return the week of a venue that never closes."""
+        return cls("UTC", ((0, WEEK),))
+
+    @classmethod
+    def observed(cls, timestamps: pl.Series, timeframe: str) -> Week:
+        """Read a week off the bars of a history: for reports on it, never for signals.
+
+        A weekday trades from the median of its first bars to the median end of its last, if half
+        of the weeks have it; what no twentieth of the days has is a daily break. The clock is
+        New York's or UTC, whichever keeps these edges steadier over the year.
+
+        Parameters
+        ----------
+        timestamps : polars.Series
+            Starts of the bars, UTC, ascending.
+        timeframe : str
+
+        Raises
+        ------
+        ValueError
+            If the bars lie in fewer than 4 weeks.
+        """
+        if (weeks := _weeks(timestamps)) < LEAST_WEEKS:
+            raise ValueError(f"{weeks} weeks of bars tell no week: {LEAST_WEEKS} are needed")
+        seen = {zone: _observe(timestamps, timeframe, zone) for zone in (NEW_YORK, "UTC")}
+        (local, drift), (utc, utc_drift) = seen[NEW_YORK], seen["UTC"]
+        forex_like = local.opening // 60 * 60 == _minute("Sun 17:00")
+        return local if drift < utc_drift or (drift == utc_drift and forex_like) else utc
+
+    @property
+    def opening(self) -> int:
+        """Minute of the week at which the longest closure ends; 0 where nothing closes."""
+        return max(self._closures(), default=(0, 0, 0))[2]
+
+    @property
+    def minutes(self) -> int:
+        """Open minutes of a week."""
+        return sum(end - start for start, end in self.spans)
+
+    def __str__(self) -> str:
+        closures = sorted(self._closures())
+        if not closures:
+            return "around the clock"
+        _, closes, opens = closures.pop()
+        breaks = sum(length for length, *_ in closures)
+        told = f", less breaks of {breaks:,} minutes a week" if breaks else ""
+        return f"{_clock(opens)} to {_clock(closes)} {self.zone}{told}"
+
+    def _closures(self) -> list[tuple[int, int, int]]:
+        """Length, start and end of each closure, minutes of the week."""
+        ends = [end for _, end in self.spans]
+        starts = [start for start, _ in self.spans[1:]] + [self.spans[0][0]]
+        return [
+            ((start - end) % WEEK, end % WEEK, start % WEEK)
+            for end, start in zip(ends, starts, strict=True)
+            if (start - end) % WEEK
+        ]
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """When a venue trades: its week, less the holidays of the market.
+
+    Attributes
+    ----------
+    week : Week
+    holidays : tuple of (int, int)
+        Month and day. Closed is the trading day, 17:00 to 17:00 New York. Whether a venue is open
+        in the hours around it (`EARLY_CLOSE`, `LATE_OPEN`) is not known: `surely` leaves them out.
+    """
+
+    week: Week
+    holidays: tuple[tuple[int, int], ...] = HOLIDAYS
+
+    @classmethod
+    def of(cls, timestamps: pl.Series, timeframe: str) -> Calendar:
+        """Return the calendar that a history seems to follow; the forex week where it is short.
+
+        A venue that never closes has no holidays. See `Week.observed`: not for signals.
+        """
+        if _weeks(timestamps) < LEAST_WEEKS:
+            return cls(Week.forex())
+        week = Week.observed(timestamps, timeframe)
+        return cls(week, () if week.minutes == WEEK else HOLIDAYS)
+
+    def sessions(self, start: datetime, end: datetime, *, surely: bool = True) -> pl.DataFrame:
+        """Return the stretches of open time that touch a span of time.
+
+        Parameters
+        ----------
+        start, end : datetime
+            With a zone.
+        surely : bool
+            Leave out the hours around holidays in which only some venues trade.
+
+        Returns
+        -------
+        polars.DataFrame
+            `opens`, `closes` (exclusive), UTC, ascending and disjoint.
+        """
+        opens, closes = self._spans(_micros(start), _micros(end), surely=surely)
+        touching = (closes > _micros(start)) & (opens < _micros(end))
+        return pl.DataFrame({"opens": opens[touching], "closes": closes[touching]}).cast(TIME)
+
+    def open_time(self, start: pl.Series, end: pl.Series, *, surely: bool = True) -> pl.Series:
+        """Return how long the venue is open between two moments, row by row: Duration."""
+        since, until = _whole(start), _whole(end)
+        return pl.Series(self._open_time(since, until, surely=surely)).cast(pl.Duration("us"))
+
+    def is_open(self, timestamps: pl.Series, *, surely: bool = True) -> pl.Series:
+        """Return whether the venue is open at each moment: Boolean."""
+        moment = _whole(timestamps)
+        return pl.Series(self._open_time(moment, moment + 1, surely=surely) > 0)
+
+    def scheduled(self, start: pl.Series, end: pl.Series) -> pl.Series:
+        """Return whether each gap, from the end of a bar to the next bar, holds no open time."""
+        return pl.Series(self._open_time(_whole(start), _whole(end)) <= 0)
+
+    def expected(self, start: datetime, end: datetime, timeframe: str) -> pl.Series:
+        """Return the starts of the bars that ought to be there: UTC, ascending.
+
+        Parameters
+        ----------
+        start, end : datetime
+            With a zone; bars with start <= timestamp < end.
+        timeframe : str
+            Bars of up to an hour start on UTC's clock, longer ones at the hour the week opens.
+
+        Notes
+        -----
+        Expected is a bar of which at least half is surely open; with less some venues have one
+        and others put its prices into the bar beside it.
+        """
+        starts = self._grid(_micros(start), _micros(end), bar_seconds(timeframe))
+        length = bar_seconds(timeframe) * 1_000_000
+        return _stamps(starts[2 * self._open_time(starts, starts + length) >= length])
+
+    def missing_bars(self, timestamps: pl.Series, timeframe: str) -> pl.Series:
+        """Return which expected bars between the first and the last of a history are not there.
+
+        Parameters
+        ----------
+        timestamps : polars.Series
+            Starts of the bars, UTC, ascending.
+        timeframe : str
+            A bar counts as there if one starts within its time.
+        """
+        expected = self.expected_between(timestamps, timeframe)
+        return expected.filter(~filled(expected, timestamps, timeframe))
+
+    def expected_between(self, timestamps: pl.Series, timeframe: str) -> pl.Series:
+        """Return the starts of the expected bars from the first to the last of a history."""
+        if timestamps.is_empty():
+            return _stamps(np.empty(0, np.int64))
+        return self.expected(timestamps[0], timestamps[-1] + timedelta(microseconds=1), timeframe)
+
+    def _open_time(self, since: Ints, until: Ints, *, surely: bool = True) -> Ints:
+        if not len(since):
+            return np.empty(0, np.int64)
+        opens, closes = self._spans(int(since.min()), int(until.max()), surely=surely)
+        before = np.concatenate(([0], np.cumsum(closes - opens)))
+
+        def open_until(moment: Ints) -> Ints:
+            i = np.searchsorted(opens, moment, side="right") - 1
+            told: Ints = before[i] + np.minimum(moment, closes[i]) - opens[i]
+            return told
+
+        return np.where(until > since, open_until(until) - open_until(since), 0)
+
+    def _spans(self, first: int, last: int, *, surely: bool) -> Spans:
+        """Open time from before `first` to past `last`, microseconds since 1970."""
+        monday = _stamps(np.array([first])).dt.convert_time_zone(self.week.zone)[0].date()
+        monday -= timedelta(days=monday.weekday() + 14)
+        weeks = np.arange((last - first) // (WEEK * _MINUTE) + 5) * WEEK
+        edges = (np.array(self.week.spans) + weeks[:, None, None]).reshape(-1, 2)
+        opens, closes = (_utc(monday, minutes, self.week.zone) for minutes in edges.T)
+        return _without((opens, closes), self._closures(first, last, surely=surely))
+
+    def _closures(self, first: int, last: int, *, surely: bool) -> Spans:
+        years = [int(_stamps(np.array([edge])).dt.year()[0]) for edge in (first, last)]
+        dates = [
+            date(year, *day) for year in range(years[0] - 1, years[1] + 2) for day in self.holidays
+        ]
+        before, after = (_eve, _morrow) if surely else (_day_before, _day_itself)
+        closed = np.array([(before(day), after(day)) for day in dates], np.int64).reshape(-1, 2)
+        start, end = (_utc(date(1970, 1, 1), minutes, NEW_YORK) for minutes in closed.T)
+        return start, end
+
+    def _grid(self, start: int, end: int, seconds: int) -> Ints:
+        length = seconds * 1_000_000
+        if seconds <= _HOUR:
+            return np.arange(-(-start // length) * length, end, length)
+        first = _stamps(np.array([start])).dt.convert_time_zone(self.week.zone)[0].date()
+        anchor = self.week.opening % DAY // 60 * 60 - 2 * DAY
+        steps = np.arange((end - start) // length + 4 * DAY * 60 // seconds)
+        starts = np.unique(_utc(first, anchor + steps * (seconds // 60), self.week.zone))
+        return starts[(starts >= start) & (starts < end)]
+
+
+def filled(expected: pl.Series, timestamps: pl.Series, timeframe: str) -> pl.Series:
+    """Return for each expected bar whether a bar starts within its time: Boolean.
+
+    Both series in UTC, ascending.
+    """
+    wanted, there = _whole(expected), _whole(timestamps)
+    following = np.append(there, np.iinfo(np.int64).max)[np.searchsorted(there, wanted)]
+    return pl.Series(following - wanted < bar_seconds(timeframe) * 1_000_000)
+
+
+def _observe(timestamps: pl.Series, timeframe: str, zone: str) -> tuple[Week, float]:
+    """Return the week that bars keep on a clock, and by how many minutes its edges drift."""
+    step = bar_seconds(timeframe) // 60
+    local = timestamps.dt.convert_time_zone(zone)
+    minute = local.dt.hour().cast(pl.Int32) * 60 + local.dt.minute()
+    bars = pl.DataFrame({"date": local.dt.date(), "minute": minute})
+    ends = bars.group_by("date").agg(
+        first=pl.col("minute").min(), last=pl.col("minute").max() + step
+    )
+    ends = ends.with_columns(day=pl.col("date").dt.weekday() - 1)
+    edges = ends.group_by("day").agg(pl.len(), pl.median("first", "last").round().cast(pl.Int32))
+    edges = edges.filter(pl.col("len") * 2 >= _weeks(timestamps))
+    is_open = np.zeros(WEEK, np.bool_)
+    for day, _, first, last in edges.iter_rows():
+        is_open[(day * DAY + np.arange(first, last)) % WEEK] = True
+    _fill_small_closures(is_open)
+    is_open.reshape(7, DAY)[:, _break_minutes(minute, ends, step)] = False
+    moved = ends.join(edges, on="day", suffix="_usual").select(
+        (pl.col(name) - pl.col(f"{name}_usual")).abs().clip(0, _EDGE_NOISE)
+        for name in ("first", "last")
+    )
+    drift = float(moved.mean().sum_horizontal().item())
+    return Week(zone, _runs(is_open), inferred=True), drift
+
+
+def _break_minutes(minute: pl.Series, ends: pl.DataFrame, step: int) -> NDArray[np.bool_]:
+    """Return the minutes of the day without bars on days whose bars reach around them."""
+    slots = DAY // step
+    seen = np.bincount(minute.to_numpy() // step, minlength=slots)
+    first, last = (ends[name].to_numpy() // step for name in ("first", "last"))
+    begun = np.cumsum(np.bincount(first, minlength=slots))
+    over = np.cumsum(np.bincount(last, minlength=slots + 1))
+    around = begun[:slots] - over[:slots]
+    return np.repeat((around > 0) & (seen < BREAK_SHARE * around), step)
+
+
+def _fill_small_closures(is_open: NDArray[np.bool_]) -> None:
+    """Open what closes for less than an hour: quiet minutes around midnight."""
+    for start, end in _runs(~is_open):
+        if end - start < _SMALL_CLOSURE:
+            is_open[start:end] = True
+
+
+def _open_minutes(opens: str, closes: str) -> NDArray[np.bool_]:
+    start, end = _minute(opens), _minute(closes)
+    is_open = np.zeros(WEEK, np.bool_)
+    is_open[(start + np.arange((end - start - 1) % WEEK + 1)) % WEEK] = True
+    return is_open
+
+
+def _runs(flags: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return tuple((int(start), int(end)) for start, end in edges.reshape(-1, 2))
+
+
+def _minute(moment: str) -> int:
+    """Minute of the week of "Fri 21:00"."""
+    try:
+        day, clock = moment.split()
+        hour, minute = map(int, clock.split(":"))
+        return DAYS.index(day) * DAY + hour * 60 + minute
+    except ValueError as error:
+        raise ValueError(f"a moment of the week is such as 'Fri 21:00', not {moment!r}") from error
+
+
+def _clock(minute: int) -> str:
+    return f"{DAYS[minute // DAY]} {minute % DAY // 60:02}:{minute % 60:02}"
+
+
+def _weeks(timestamps: pl.Series) -> int:
+    return timestamps.dt.truncate("1w").n_unique()
+
+
+def _day_before(day: date) -> int:
+    return (day - timedelta(days=1) - date(1970, 1, 1)).days * DAY + CLOSE
+
+
+def _day_itself(day: date) -> int:
+    return _day_before(day) + DAY
+
+
+def _eve(day: date) -> int:
+    working = np.busday_offset(np.datetime64(day), -1, roll="forward")
+    return int(working.astype(np.int64)) * DAY + EARLY_CLOSE
+
+
+def _morrow(day: date) -> int:
+    return _day_before(day) - CLOSE + 2 * DAY + LATE_OPEN
+
+
+def _utc(start: date, minutes: Ints, zone: str) -> Ints:
+    """Microseconds since 1970 of minutes on a wall clock, counted from midnight of a date.
+
+    A time that the clock has twice is the first; one that it leaps over, an hour later.
+    """
+    day = (start - date(1970, 1, 1)).days * DAY
+    clock = pl.Series((minutes + day) * _MINUTE).cast(pl.Datetime("us"))
+    told = [
+        wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for wall in (clock, clock + timedelta(hours=1))
+    ]
+    return _whole(told[0].fill_null(told[1]))
+
+
+def _without(spans: Spans, holes: Spans) -> Spans:
+    """Subtract holes from spans; touching spans become one."""
+    times = np.concatenate([*spans, *holes])
+    counts = [np.repeat([1, -1], len(part[0])) for part in (spans, holes)]
+    none = [np.zeros_like(count) for count in counts]
+    order = np.argsort(times, kind="stable")
+    inside = np.cumsum(np.concatenate([counts[0], none[1]])[order])
+    holed = np.cumsum(np.concatenate([none[0], counts[1]])[order])
+    times, is_open = times[order], (inside > 0) & (holed == 0)
+    settled = np.append(np.diff(times) > 0, [True])
+    times, is_open = times[settled], is_open[settled]
+    change = np.flatnonzero(np.diff(is_open.astype(np.int8), prepend=0))
+    edges = times[change].reshape(-1, 2)
+    return edges[:, 0], edges[:, 1]
+
+
+def _micros(moment: datetime) -> int:
+    return int(_whole(pl.Series([moment], dtype=TIME))[0])
+
+
+def _whole(timestamps: pl.Series) -> Ints:
+    whole: Ints = timestamps.dt.epoch("us").to_numpy()
+    return whole
+
+
+def _stamps(micros: Ints) -> pl.Series:
+    return pl.Series("timestamp", micros).cast(TIME)

@@ -1,1 +1,0 @@
-"""Alembic migrations, run by `infra.database.migrate`."""

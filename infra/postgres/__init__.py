@@ -1,0 +1,1 @@
+"""The shared PostgreSQL database: tables, roles, frames in and out."""

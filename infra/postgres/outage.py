@@ -1,0 +1,79 @@
+"""A database that goes away: which errors say so, and waiting until it is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from infra.postgres.database import DatabaseError, engine
+
+_PAUSE = 0.5
+_STATES = ("08", "57P", "53300")
+"""Codes of PostgreSQL: connection lost, server going down or coming up, no connection free."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether an error, or one it came from, means that the database was not there.
+
+    Errors of statements, which would come again, do not.
+    """
+    return any(map(_is_outage, _causes(error)))
+
+
+def await_database(patience: float) -> None:
+    """Wait until the database answers.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds.
+
+    Raises
+    ------
+    DatabaseError
+        If it has not answered by then; the message says what to do.
+    """
+    deadline = time.monotonic() + patience
+    while (trouble := _trouble()) is not None:
+        if time.monotonic() >= deadline:
+            raise DatabaseError(
+                f"the database has not answered for {patience:g} s ({trouble}): start it, the "
+                "embedded one with `sep up`, then retry the run; its finished steps are not done "
+                "again"
+            )
+        time.sleep(_PAUSE)
+
+
+def _trouble() -> str | None:
+    try:
+        with engine().connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except (DatabaseError, DBAPIError) as error:
+        return reason(error)
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what the database or its driver said."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return next(iter(str(said).splitlines()), type(said).__name__)
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, DatabaseError):
+        return True
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_STATES)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            yield error.orig
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,1 @@
+"""From the newest bar to a published signal."""

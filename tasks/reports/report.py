@@ -1,0 +1,145 @@
+"""A report that is one file: verdict, numbers, pictures, trades, settings; nothing to load."""
+
+from __future__ import annotations
+
+import base64
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from infra.files import replaced
+from tasks.reports.pictures import draw
+from tasks.reports.summary import DISCLAIMER, Summary, as_table, number, percent
+from tasks.research.simulation import Simulation
+
+LAST_TRADES = 50
+
+CAPTIONS: Mapping[str, str] = {
+    "price": "Close prices with the spans of the history, and every trade of the test span.",
+    "equity": "What one unit became, all of it in each trade, marked where one could have left.",
+    "confidence": "A signal needs its lower bound, not its confidence, above break-even.",
+    "reliability": "Points on the dashed line keep their word; bars are 95 % Wilson intervals "
+    "of outcomes that do not overlap.",
+    "metrics": "Median and the middle 90 % of the bars in each slice of the test span.",
+}
+
+GLOSSARY: Mapping[str, str] = {
+    "Confidence": "The calibrated probability that a trade of this side and exit rule ends above "
+    "zero after all costs, judged from past bars whose damping trajectory looked alike.",
+    "Break-even": "The hit rate at which wins pay exactly for losses and costs, measured on the "
+    "library span. A signal needs its lower bound above it.",
+    "Lower and upper": "5 and 95 % bounds of the confidence from a block bootstrap.",
+    "Wilson interval": "Where the true hit rate lies with 95 % certainty, were the trades "
+    "independent. Few trades, wide interval.",
+    "Brier skill": "How much closer to the outcomes confidence was than the base rate alone: "
+    "1 perfect, 0 no better, below 0 worse. Its 5 % bound comes from a block bootstrap, against "
+    "the base rate of the library or of the test span itself, whichever is harder to beat.",
+    "Calibration error": "The mean distance between the confidence told and the share that won.",
+    "Gross, costs, net": "Gains at mid prices, what spread and slippage took, and what was left, "
+    "each summed over the trades as a share of the entry price.",
+    "Library, calibration, test": "The model looks paths up in the first span, is calibrated on "
+    "the second and judged on the third, which it has never seen.",
+}
+
+
+def write_report(
+    folder: Path,
+    predictions: pl.DataFrame,
+    signals: pl.DataFrame,
+    simulation: Simulation,
+    summary: Summary,
+) -> Path:
+    """Write ``report.html`` into a folder, whole or not at all, and its pictures beside it.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    predictions, signals, simulation
+        As given to `summarise`.
+    summary
+        What `summarise` returned.
+
+    Returns
+    -------
+    pathlib.Path
+        The report: one file without a single outside address.
+    """
+    pictures = draw(predictions, simulation, horizon=summary["horizon"])
+    page = _template().render(
+        summary=summary,
+        rows=as_table(summary)[1:],
+        figures=_key_figures(summary),
+        pictures=[(name, _inline(pictures[name]), CAPTIONS[name]) for name in CAPTIONS],
+        trades=simulation.trades.tail(LAST_TRADES).reverse().rows(named=True),
+        signals=signals.height,
+        settings=list(_flat({**summary["about"], "versions": _versions()})),
+        glossary=GLOSSARY,
+        disclaimer=DISCLAIMER,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, png in pictures.items():
+        _replace(folder / f"{name}.png", png)
+    return _replace(folder / "report.html", page.replace(" %", "\N{NO-BREAK SPACE}%").encode())
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    with replaced(path) as draft:
+        draft.write_bytes(content)
+    return path
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("tasks.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number}
+    return environment.get_template("report.html.j2")
+
+
+def _key_figures(summary: Summary) -> list[tuple[str, str, str]]:
+    trades, money, calibration = summary["trades"], summary["money"], summary["calibration"]
+    bound = f"5 % bound {number(calibration['skill_low'], 4)}, edge needs more than 0"
+    costs = f"{percent(money['gross'], sign=True)} before {percent(money['cost'])} of costs"
+    return [
+        ("Net gain", percent(money["net"], sign=True), costs if trades["count"] else "no trades"),
+        ("Hit rate", percent(trades["hit_rate"]), _hit_words(summary)),
+        ("Brier skill", number(calibration["brier_skill"], 4), bound),
+        ("Trades", f"{trades['count']:,}", f"from {summary['signals']:,} signals"),
+    ]
+
+
+def _hit_words(summary: Summary) -> str:
+    trades, sides = summary["trades"], summary["sides"].items()
+    if not trades["count"]:
+        needed = ", ".join(f"{percent(numbers['break_even'])} {side}" for side, numbers in sides)
+        return f"break-even {needed}"
+    reach = f"95 % interval {percent(trades['hit_low'])} to {percent(trades['hit_high'])}"
+    return f"{reach}, break-even {percent(trades['break_even'])}"
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("sep-trader", "numpy", "numba", "polars")}
+    return {"python": platform.python_version(), **packages}
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        label = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{label}: ")
+        else:
+            yield label, "–" if value is None else str(value)

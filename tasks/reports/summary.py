@@ -1,0 +1,366 @@
+"""The result of a backtest as plain numbers, with a verdict that has to be earned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
+from kernels.outcomes import SIDES
+from tasks.research.simulation import Simulation
+
+SPLITS = ("library", "calibration", "test")
+LEAST_OUTCOMES = 30
+EDGE, NO_EDGE = "edge after costs", "no edge after costs"
+DISCLAIMER = "Research on the past, not financial advice."
+
+Floats = NDArray[np.float64]
+Summary = dict[str, Any]
+
+
+def summarise(
+    predictions: pl.DataFrame,
+    signals: pl.DataFrame,
+    simulation: Simulation,
+    *,
+    horizon: int,
+    about: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    draws: int = 1000,
+) -> Summary:
+    """Sum a backtest up and judge it on its test span alone.
+
+    Parameters
+    ----------
+    predictions
+        The metrics frame: ``split``, and by side ``confidence``, ``break_even``, ``win``.
+    signals
+        What the strategy made of the rows whose split is "test".
+    simulation
+        What `simulate` made of those signals.
+    horizon
+        Bars from entry to the time exit; outcomes closer than that overlap.
+    about
+        What else the result should say of itself (pair, settings, data hash, seed, versions).
+    seed, draws
+        Of the block bootstrap that bounds the Brier skill.
+
+    Returns
+    -------
+    dict
+        JSON-ready (no NaN): ``verdict``, ``edge``, ``sentence``, ``reasons``, ``horizon``,
+        ``spans``, ``sides``, ``signals``, ``trades``, ``money``, ``calibration``, ``about``.
+
+    Raises
+    ------
+    ValueError
+        When a signal lies outside the test span: nothing in-sample may count as evidence.
+
+    Notes
+    -----
+    There is an edge only where the Wilson interval of the hit rate lies above break-even, the
+    net gain is above zero, the 5 % bound of the Brier skill (circular block bootstrap, blocks of
+    four outcomes' length or more, against the better of the library's and the test span's own base
+    rate) is above zero, and the test span holds at least 30 outcomes that do not overlap.
+    """
+    _refuse_in_sample(predictions, signals)
+    summary: Summary = {
+        "horizon": horizon,
+        "spans": [_span(predictions, split, horizon) for split in SPLITS],
+        "sides": {side: _side(predictions, signals, simulation, side) for side in SIDES},
+        "signals": signals.height,
+        "trades": _hits(simulation.trades),
+        "money": _money(simulation),
+        "calibration": _calibration(predictions, horizon, seed=seed, draws=draws),
+        "about": dict(about or {}),
+    }
+    reasons = list(_reasons_against(summary))
+    summary |= {"edge": not reasons, "verdict": NO_EDGE if reasons else EDGE, "reasons": reasons}
+    return summary | {"sentence": _sentence(summary)}
+
+
+def as_table(summary: Summary) -> list[dict[str, str]]:
+    """Return the result as rows of metric and value, for a table artifact or a terminal."""
+    sides, trades, money = summary["sides"], summary["trades"], summary["money"]
+    calibration = summary["calibration"]
+    rows = {"Verdict": summary["verdict"]}
+    for span in summary["spans"]:
+        rows[f"{span['name'].capitalize()} span"] = _span_words(span)
+    for side, numbers in sides.items():
+        rows[f"Base rate, {side}"] = percent(numbers["base_rate"])
+        rows[f"Break-even, {side}"] = percent(numbers["break_even"])
+    rows |= {
+        "Signals": _by_side(sides, "signals", summary["signals"]),
+        "Trades": _by_side(sides, "trades", trades["count"]),
+        "Hit rate": interval(trades["hit_rate"], trades["hit_low"], trades["hit_high"]),
+        "Break-even of the trades": percent(trades["break_even"]),
+        "Gross gain": percent(money["gross"], sign=True),
+        "Costs": percent(None if money["cost"] is None else -money["cost"], sign=True),
+        "Net gain": percent(money["net"], sign=True),
+        "Equity at the end": percent(money["growth"], sign=True),
+        "Profit factor": number(money["profit_factor"]),
+        "Largest drawdown": percent(money["max_drawdown"]),
+        "Brier skill": _skill_words(calibration),
+        "Calibration error": percent(calibration["calibration_error"]),
+    }
+    return [{"metric": metric, "value": value} for metric, value in rows.items()]
+
+
+def as_markdown(summary: Summary) -> str:
+    """Return the result as Markdown: the verdict in one sentence, then the table."""
+    rows = (f"| {row['metric']} | {_escaped(row['value'])} |" for row in as_table(summary))
+    lines = [f"**{_escaped(summary['sentence'])}**", "", "| Metric | Value |", "|---|---|", *rows]
+    return "\n".join([*lines, "", f"_{DISCLAIMER}_", ""])
+
+
+def print_table(summary: Summary, console: Console | None = None) -> None:
+    """Print the result to the terminal."""
+    console = console or Console()
+    table = Table(title=_name(summary) or None, title_justify="left", show_header=False)
+    table.add_column("metric", style="dim")
+    table.add_column("value")
+    for row in as_table(summary):
+        table.add_row(row["metric"], row["value"])
+    console.print(table)
+    console.print(summary["sentence"], style="bold", markup=False, highlight=False)
+
+
+def percent(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
+    """Write a share as a percentage; a dash where there is none."""
+    if value is None:
+        return "–"
+    shown = round(100 * value, digits) + 0.0  # no zero with a sign
+    written = f"{shown:{'+' if sign and shown else ''}.{digits}f} %"
+    return written.replace("-", "−")
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Write a share with its 95 % interval."""
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{percent(value)} (95 % interval {100 * low:.2f} to {percent(high)})"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Write a number; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _refuse_in_sample(predictions: pl.DataFrame, signals: pl.DataFrame) -> None:
+    test = predictions.filter(pl.col("split") == "test")
+    strange = signals.join(test, on="timestamp", how="anti")
+    if strange.height:
+        raise ValueError(
+            f"{strange.height} signals lie outside the test span, the first at "
+            f"{strange['timestamp'][0]}: give the strategy the rows whose split is 'test'"
+        )
+
+
+def _span(predictions: pl.DataFrame, split: str, horizon: int) -> Summary:
+    rows = predictions.filter(pl.col("split") == split)
+    known = rows.filter((pl.col("win_long") >= 0) | (pl.col("win_short") >= 0))
+    first, last = (when.isoformat() if when else None for when in _ends(rows))
+    return {
+        "name": split,
+        "first": first,
+        "last": last,
+        "bars": rows.height,
+        "outcomes": known.height,
+        "independent": _independent(known["position"].to_numpy(), horizon),
+    }
+
+
+def _ends(rows: pl.DataFrame) -> list[datetime | None]:
+    ends = rows["timestamp"].gather([0, -1]) if rows.height else [None, None]
+    return list(ends)
+
+
+def _independent(position: NDArray[np.int64], horizon: int) -> int:
+    return int(non_overlapping(position, horizon).sum())
+
+
+def _side(
+    predictions: pl.DataFrame, signals: pl.DataFrame, simulation: Simulation, side: str
+) -> Summary:
+    test = predictions.filter(pl.col("split") == "test")
+    mine = pl.col("side") == side
+    return {
+        "base_rate": _base_rate(predictions, side),
+        "break_even": _mean(test, f"break_even_{side}"),
+        "signals": signals.filter(mine).height,
+        "trades": simulation.trades.filter(mine).height,
+    }
+
+
+def _base_rate(predictions: pl.DataFrame, side: str) -> float | None:
+    win = pl.col(f"win_{side}")
+    return _mean(predictions.filter((pl.col("split") == "library") & (win >= 0)), f"win_{side}")
+
+
+def _hits(trades: pl.DataFrame) -> Summary:
+    count, wins = trades.height, trades.filter(pl.col("gain") > 0).height
+    low, high = map(_finite, wilson(wins, count)) if count else (None, None)
+    reasons = trades["exit_reason"].value_counts(sort=True).rows()
+    return {
+        "count": count,
+        "wins": wins,
+        "hit_rate": wins / count if count else None,
+        "hit_low": low,
+        "hit_high": high,
+        "break_even": _mean(trades, "break_even"),
+        "bars_held": _mean(trades, "bars_held"),
+        "exits": dict(sorted(reasons)),
+    }
+
+
+def _money(simulation: Simulation) -> Summary:
+    trades, equity = simulation
+    gain = trades["gain"].to_numpy()
+    won, lost = gain[gain > 0].sum(), -gain[gain < 0].sum()
+    return {
+        "gross": _finite(trades["gross"].sum()),
+        "cost": _finite(trades["cost"].sum()),
+        "net": _finite(gain.sum()),
+        "growth": _finite(equity["equity"][-1] - 1) if equity.height else 0.0,
+        "profit_factor": _finite(won / lost) if lost else None,
+        "max_drawdown": _finite(equity["drawdown"].min()) if equity.height else 0.0,
+    }
+
+
+def _calibration(predictions: pl.DataFrame, horizon: int, *, seed: int, draws: int) -> Summary:
+    """Judge confidence against the base rate, both sides of each test bar together."""
+    rows = _resolved(predictions)
+    bars = rows["bar"].to_numpy()
+    told, won, base, own = (rows[name].to_numpy() for name in ("told", "won", "base", "own"))
+    block = _block_length(bars, horizon)
+    known = {"outcomes": rows.height, "block": block, "draws": draws, "seed": seed}
+    if not np.isfinite(base).all() or (base == won).all():
+        return known | dict.fromkeys(("brier_skill", "skill_low", "calibration_error"))
+    losses = [np.bincount(bars, (share - won) ** 2).astype(float) for share in (told, base, own)]
+    return known | {
+        "brier_skill": _finite(brier_skill(told, won, base)),
+        "skill_low": _skill_low(losses, block, seed=seed, draws=draws),
+        "calibration_error": _finite(calibration_error(told, won)),
+    }
+
+
+def _resolved(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Return each resolved side of each test bar: confidence, outcome and two base rates.
+
+    `base` is the library's, known beforehand; `own` that of the test span itself.
+    """
+    test = predictions.filter(pl.col("split") == "test").with_row_index("bar")
+    parts = []
+    for side in SIDES:
+        told, won = (pl.col(f"{name}_{side}").cast(pl.Float64) for name in ("confidence", "win"))
+        known = test.filter(told.is_finite() & (won >= 0))
+        base = pl.lit(_base_rate(predictions, side), dtype=pl.Float64).fill_null(math.nan)
+        parts.append(known.select("bar", told=told, won=won, base=base, own=won.mean()))
+    return pl.concat(parts).with_columns(pl.col("bar").cast(pl.Int64))
+
+
+def _block_length(bars: NDArray[np.int64], horizon: int) -> int:
+    """At least four outcomes' length, and no more than a thousand blocks."""
+    n = int(bars.max()) + 1 if bars.size else 0
+    return min(max(4 * (horizon + 1), math.ceil(n / 1000)), max(1, n // 4))
+
+
+def _skill_low(losses: list[Floats], block: int, *, seed: int, draws: int) -> float | None:
+    """Bound the Brier skill from below at 5 % by a circular block bootstrap over the bars.
+
+    Against whichever of the library's and the test span's own base rate did better in the draw:
+    a confidence that never moves must not win by a shift of the level alone.
+    """
+    n = losses[0].size
+    starts = np.random.default_rng(seed).integers(0, n, (draws, math.ceil(n / block)))
+    totals = []
+    for loss in losses:
+        running = np.concatenate([[0.0], np.cumsum(np.concatenate([loss, loss[:block]]))])
+        totals.append((running[starts + block] - running[starts]).sum(axis=1))
+    reference = np.minimum(*totals[1:])
+    if not (reference > 0).all():
+        return None
+    return _finite(np.quantile(1 - totals[0] / reference, 0.05))
+
+
+def _reasons_against(summary: Summary) -> Iterator[str]:
+    """Say in words what stands between this result and an edge; nothing, if it has one."""
+    trades, money, calibration = summary["trades"], summary["money"], summary["calibration"]
+    independent = summary["spans"][-1]["independent"]
+    if not calibration["outcomes"]:
+        yield "no bar of the test span has both a confidence and a known outcome"
+    elif independent < LEAST_OUTCOMES:
+        yield f"the test span holds only {independent} outcomes that do not overlap"
+    if not summary["signals"]:
+        yield "no signal cleared break-even"
+    elif not trades["count"]:
+        yield "no signal left room for a trade before the data or its segment ended"
+    elif trades["break_even"] is None or trades["hit_low"] <= trades["break_even"]:
+        reach = (
+            f"the hit rate is {interval(*(trades[f'hit_{k}'] for k in ('rate', 'low', 'high')))}"
+        )
+        yield f"{reach}, which does not lie above break-even ({percent(trades['break_even'])})"
+    if trades["count"] and not (money["net"] or 0.0) > 0:
+        yield f"the net gain is {percent(money['net'], sign=True)}"
+    if calibration["outcomes"] and not (calibration["skill_low"] or 0.0) > 0:
+        skill = _skill_words(calibration)
+        yield f"confidence is not shown to beat the base rate (Brier skill {skill})"
+
+
+def _sentence(summary: Summary) -> str:
+    start = ": ".join(part for part in (_name(summary), summary["verdict"]) if part)
+    if not summary["edge"]:
+        return f"{start}: {'; '.join(summary['reasons'])}."
+    trades, money = summary["trades"], summary["money"]
+    hits = interval(trades["hit_rate"], trades["hit_low"], trades["hit_high"])
+    return (
+        f"{start}: {hits} of {trades['count']:,} trades won where break-even is "
+        f"{percent(trades['break_even'])}, and the net gain is {percent(money['net'], sign=True)}."
+    )
+
+
+def _name(summary: Summary) -> str:
+    about = summary["about"]
+    return " ".join(str(about[key]) for key in ("pair", "timeframe") if about.get(key))
+
+
+def _span_words(span: Summary) -> str:
+    if not span["bars"]:
+        return "no bars"
+    first, last = (span[end][:16].replace("T", " ") for end in ("first", "last"))
+    counts = f"{span['bars']:,} bars, {span['independent']:,} outcomes without overlap"
+    return f"{first} to {last} UTC: {counts}"
+
+
+def _by_side(sides: Summary, name: str, total: int) -> str:
+    parts = ", ".join(f"{numbers[name]:,} {side}" for side, numbers in sides.items())
+    return f"{total:,} ({parts})"
+
+
+def _skill_words(calibration: Summary) -> str:
+    skill, low = calibration["brier_skill"], calibration["skill_low"]
+    bound = f", 5 % bound {number(low, 4)}" if low is not None else ""
+    return f"{number(skill, 4)}{bound}"
+
+
+def _escaped(text: str) -> str:
+    for sign in ("\\", "|", "*", "_", "<", "`"):
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def _mean(frame: pl.DataFrame, name: str) -> float | None:
+    values = frame[name].cast(pl.Float64).fill_nan(None)
+    return _finite(values.mean())
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""From bars to a model: measured, resolved, searched, learnt, simulated."""

@@ -1,0 +1,120 @@
+"""From bars to what the kernels say of them: events, damping trajectory, metrics of each bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from infra.bars import PRICES
+from infra.market.timeframes import bar_seconds
+from kernels.bits import encode_bits, transitions, volatility
+from kernels.damping import DampingParams, damp
+from kernels.segments import segments as find_segments
+
+
+class BarsError(ValueError):
+    """Bars that the pipeline must not compute on; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the kernels say of each bar, and nothing of its future.
+
+    Attributes
+    ----------
+    metrics : polars.DataFrame
+        One row a bar: timestamp, OHLC, entropy, coherence, stability, damped_value, decay,
+        steps, converged, null_ratio, flip_ratio, rupture_ratio, sigma, segment.
+    trajectory : float32[n, 16, 4]
+        Damping trajectories (NaN without metrics).
+    """
+
+    metrics: pl.DataFrame
+    trajectory: NDArray[np.float32]
+
+
+def measure(
+    bars: pl.DataFrame,
+    timeframe: str,
+    *,
+    encoder: str = "direction",
+    params: DampingParams | None = None,
+    engine: str = "auto",
+) -> Measures:
+    """Compute the damping trajectory and the metrics of each bar.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        Bars of one pair, sorted by `timestamp`.
+    timeframe : str
+        Length of a bar, such as "H1".
+    encoder : str
+        How a bar becomes a bit (mathematics, section 2).
+    params : DampingParams, optional
+        Weights and decay of the recursion.
+    engine : {"auto", "cpu", "gpu"}
+
+    Raises
+    ------
+    BarsError
+        If there are no bars, or a price is missing, NaN or not positive.
+    """
+    refuse_bad_prices(bars)
+    params = params or DampingParams()
+    columns = {name: bars[name].to_numpy() for name in bars.columns if name != "timestamp"}
+    segment = segments_of(bars, timeframe)
+    log_price = np.log(columns["close"])
+    sigma = volatility(log_price, segment, engine=engine)
+    bits, valid = encode_bits(columns, segment, encoder=encoder, engine=engine)
+    events = transitions(bits, valid, segment)
+    damping = damp(events, log_price, sigma, segment, params=params, engine=engine)
+    last = damping.trajectory[:, -1, :]
+    metrics = bars.select("timestamp", *PRICES).with_columns(
+        entropy=last[:, 0],
+        coherence=last[:, 1],
+        stability=last[:, 2],
+        damped_value=last[:, 3],
+        decay=damping.decay[:, -1],
+        steps=damping.steps,
+        converged=damping.converged,
+        null_ratio=damping.state_ratios[:, 0],
+        flip_ratio=damping.state_ratios[:, 1],
+        rupture_ratio=damping.state_ratios[:, 2],
+        sigma=sigma,
+        segment=segment,
+    )
+    return Measures(metrics, damping.trajectory)
+
+
+def segments_of(bars: pl.DataFrame, timeframe: str) -> NDArray[np.int32]:
+    """Number the stretches of bars without an unscheduled gap: int32[n], ascending from 0."""
+    stamps = bars["timestamp"].dt.epoch("us").to_numpy()
+    numbered: NDArray[np.int32] = find_segments(stamps, bar_seconds=bar_seconds(timeframe))
+    return numbered
+
+
+def refuse_bad_prices(bars: pl.DataFrame) -> None:
+    """Refuse bars on which nothing may be computed.
+
+    Raises
+    ------
+    BarsError
+        If there are no bars, their timestamps do not ascend, or a price is missing, NaN,
+        infinite or not positive.
+    """
+    if bars.is_empty():
+        raise BarsError("there are no bars: run `ingest` for this pair and timeframe first")
+    if not bars["timestamp"].is_sorted() or bars["timestamp"].is_duplicated().any():
+        raise BarsError("timestamps must ascend without duplicates: ingest the bars again")
+    for name in PRICES:
+        good = (bars[name].is_finite() & (bars[name] > 0)).fill_null(value=False)
+        if not good.all():
+            row = int((~good).arg_max() or 0)
+            raise BarsError(
+                f"{name} of the bar at {bars['timestamp'][row]} is {bars[name][row]}, "
+                "not a positive number: ingest the bars again, bad rows go to quarantine"
+            )

@@ -1,0 +1,102 @@
+"""What a model is computed from, besides its bars."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from infra.market.instruments import default_slippage, default_spread
+from infra.market.timeframes import bar_seconds
+from kernels.damping import DampingParams
+
+LIBRARY_ROWS = 50_000
+
+HORIZONS: dict[str, int] = {
+    "M1": 60,
+    "M5": 24,
+    "M15": 16,
+    "M30": 12,
+    "H1": 8,
+    "H4": 6,
+    "D1": 5,
+}
+"""Bars a trade is held by default."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every parameter of a model; two equal recipes on equal bars give equal numbers.
+
+    Attributes
+    ----------
+    horizon : int
+        Bars a trade is held.
+    stop_deviations, target_deviations : float or None
+        Distance of stop and target from the entry, in deviations of the whole horizon
+        (price * sigma * sqrt(horizon)); None for none.
+    spread, slippage : float
+        Costs in price units; the spread counts only where bars carry no bid and ask.
+    k : int
+        Neighbours asked for, before overlapping ones are dropped.
+    stride : int or None
+        Every how many bars the library takes a path; None for the default of `stride_for`.
+    """
+
+    pair: str
+    timeframe: str
+    horizon: int
+    spread: float
+    slippage: float
+    strategy: str = "damped"
+    stop_deviations: float | None = 4.0
+    target_deviations: float | None = None
+    encoder: str = "direction"
+    k: int = 64
+    stride: int | None = None
+    seed: int = 0
+    damping: DampingParams = field(default_factory=DampingParams)
+
+    def __post_init__(self) -> None:
+        bar_seconds(self.timeframe)
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1 bar, not {self.horizon}")
+        if self.spread < 0 or self.slippage < 0:
+            raise ValueError("spread and slippage must not be negative")
+
+    @classmethod
+    def default(cls, pair: str, timeframe: str, **changes: Any) -> Recipe:
+        """Return the usual recipe of a pair and timeframe; a change of None keeps the default."""
+        usual: dict[str, Any] = {
+            "horizon": default_horizon(timeframe),
+            "spread": default_spread(pair),
+            "slippage": default_slippage(pair),
+        }
+        usual.update({name: value for name, value in changes.items() if value is not None})
+        return cls(pair=pair, timeframe=timeframe, **usual)
+
+    def stride_for(self, bars: int) -> int:
+        """Return the library's stride for a history of `bars` bars (mathematics, section 5)."""
+        return self.stride or max(1, self.horizon // 4, math.ceil(bars / LIBRARY_ROWS))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+        """Read what `to_dict` wrote."""
+        return cls(**{**data, "damping": DampingParams(**data["damping"])})
+
+    def fingerprint(self, *more: str) -> str:
+        """Return 12 hexadecimal digits that stand for this recipe and `more`."""
+        text = json.dumps([self.to_dict(), *more], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def default_horizon(timeframe: str) -> int:
+    """Return the number of bars a trade is held by default."""
+    bar_seconds(timeframe)
+    return HORIZONS[timeframe]

@@ -1,0 +1,77 @@
+"""What became of each bar's trade: the exit rule of a recipe applied to bars."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from infra.market.quotes import Costs
+from kernels.outcomes import Outcomes, outcomes
+from tasks.research.recipe import Recipe
+from tasks.research.simulation import quotes
+
+
+def distances(
+    metrics: pl.DataFrame, recipe: Recipe
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return stop and target distances of each bar.
+
+    Parameters
+    ----------
+    metrics : polars.DataFrame
+        With `close` and `sigma`.
+    recipe : Recipe
+
+    Returns
+    -------
+    stop, target : float64[n] or None
+        In price units: deviations of the whole horizon times close * sigma * sqrt(horizon).
+        Infinite (no barrier) where sigma is zero.
+    """
+    unit = (metrics["close"] * metrics["sigma"]).to_numpy() * math.sqrt(recipe.horizon)
+    unit = np.where(unit == 0, np.inf, unit)
+
+    def scaled(deviations: float | None) -> NDArray[np.float64] | None:
+        return None if deviations is None else np.asarray(deviations * unit, np.float64)
+
+    return scaled(recipe.stop_deviations), scaled(recipe.target_deviations)
+
+
+def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Return the metrics with stop_distance and target_distance (NaN where there is none)."""
+    nothing = np.full(len(metrics), np.nan)
+    stop, target = distances(metrics, recipe)
+    return metrics.with_columns(
+        stop_distance=nothing if stop is None else stop,
+        target_distance=nothing if target is None else target,
+    )
+
+
+def resolve(
+    bars: pl.DataFrame, metrics: pl.DataFrame, recipe: Recipe, *, engine: str = "auto"
+) -> Outcomes:
+    """Follow the trade of each bar and side to its exit (mathematics, section 6).
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        Bars of one pair; bid and ask are used where they carry them.
+    metrics : polars.DataFrame
+        What `measure` says of the same bars.
+    recipe : Recipe
+        Horizon, barriers and costs.
+    engine : {"auto", "cpu", "gpu"}
+    """
+    stop, target = distances(metrics, recipe)
+    return outcomes(
+        quotes(bars, Costs(recipe.spread, recipe.slippage)),
+        metrics["segment"].to_numpy(),
+        horizon=recipe.horizon,
+        stop=stop,
+        target=target,
+        slippage=recipe.slippage,
+        engine=engine,
+    )

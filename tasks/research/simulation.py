@@ -1,0 +1,254 @@
+"""Trades and equity from signals: one position at a time, filled at the next open."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from infra.bars import QUOTES
+from infra.market.quotes import Costs, with_quotes
+from kernels.outcomes import Outcomes, Quotes, outcomes
+
+TRADES = pl.Schema(
+    {
+        "signal_time": pl.Datetime("us", "UTC"),
+        "entry_time": pl.Datetime("us", "UTC"),
+        "exit_time": pl.Datetime("us", "UTC"),
+        "side": pl.String(),
+        "entry_price": pl.Float64(),
+        "exit_price": pl.Float64(),
+        "gain": pl.Float64(),
+        "gross": pl.Float64(),
+        "cost": pl.Float64(),
+        "exit_reason": pl.String(),
+        "confidence": pl.Float64(),
+        "break_even": pl.Float64(),
+        "bars_held": pl.Int64(),
+    }
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Distance = float | pl.Series | None
+
+
+class Simulation(NamedTuple):
+    """What the signals would have earned.
+
+    Attributes
+    ----------
+    trades
+        One row a closed trade (columns of `TRADES`). Times are bar starts. ``gain`` is net and
+        ``gross`` at mid prices, both relative to the entry price; ``cost`` is their difference.
+        ``exit_reason`` is "time", "stop", "target" or "opposite".
+    equity
+        One row a bar: ``timestamp``, ``equity`` at the bar's close (starts at 1, the whole of it
+        in each trade, marked at the side one would leave at) and ``drawdown`` (0 or below).
+    """
+
+    trades: pl.DataFrame
+    equity: pl.DataFrame
+
+
+def simulate(
+    bars: pl.DataFrame,
+    signals: pl.DataFrame,
+    *,
+    segments: NDArray[np.int32],
+    horizon: int,
+    costs: Costs,
+    stop: Distance = None,
+    target: Distance = None,
+) -> Simulation:
+    """Trade the signals one at a time under one exit rule (mathematics, section 6).
+
+    A signal on bar t enters at the open of t + 1 and leaves by its stop, its target or at the
+    open of t + 1 + horizon. While a position is open, signals of its side are ignored; one of
+    the other side closes it at the next open, and only a later signal enters again. A signal
+    whose exit rule would cross a segment edge or the end of the data is not traded.
+
+    Parameters
+    ----------
+    bars
+        Bars of one pair, ascending.
+    signals
+        What a strategy returned: a row a signal, ascending, each on a bar of `bars`.
+    segments
+        int32[n], the segment of each bar.
+    horizon
+        Bars from entry to the time exit.
+    costs
+        Spread and slippage in price units.
+    stop, target
+        Price distances from the entry: none, one for all, or one a signal (null: none; a signal
+        whose distance is NaN is not traded).
+
+    Raises
+    ------
+    ValueError
+        When prices are missing, or signals do not ascend, repeat a bar or lie on no bar.
+    """
+    prices = quotes(bars, costs)
+    bar = _bar_numbers(signals, bars)
+    side = (signals["side"] == "short").to_numpy().astype(np.int64)
+    results = outcomes(
+        prices,
+        segments,
+        horizon=horizon,
+        stop=_per_bar(stop, bar, bars.height),
+        target=_per_bar(target, bar, bars.height),
+        slippage=costs.slippage,
+        engine="cpu",
+    )
+    positions = _positions(bar, side, results, horizon)
+    trades = _trades(bars, signals, prices, results, positions)
+    return Simulation(trades, _equity(bars, prices, trades, positions))
+
+
+def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
+    """Bid and ask of each bar: its own where it has them, otherwise mid and half a spread.
+
+    Raises
+    ------
+    ValueError
+        When a price is missing, NaN or infinite.
+    """
+    quoted = with_quotes(bars, costs)
+    columns = {name: quoted[name].to_numpy() for name in QUOTES}
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            when = bars["timestamp"][row]
+            raise ValueError(f"{name} of the bar at {when} is no number: ingest the bars again")
+    return Quotes(**columns)
+
+
+class _Positions(NamedTuple):
+    signal: Ints  # row among the signals
+    bar: Ints  # of the signal; entry is the next one
+    side: Ints  # 0 long, 1 short: the column of the outcomes
+    leave: Ints  # bar of the exit
+    early: NDArray[np.bool_]  # closed by an opposite signal
+    timed: NDArray[np.bool_]  # left at the horizon
+
+
+def _positions(bar: Ints, side: Ints, results: Outcomes, horizon: int) -> _Positions:
+    leave = np.asarray(results.exit_bar)[bar, side]
+    timed = leave == bar + 1 + horizon
+    close = np.append(bar + 1, np.iinfo(np.int64).max)[_next_opposite(side)]
+    early = (leave >= 0) & (close <= leave - timed)  # at the horizon both leave at one open
+    leave = np.where(early, close, leave)
+    taken = _one_at_a_time(bar, leave)
+    timed &= ~early
+    return _Positions(taken, bar[taken], side[taken], leave[taken], early[taken], timed[taken])
+
+
+def _next_opposite(side: Ints) -> Ints:
+    changes = np.append(np.flatnonzero(np.diff(side)) + 1, side.size)
+    after: Ints = changes[np.searchsorted(changes[:-1], np.arange(side.size), side="right")]
+    return after
+
+
+def _one_at_a_time(bar: Ints, leave: Ints) -> Ints:
+    following = np.searchsorted(bar, leave)
+    taken, row = [], 0
+    while row < bar.size:
+        if leave[row] < 0:
+            row += 1
+            continue
+        taken.append(row)
+        row = int(following[row])
+    return np.asarray(taken, dtype=np.int64)
+
+
+def _trades(
+    bars: pl.DataFrame,
+    signals: pl.DataFrame,
+    prices: Quotes,
+    results: Outcomes,
+    positions: _Positions,
+) -> pl.DataFrame:
+    signal, bar, side, leave, early, _ = positions
+    direction = 1 - 2 * side
+    entry = np.asarray(results.entry_price)[bar, side]
+    exit_ = np.where(
+        early,
+        np.where(side == 0, prices.bid_open[leave], prices.ask_open[leave]),
+        np.asarray(results.exit_price)[bar, side],
+    )
+    gain = np.where(early, direction * (exit_ - entry) / entry, np.asarray(results.gain)[bar, side])
+    gross = direction * _mid_move(prices, positions, exit_) / entry
+    columns = {
+        "signal_time": signals["timestamp"].gather(signal),
+        "entry_time": bars["timestamp"].gather(bar + 1),
+        "exit_time": bars["timestamp"].gather(leave),
+        "side": signals["side"].gather(signal),
+        "entry_price": entry,
+        "exit_price": exit_,
+        "gain": gain,
+        "gross": gross,
+        "cost": gross - gain,
+        "exit_reason": _reasons(positions, direction * (exit_ - entry)),
+        "confidence": signals["confidence"].gather(signal),
+        "break_even": signals["break_even"].gather(signal),
+        "bars_held": leave - bar - 1,
+    }
+    return pl.DataFrame(columns, schema=TRADES)
+
+
+def _mid_move(prices: Quotes, positions: _Positions, exit_price: Floats) -> Floats:
+    """Mid at the exit less mid at the entry; inside a bar the spread is that of its open."""
+    entry, leave = positions.bar + 1, positions.leave
+    half = (prices.ask_open[leave] - prices.bid_open[leave]) / 2
+    mid_exit = exit_price + np.where(positions.side == 0, half, -half)
+    move: Floats = mid_exit - (prices.bid_open[entry] + prices.ask_open[entry]) / 2
+    return move
+
+
+def _reasons(positions: _Positions, move: Floats) -> list[str]:
+    ends = [positions.early, positions.timed, move < 0]
+    return list(np.select(ends, ["opposite", "time", "stop"], default="target"))
+
+
+def _equity(
+    bars: pl.DataFrame, prices: Quotes, trades: pl.DataFrame, positions: _Positions
+) -> pl.DataFrame:
+    factor = np.ones(bars.height)
+    np.multiply.at(factor, positions.leave, 1 + trades["gain"].to_numpy())
+    equity = np.cumprod(factor)
+    for entry, leave, side, paid in zip(
+        positions.bar + 1, positions.leave, positions.side, trades["entry_price"], strict=True
+    ):
+        held = slice(entry, leave)
+        worth = (prices.bid_close if side == 0 else prices.ask_close)[held]
+        equity[held] *= 1 + (1 - 2 * side) * (worth - paid) / paid
+    drawdown = equity / np.maximum.accumulate(equity) - 1
+    return bars.select("timestamp").with_columns(equity=equity, drawdown=drawdown)
+
+
+def _bar_numbers(signals: pl.DataFrame, bars: pl.DataFrame) -> Ints:
+    numbered = bars.select("timestamp").with_row_index("bar")
+    bar = signals.select("timestamp").join(
+        numbered, on="timestamp", how="left", maintain_order="left"
+    )["bar"]
+    if bar.null_count():
+        when = signals["timestamp"].filter(bar.is_null())[0]
+        raise ValueError(f"the signal at {when} lies on no bar: pass the bars it was made from")
+    found: Ints = bar.to_numpy().astype(np.int64)
+    if (np.diff(found) <= 0).any():
+        raise ValueError("signals must ascend, one a bar: sort them and drop duplicates")
+    return found
+
+
+def _per_bar(distance: Distance, bar: Ints, n: int) -> Floats | None:
+    if distance is None:
+        return None
+    scattered = np.full(n, np.inf)
+    if isinstance(distance, pl.Series):
+        scattered[bar] = distance.cast(pl.Float64).fill_null(np.inf).to_numpy()
+    else:
+        scattered[bar] = distance
+    return scattered

@@ -1,0 +1,1 @@
+"""Strategies: what makes a signal of a prediction."""

@@ -1,0 +1,1 @@
+"""From a signal to a fill; knows neither Prefect nor research."""

@@ -1,0 +1,1 @@
+"""What `maintain` keeps in order."""
