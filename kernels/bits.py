@@ -1,9 +1,8 @@
-"""Bitstreams: one bit a bar, packed 64 to a word, and the events between neighbouring bits."""
+"""Bitstreams: one bit a bar, and the events between neighbouring bits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -109,68 +108,10 @@ def _encode(
         launch(engine, "bits", "exceeds_mean", n, value, segments, np.int64(WINDOW), *outputs)
 
 
-def pack_bits(bits: Array, valid: Array) -> tuple[Array, Array]:
-    """Pack bits and their validity, bar i in word i // 64 at bit i % 64.
-
-    Parameters
-    ----------
-    bits : uint8[n]
-    valid : bool[n]
-
-    Returns
-    -------
-    words, valid_words : uint64[ceil(n / 64)]
-        A bar without a bit is 0 in both, and so is the room after the last bar.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong dtype or shape.
-    """
-    n = _require_bits(bits, valid)
-    xp = array_module(bits, valid)
-    return _pack(xp, move(bits, xp).astype(bool) & move(valid, xp), n), _pack(xp, valid, n)
-
-
 def _require_bits(bits: Array, valid: Array) -> int:
     require_array("bits", bits, "uint8", (None,))
     require_array("valid", valid, "bool", (len(bits),))
     return len(bits)
-
-
-def _pack(xp: Any, flags: Array, n: int) -> Array:
-    padded = xp.zeros(-(-n // 64) * 64, np.bool_)
-    padded[:n] = move(flags, xp)
-    return xp.packbits(padded, bitorder="little").view("<u8")
-
-
-def unpack_bits(words: Array, valid_words: Array, n: int) -> tuple[Array, Array]:
-    """Undo `pack_bits`.
-
-    Parameters
-    ----------
-    words, valid_words : uint64[ceil(n / 64)]
-    n : int
-        Number of bars.
-
-    Returns
-    -------
-    bits : uint8[n]
-    valid : bool[n]
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong dtype, or words that do not fit `n`.
-    """
-    for name, array in (("words", words), ("valid_words", valid_words)):
-        require_array(name, array, "uint64", (-(-n // 64),))
-    xp = array_module(words, valid_words)
-    bits, valid = (
-        xp.unpackbits(move(array, xp).view(np.uint8), bitorder="little")[:n]
-        for array in (words, valid_words)
-    )
-    return bits, valid.astype(bool)
 
 
 def transitions(bits: Array, valid: Array, segments: Array, *, engine: str = "auto") -> Array:

@@ -76,19 +76,6 @@ class Outcomes(Future):
     known_at: Array
 
 
-@dataclass(frozen=True)
-class ForwardValue(Future):
-    """Damped value of the bars to come.
-
-    Attributes
-    ----------
-    value : float64[n]
-        In one-bar deviations; NaN where null.
-    """
-
-    value: Array
-
-
 def outcomes(
     quotes: Quotes,
     segments: Array,
@@ -146,55 +133,6 @@ def outcomes(
     sides = [_exits(chosen, sign, side, *rule) for sign, side in ((1.0, long), (-1.0, short))]
     both = [chosen.xp.stack(columns, axis=1) for columns in zip(*sides, strict=True)]
     return _resolve(*both, horizon=horizon, back=array_module(quotes.bid_open))
-
-
-def forward_value(
-    log_price: Array, sigma: Array, decay: Array, segments: Array, *, horizon: int, tau: float
-) -> ForwardValue:
-    """Weigh the price changes to come as damping weighs those that were.
-
-    Parameters
-    ----------
-    log_price : float64[n]
-    sigma : float64[n]
-        Deviation of a one-bar log return; 0 or NaN makes the bar null.
-    decay : float64[n]
-        Decay lambda of each bar, as damping left it.
-    segments : int32[n]
-    horizon : int
-        Bars ahead.
-    tau : float
-        Unit of age, in bars.
-
-    Returns
-    -------
-    ForwardValue
-        V+_t = sum_j (x_{t+j} - x_t) exp(-lambda_t j / tau) / (sigma_t sum_j exp(-lambda_t j / tau))
-        over j = 1 .. horizon (section 6); NaN where t + horizon lies beyond the segment.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, `horizon` < 1 or `tau` <= 0.
-    """
-    n = len(log_price)
-    for name, array in (("log_price", log_price), ("sigma", sigma), ("decay", decay)):
-        require_array(name, array, str(array.dtype) if name == "decay" else "float64", (n,))
-    require_array("segments", segments, "int32", (n,))
-    if horizon < 1 or tau <= 0:
-        raise ValueError(f"horizon {horizon} and tau {tau} must be positive; give horizon >= 1")
-    xp = array_module(log_price)
-    value = xp.full(n, xp.nan)
-    if (rows := n - horizon) > 0:
-        total, weights = xp.zeros(rows), xp.zeros(rows)
-        for j in range(1, horizon + 1):
-            weight = xp.exp(-decay[:rows] * j / tau)
-            total += (log_price[j : j + rows] - log_price[:rows]) * weight
-            weights += weight
-        inside = (segments[horizon:] == segments[:rows]) & (sigma[:rows] > 0)
-        scale = xp.where(inside, sigma[:rows] * weights, xp.nan)
-        value[:rows] = total / scale
-    return ForwardValue(value)
 
 
 def _check(

@@ -114,13 +114,6 @@ ENCODERS = {
 }
 
 
-def pack(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    words = [0] * (-(-len(flags) // 64))
-    for i, flag in enumerate(flags):
-        words[i // 64] |= int(flag) << (i % 64)
-    return np.array(words, np.uint64)
-
-
 def transitions(bits: Codes, valid: NDArray[np.bool_], segment: NDArray[np.int32]) -> Codes:
     events = np.full(len(bits), 4, np.uint8)
     last: int | None = None
@@ -319,18 +312,6 @@ def trade(
             if np.isnan(opens[u] + worst_price[u] + level):
                 exit_price = np.nan
     return None if np.isnan(entry + exit_price) else (sign * entry, sign * exit_price, exit_bar)
-
-
-def forward_value(
-    log_price: Any, sigma: Any, decay: Any, segments: Any, horizon: int, tau: float
-) -> Any:
-    values = np.full(len(log_price), np.nan)
-    for t in range(len(log_price) - horizon):
-        if segments[t + horizon] == segments[t] and sigma[t] > 0:
-            weights = [np.exp(-decay[t] * j / tau) for j in range(1, horizon + 1)]
-            moves = [log_price[t + j] - log_price[t] for j in range(1, horizon + 1)]
-            values[t] = np.dot(moves, weights) / (sigma[t] * sum(weights))
-    return values
 
 
 # --- 7. Confidence ---

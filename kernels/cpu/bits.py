@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def direction(n: int, close: Any, segments: Any, bits: Any, valid: Any) -> None:
     """Bit 1 where the close rose, 0 where it fell, none where it stood."""
     for t in prange(n):
@@ -17,7 +17,7 @@ def direction(n: int, close: Any, segments: Any, bits: Any, valid: Any) -> None:
         valid[t] = known and close[t] != close[t - 1]
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def body(n: int, opening: Any, close: Any, bits: Any, valid: Any) -> None:
     """Bit 1 where the bar closed above its open, 0 below, none where equal."""
     for t in prange(n):
@@ -25,7 +25,7 @@ def body(n: int, opening: Any, close: Any, bits: Any, valid: Any) -> None:
         valid[t] = close[t] > opening[t] or close[t] < opening[t]
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def true_range(n: int, high: Any, low: Any, close: Any, segments: Any, out: Any) -> None:
     """Range of the bar together with the close before it; NaN in a segment's first bar."""
     for t in prange(n):
@@ -36,7 +36,7 @@ def true_range(n: int, high: Any, low: Any, close: Any, segments: Any, out: Any)
                 out[t] = max(high[t], before) - min(low[t], before)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def exceeds_mean(n: int, value: Any, segments: Any, window: int, bits: Any, valid: Any) -> None:
     """Bit 1 where the value exceeds the mean of the `window` values before it."""
     for t in prange(n):
@@ -49,7 +49,7 @@ def exceeds_mean(n: int, value: Any, segments: Any, window: int, bits: Any, vali
         bits[t] = valid[t] and value[t] > total / window
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def transitions(n: int, bits: Any, valid: Any, segments: Any, events: Any) -> None:
     """Code 2 x + y of the last earlier bit x in the segment and the bit y; 4 without a pair."""
     for t in prange(n):
@@ -62,7 +62,7 @@ def transitions(n: int, bits: Any, valid: Any, segments: Any, events: Any) -> No
                 events[t] = 2 * bits[i] + bits[t]
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def volatility(n: int, log_price: Any, segments: Any, window: int, sigma: Any) -> None:
     """Root mean square of the last `window` returns, summed anew at each bar."""
     for t in prange(n):

@@ -36,7 +36,7 @@ W, W2, AWAY, AWAY_N, WEIGHTS = (LANES * row for row in range(5))
 TURN0, TURN1, IS_NULL, IS_FLIP, IS_RUPTURE, CHANGE, SEEN = (SPAN * row for row in range(7))
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def damp(
     n: int,
     events: Any,

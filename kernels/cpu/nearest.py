@@ -37,7 +37,7 @@ LOWEST = np.int64(-(2**63))
 """The key of no row."""
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def nearest(
     count: int,
     queries: Any,

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def exits(
     n: int,
     enter_open: Any,

@@ -34,7 +34,7 @@ borrowing: Any = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 """For functions that allocate nothing: counting references to arrays takes longer than a trade."""
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def sweep(
     sets: int,
     n: int,

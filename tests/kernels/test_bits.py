@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from kernels.bits import COLUMNS, encode_bits, pack_bits, transitions, unpack_bits, volatility
+from kernels.bits import COLUMNS, encode_bits, transitions, volatility
 from kernels.device import array_module, to_host
 from tests import naive
 from tests.kernels.series import SIZES, assert_same_bits, edges, walk
@@ -57,32 +55,6 @@ def test_equal_closes_give_no_bit(engine: str) -> None:
     bits, valid = encode_bits({"close": close}, edges(9), engine=engine)
     np.testing.assert_array_equal(bits, [0, 0, 1, 0, 0, 0, 0, 0, 0])
     np.testing.assert_array_equal(valid, [0, 0, 1, 0, 1, 0, 0, 0, 0])
-
-
-@given(flags=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))
-@settings(max_examples=50, deadline=None)
-def test_packing_is_undone(flags: list[tuple[bool, bool]]) -> None:
-    valid = np.array([valid for _, valid in flags], np.bool_)
-    bits = np.array([bit and valid for bit, valid in flags], np.uint8)
-    words, valid_words = pack_bits(bits, valid)
-    np.testing.assert_array_equal(words, naive.pack(bits.astype(bool)))
-    np.testing.assert_array_equal(valid_words, naive.pack(valid))
-    unpacked = unpack_bits(words, valid_words, len(bits))
-    assert_same_bits(unpacked[0], bits)
-    assert_same_bits(unpacked[1], valid)
-
-
-@pytest.mark.parametrize("n", SIZES)
-def test_packing_on_each_engine(n: int, engine: str, native: Callable[[Any], Any]) -> None:
-    rng = np.random.default_rng(n)
-    valid = rng.random(n) < 0.8
-    bits = (rng.random(n) < 0.5).astype(np.uint8)
-    words, valid_words = pack_bits(native(bits), native(valid))
-    assert array_module(words) is array_module(native(bits))
-    np.testing.assert_array_equal(to_host(words), naive.pack(bits.astype(bool) & valid))
-    unpacked, unpacked_valid = unpack_bits(words, valid_words, n)
-    assert_same_bits(unpacked, bits * valid)
-    assert_same_bits(unpacked_valid, valid)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
@@ -146,8 +118,6 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="bits must be 0 or 1"):
         transitions(bits + np.uint8(2), valid, segments)
     with pytest.raises(TypeError, match="valid must be bool, not uint8"):
-        pack_bits(bits, bits)
-    with pytest.raises(ValueError, match=r"words must have shape \(2\), not \(1,\)"):
-        unpack_bits(*pack_bits(bits, valid), 65)
+        transitions(bits, bits, segments)
     with pytest.raises(ValueError, match="window must be at least 1, not 0"):
         volatility(bars["close"], segments, window=0)
