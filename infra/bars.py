@@ -31,6 +31,12 @@ def within(start: datetime | None, end: datetime | None) -> list[pl.Expr]:
     return first if end is None else [*first, time < end]
 
 
+def without_empty_quotes(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return bars less the quotes that none of them has: other years' have no say in these."""
+    given = any(name in bars.columns and bars[name].count() for name in QUOTES)
+    return bars if given else bars.drop(QUOTES, strict=False)
+
+
 def content_hash(bars: pl.DataFrame) -> str:
     """Return a hash of the rows of a frame: names, values and nulls, nothing of the file."""
     digest = hashlib.sha256(SCHEMA_VERSION.encode())

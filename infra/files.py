@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,8 +13,18 @@ from pathlib import Path
 from threading import get_native_id
 from typing import IO, Final
 
+from infra.errors import SepError
+
+
+class NoSpace(SepError, OSError):
+    """A disk is full; the message names a folder on it."""
+
+
 UMASK: Final = 0o077
 """Of all that we start: what it creates is its owner's alone."""
+
+_NOTHING: Final = 1 << 16
+"""Bytes; a disk that has fewer is full."""
 
 _OWNER: Final = 0o700
 _PASS: Final = 0o011
@@ -52,6 +64,11 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
     ------
     Path
         The draft beside it, its owner's alone; gone if the block raises.
+
+    Raises
+    ------
+    NoSpace
+        If the disk is full.
     """
     _clear_drafts(path)
     draft = path.with_name(f".{path.name}.{get_native_id()}.new")
@@ -61,6 +78,9 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             sync(draft)
         draft.replace(path)
+    except Exception as error:
+        _tell_full(path.parent, error)
+        raise
     finally:
         draft.unlink(missing_ok=True)
     if durable:
@@ -86,6 +106,19 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _tell_full(folder: Path, error: Exception) -> None:
+    """Say that a disk is full: of that writers of Parquet tell as of a damaged file.
+
+    Raises
+    ------
+    NoSpace
+        If it is.
+    """
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or shutil.disk_usage(folder).free < _NOTHING:
+        raise NoSpace(f"no space left on {folder}: free some, then retry") from error
 
 
 def _clear_drafts(path: Path) -> None:

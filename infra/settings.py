@@ -6,12 +6,15 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+EngineChoice: TypeAlias = Literal["auto", "cpu", "gpu"]
 
 
 class Settings(BaseSettings):
@@ -22,6 +25,11 @@ class Settings(BaseSettings):
     home: Path = Field(
         default=PROJECT / ".sep",
         description="Folder of all state: databases, bars, runs, logs.",
+    )
+    site: str | None = Field(
+        default=None,
+        description="Which machine this is: `single` (everything), `research` (the GPU's) or "
+        "`droplet`; unset: what the file `site` in `SEP_HOME` says, else `single`.",
     )
     database_url: SecretStr | None = Field(
         default=None,
@@ -49,7 +57,7 @@ class Settings(BaseSettings):
         le=65535,
         description="Port the embedded Prefect server prefers; a free one if it is taken.",
     )
-    engine: Literal["auto", "cpu", "gpu"] = Field(
+    engine: EngineChoice = Field(
         default="auto",
         description="Engine of the kernels: `auto`, `cpu` or `gpu`.",
     )

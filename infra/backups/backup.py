@@ -4,7 +4,7 @@
 <folder>/20261125T020000.000Z/
     manifest.json                    what is in it; manifest.sha256 guards it
     database.dump                    the database, by pg_dump
-    bars/EUR_USD/H1/2017.parquet     the bulk store
+    bars/EUR_USD/H1/2017...parquet  the bulk store, with its manifests
     runs/backtest/<run>/...          the folders of models
 ```
 
@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -50,7 +50,8 @@ from infra.files import sync, write_durably
 from infra.postgres import database
 from infra.postgres.models import Base
 from infra.settings import settings
-from infra.stores.bulk import BarStore, StoreError
+from infra.stores.bulk import BarStore
+from infra.stores.years import StoreError
 
 DERIVED: Final = "paths"
 """Schema of what models' files can make anew; TimescaleDB's catalogue lets no table be left out."""
@@ -82,7 +83,9 @@ class Taken:
     removed: list[str]
 
 
-def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
+def take(
+    folder: Path, *, keep: int, wanted: Collection[str] | None = None, tell: Tell = silent
+) -> Taken:
     """Back up database, bulk store and the folders of models; then remove old backups.
 
     Parameters
@@ -91,6 +94,8 @@ def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
         Where backups are kept; made if it is not there.
     keep : int
         How many of the newest stay, this one included: at least 1.
+    wanted : collection of str, optional
+        Names of the files that count in a model's folder; left out: all.
     tell : callable
         Hears of progress.
 
@@ -108,7 +113,7 @@ def take(folder: Path, *, keep: int, tell: Tell = silent) -> Taken:
         name = _free_name(folder)
         draft = folder / f".{name}.new"
         try:
-            manifest, shared = _fill(draft, before[-1] if before else None, tell)
+            manifest, shared = _fill(draft, before[-1] if before else None, wanted, tell)
             draft.rename(folder / name)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -136,7 +141,9 @@ def copy(source: Path, target: Path) -> File:
     return File(target.name, size, digest, state.st_mtime_ns)
 
 
-def _fill(draft: Path, before: Path | None, tell: Tell) -> tuple[Manifest, int]:
+def _fill(
+    draft: Path, before: Path | None, wanted: Collection[str] | None, tell: Tell
+) -> tuple[Manifest, int]:
     """Write everything into the draft of a backup; how many files it shares with another."""
     begin, home = time.monotonic(), settings().home
     draft.mkdir(mode=0o700)
@@ -152,6 +159,7 @@ def _fill(draft: Path, before: Path | None, tell: Tell) -> tuple[Manifest, int]:
         f"{place}/{file.relative_to(paths[model]).as_posix()}": file
         for model, place in there.items()
         for file in _below(Path(paths[model]))
+        if wanted is None or file.name in wanted
     }
     files, shared = _copy_all(sources, draft, before, tell)
     manifest = Manifest(
@@ -234,8 +242,10 @@ def _place(home: Path, path: Path) -> str:
 
 
 def _bars(home: Path) -> dict[str, Path]:
-    files = sorted((home / STORE).glob("*/*/*.parquet"))
-    return {file.relative_to(home).as_posix(): file for file in files}
+    """Return the files of the bulk store, each pair's manifest with those it names."""
+    store = BarStore(home / STORE)
+    files = [path for key in store.pairs() for path in (*store.files(*key), store.manifest(*key))]
+    return {file.relative_to(home).as_posix(): file for file in files if file.exists()}
 
 
 def _below(folder: Path) -> list[Path]:

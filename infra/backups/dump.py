@@ -19,6 +19,7 @@ from typing import IO
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import URL
 
+from infra.errors import SepError
 from infra.servers import postgres
 from infra.servers.process import ServerError
 
@@ -28,7 +29,7 @@ _NEWS = b"SET transaction_timeout"  # what programs from 17 on say to any server
 _KNOWN_FROM = 17
 
 
-class DumpError(RuntimeError):
+class DumpError(SepError, RuntimeError):
     """No program fits the server, or one failed; the message ends with what it said."""
 
 

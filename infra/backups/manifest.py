@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from infra.errors import SepError
 from infra.files import sync, write_durably
 
 FORMAT: Final = 1
@@ -33,7 +34,7 @@ Tell = Callable[[str], None]
 """What hears of progress."""
 
 
-class BackupError(RuntimeError):
+class BackupError(SepError, RuntimeError):
     """A backup was not made, or is not whole; the message names the cause or the files."""
 
 

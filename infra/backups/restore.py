@@ -32,7 +32,8 @@ from infra.backups.manifest import (
 from infra.postgres import database
 from infra.postgres.models import Base
 from infra.settings import settings
-from infra.stores.bulk import BarStore, StoreError
+from infra.stores.bulk import BarStore
+from infra.stores.years import StoreError
 
 _DRAFT = ".restore"
 _SHOWN = 10

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
+from infra.errors import SepError
+from infra.market.instruments import usual_costs
 from infra.market.quotes import Costs, with_quotes
 from infra.stores.bulk import BarStore
 
@@ -53,7 +56,7 @@ class Exit:
     reason: str
 
 
-class NoPrice(RuntimeError):
+class NoPrice(SepError, RuntimeError):
     """The broker has no price young enough: the order is not filled."""
 
 
@@ -65,13 +68,12 @@ class PaperBroker:
     ----------
     store : BarStore
         Recorded bars; those with bid and ask are used as they are.
-    spread, slippage : float
-        Price units, for bars without bid and ask; slippage is paid at the entry.
+    costs : callable
+        Tells a pair's costs: the spread of bars without bid and ask, the slippage of entries.
     """
 
     store: BarStore
-    spread: float = 0.0
-    slippage: float = 0.0
+    costs: Callable[[str], Costs] = usual_costs
 
     def send(
         self, order: Order, *, now: datetime, bar: timedelta, opening: bool = True
@@ -93,7 +95,7 @@ class PaperBroker:
             If no bar starts within one bar's length of `now`, or ended that recently.
         """
         side = "ask" if order.side == "long" else "bid"
-        slippage = self.slippage if opening else 0.0
+        slippage = self.costs(order.pair).slippage if opening else 0.0
         cost = slippage if order.side == "long" else -slippage
         near = self._quotes(order.pair, order.timeframe, now - 2 * bar, now + bar)
         starting = near.filter((pl.col("timestamp") >= now) & (pl.col("timestamp") < now + bar))
@@ -143,4 +145,4 @@ class PaperBroker:
 
     def _quotes(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
         bars = self.store.read(pair, timeframe, start=start, end=end)
-        return with_quotes(bars, Costs(self.spread))
+        return with_quotes(bars, self.costs(pair))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from infra.market.quotes import Costs
+
 SPREAD_PIPS: dict[str, float] = {
     "EUR_USD": 1.4,
     "USD_JPY": 1.4,
@@ -19,6 +21,11 @@ SYNTHETIC = frozenset({"PLANTED"})
 def pip(pair: str) -> float:
     """Return the price of one pip: 0.01 for yen pairs, 0.0001 otherwise."""
     return 0.01 if pair.endswith("JPY") else 0.0001
+
+
+def usual_costs(pair: str) -> Costs:
+    """Return what a round trip in a pair costs as a rule."""
+    return Costs(default_spread(pair), default_slippage(pair))
 
 
 def default_spread(pair: str) -> float:

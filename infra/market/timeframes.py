@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal, TypeAlias
+
+Timeframe: TypeAlias = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
+"""Names of timeframes, for schemas; the same as the keys of `TIMEFRAMES`."""
 
 TIMEFRAMES: dict[str, int] = {
     "M1": 60,

@@ -19,10 +19,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
+from infra.errors import SepError
 from infra.postgres.copy import TIME, WIRE, decode, encode
 from infra.postgres.models import Base
-from infra.servers import postgres
 from infra.settings import settings
+from infra.site import site
 
 _MIGRATING = 7_310_001  # key of the advisory lock
 _MOST_ENGINES = 4
@@ -61,7 +62,7 @@ WHERE ({old}) IS DISTINCT FROM ({new})
 """
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(SepError, RuntimeError):
     """No database answers; the message says what to do."""
 
 
@@ -80,8 +81,7 @@ def url(role: str | None = None) -> URL:
         If the setting is unset and no embedded server runs under `SEP_HOME`, or the role has no
         password there.
     """
-    configured = settings().database_url
-    address = configured.get_secret_value() if configured else postgres.address(settings().home)
+    address = site().database_url()
     if address is None:
         raise DatabaseError(
             f"no database runs under {settings().home}: start it with `sep up`, "

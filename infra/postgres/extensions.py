@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from timescale_vector.client import BaseIndex, DiskAnnIndex, HNSWIndex
 
+from infra.errors import SepError
 from infra.postgres import database as db
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext(:name))"
@@ -23,7 +24,7 @@ neighbours."""
 _LEAST = (0, 8)  # of pgvector: the first whose index goes on where a filter leaves too few
 
 
-class PathStoreError(RuntimeError):
+class PathStoreError(SepError, RuntimeError):
     """The database cannot hold paths, or has not this library; the message says what to do."""
 
 

@@ -148,15 +148,10 @@ class Model(Base):
     """A trained model: what it was made from, where its files are, how it did."""
 
     __tablename__ = "model"
-    __table_args__ = (
-        CheckConstraint("status IN ('candidate', 'champion', 'retired')", name="status"),
-    )
-
     model_id: Mapped[str] = mapped_column(primary_key=True)
     pair: Mapped[str]
     timeframe: Mapped[str]
     strategy: Mapped[str]
-    status: Mapped[str] = mapped_column(server_default=text("'candidate'"))
     parameters: Mapped[dict[str, Any]]
     data_hash: Mapped[str]
     code_version: Mapped[str]
@@ -165,6 +160,19 @@ class Model(Base):
     path: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = _now()
+
+
+class Champion(Base):
+    """The model in force of a pair, timeframe and strategy: who said so, and since when."""
+
+    __tablename__ = "champion"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    strategy: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))
+    who: Mapped[str]
+    since: Mapped[datetime] = _now()
 
 
 class Signal(Base):

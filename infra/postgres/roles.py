@@ -1,7 +1,8 @@
 """The two roles of the database: what each may do, and nothing else.
 
 `research` writes what is known (bars, models, signals), `executor` what is done about it (intents,
-fills, positions). Neither owns a table, so neither can alter one or switch its guards off.
+fills, positions). Neither owns a table, so neither can alter one or switch its guards off; and
+which model is in force is for neither to say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from infra.postgres.database import DatabaseError, engine, url
-from infra.servers.process import secret
+from infra.records import secret
 from infra.settings import settings
 
 ROLES: Final = ("research", "executor")
@@ -28,6 +29,7 @@ GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "ingest_cursor": ("SELECT, INSERT, UPDATE", ""),
     "pairs": ("SELECT, INSERT, UPDATE", "SELECT"),
     "model": ("SELECT, INSERT, UPDATE", "SELECT"),
+    "champion": ("SELECT", "SELECT"),
     "signal": ("SELECT, INSERT", "SELECT"),
     "lease": ("", "SELECT, INSERT, UPDATE"),
     "intent": ("", "SELECT, INSERT, UPDATE (state, token, updated_at)"),

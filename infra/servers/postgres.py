@@ -17,24 +17,17 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import psycopg
 
-from infra.servers.process import (
-    Launch,
-    ServerError,
-    alive,
-    end,
-    locked,
-    secret,
-)
+from infra.records import alive, locked, secret
+from infra.servers.process import Launch, ServerError, end
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
+from infra.site import DATABASE, POSTGRES, postgres_address
 
-NAME = "postgres"
-DATABASE = "sep"
+NAME = POSTGRES
 VERSION = "18"
 _OWNER = "pgserver"  # PostgreSQL refuses to run as root
 
@@ -66,7 +59,7 @@ def start(home: Path, *, options: Sequence[str] = ()) -> str:
         if alive(home, NAME) is None:
             _prepare(home, data)
         record = start_process(home, NAME, _launch(home, data, options))
-        found = _address(home, record.port)
+        found = postgres_address(home, record.port)
         _create_database(found)
     return found
 
@@ -80,7 +73,7 @@ def find(home: Path) -> str | None:
 def address(home: Path) -> str | None:
     """Return the address of the running server without asking it, which takes far less time."""
     record = alive(home, NAME)
-    return _address(home, record.port) if record else None
+    return postgres_address(home, record.port) if record else None
 
 
 def stop(home: Path) -> None:
@@ -179,17 +172,12 @@ def _create_database(found: str) -> None:
 
 
 def _answers(home: Path, port: int) -> bool:
-    server = _address(home, port).rsplit("/", 1)[0] + "/postgres"
+    server = postgres_address(home, port).rsplit("/", 1)[0] + "/postgres"
     try:
         psycopg.connect(server, connect_timeout=2).close()
     except psycopg.OperationalError:
         return False
     return True
-
-
-def _address(home: Path, port: int) -> str:
-    password = quote(secret(home, NAME), safe="")
-    return f"postgresql://postgres:{password}@127.0.0.1:{port}/{DATABASE}"
 
 
 def _left(data: Path) -> list[psutil.Process]:

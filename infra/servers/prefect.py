@@ -11,12 +11,17 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from infra.servers.process import Launch, alive, secret
+from infra.records import alive, secret
+from infra.servers.process import Launch
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
+from infra.site import PREFECT, prefect_address
 
-NAME = "prefect-server"
+NAME = PREFECT
 PORT = 4200
+_PROMPT = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10"}
+"""A schedule that is switched on gets its runs by then, and not within a minute."""
+
 _PATIENCE = 10  # seconds: a busy machine's server is slow, not gone
 
 
@@ -40,22 +45,22 @@ def start(home: Path, *, port: int = PORT) -> str:
         folder=folder,
         healthy=_answers,
         port=port,
-        environment={**environment(home), **_locks(home)},
+        environment={**environment(home), **_locks(home), **_PROMPT},
         timeout=120,
     )
-    return _address(start_process(home, NAME, launch).port)
+    return prefect_address(start_process(home, NAME, launch).port)
 
 
 def find(home: Path) -> str | None:
     """Return the address of the running server's API, None if none answers."""
     record = alive(home, NAME)
-    return _address(record.port) if record and _answers(record.port) else None
+    return prefect_address(record.port) if record and _answers(record.port) else None
 
 
 def address(home: Path) -> str | None:
     """Return the address of the running server's API without asking it."""
     record = alive(home, NAME)
-    return _address(record.port) if record else None
+    return prefect_address(record.port) if record else None
 
 
 def password(home: Path, api_url: str) -> str | None:
@@ -109,11 +114,7 @@ def _command(port: int) -> list[str]:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"{_address(port)}/health", timeout=_PATIENCE) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"{prefect_address(port)}/health", timeout=_PATIENCE) as reply:  # noqa: S310
             return bool(reply.read() == b"true")
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _address(port: int) -> str:
-    return f"http://127.0.0.1:{port}/api"

@@ -1,58 +1,31 @@
-"""A server process that outlives its starter and is never mistaken for another.
-
-A running server has a record, `home/run/<name>.json`: process id, command line and port. The
-record counts only while a process with that id *and* that command line lives, so a reused process
-id or a file left by a crash is nothing to trip over. (Creation times move with the clock.)
-"""
+"""A server process that outlives its starter and is never mistaken for another: see its record."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
+from infra.errors import SepError
 from infra.files import UMASK, replaced
+from infra.records import Record, alive, locked, log_path, read_record, record_path
 
 MARK = "SEP_SERVER"
 _ATTEMPTS = 3
 _PORT_RELEASE = 1.0  # seconds a killed process may need to let go of its port
 
 
-class ServerError(RuntimeError):
+class ServerError(SepError, RuntimeError):
     """A server did not start or stop; the message ends with the tail of its log."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a running server.
-
-    Attributes
-    ----------
-    pid : int
-        Process id.
-    created : float
-        When it was started, seconds since 1970.
-    port : int
-        Port on 127.0.0.1; 0 where it listens on none.
-    command : tuple of str
-        Its command line.
-    """
-
-    pid: int
-    created: float
-    port: int
-    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -84,31 +57,6 @@ class Launch:
     user: str | None = None
     folder: Path | None = None
     timeout: float = 60.0
-
-
-def record_path(home: Path, name: str) -> Path:
-    """Return the file that holds the record of server `name`."""
-    return home / "run" / f"{name}.json"
-
-
-def log_path(home: Path, name: str) -> Path:
-    """Return the log file of server `name`."""
-    return home / "logs" / f"{name}.log"
-
-
-def read_record(home: Path, name: str) -> Record | None:
-    """Return the last record of server `name`, whether or not it still runs."""
-    try:
-        fields = json.loads(record_path(home, name).read_text())
-        return Record(**{**fields, "command": tuple(fields["command"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def alive(home: Path, name: str) -> Record | None:
-    """Return the record of server `name` if that very process runs."""
-    record = read_record(home, name)
-    return record if record and _process(record) else None
 
 
 def start(home: Path, name: str, launch: Launch) -> Record:
@@ -167,26 +115,6 @@ def free_port(preferred: int = 0) -> int:
                 continue
             return int(listener.getsockname()[1])
     raise ServerError("no free port on 127.0.0.1: end some of the programs that listen there")
-
-
-def secret(home: Path, name: str) -> str:
-    """Return the password of server `name`, made at first use and readable by its owner alone."""
-    path = home / "secrets" / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        with replaced(path) as draft:
-            draft.write_text(secrets.token_urlsafe(24))
-    return path.read_text()
-
-
-@contextmanager
-def locked(home: Path, name: str) -> Iterator[None]:
-    """Hold the lock of server `name`; the system frees it when its holder dies."""
-    path = record_path(home, name).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _spawn(home: Path, name: str, launch: Launch) -> Record:

@@ -7,11 +7,13 @@ from pathlib import Path
 import redis
 
 from infra.files import replaced
-from infra.servers.process import Launch, ServerError, alive, read_record, secret
+from infra.records import alive, secret
+from infra.servers.process import Launch, ServerError
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
+from infra.site import VALKEY, valkey_address
 
-NAME = "valkey"
+NAME = VALKEY
 _MEMORY = "256mb"
 
 
@@ -36,7 +38,7 @@ def start(home: Path) -> str:
         healthy=lambda port: _answers(home, port),
         folder=folder,
     )
-    return _address(home, start_process(home, NAME, launch).port)
+    return valkey_address(home, start_process(home, NAME, launch).port)
 
 
 def find(home: Path) -> str | None:
@@ -44,18 +46,13 @@ def find(home: Path) -> str | None:
     record = alive(home, NAME)
     if record is None or not _answers(home, record.port):
         return None
-    return _address(home, record.port)
+    return valkey_address(home, record.port)
 
 
 def address(home: Path) -> str | None:
     """Return the address of the running server without asking it, which takes far less time."""
     record = alive(home, NAME)
-    return _address(home, record.port) if record else None
-
-
-def was_started(home: Path) -> bool:
-    """Say whether there ever was a server here, whether or not it still runs."""
-    return read_record(home, NAME) is not None
+    return valkey_address(home, record.port) if record else None
 
 
 def stop(home: Path) -> None:
@@ -97,11 +94,7 @@ def _configuration(home: Path) -> Path:
 
 def _answers(home: Path, port: int) -> bool:
     try:
-        with redis.Redis.from_url(_address(home, port), socket_timeout=2) as client:
+        with redis.Redis.from_url(valkey_address(home, port), socket_timeout=2) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False
-
-
-def _address(home: Path, port: int) -> str:
-    return f"redis://:{secret(home, NAME)}@127.0.0.1:{port}/0"

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import polars as pl
 
 from infra.bars import TIME
+from infra.errors import SepError
 from infra.sources.times import NAIVE
 
 MISSING: Final = "local time does not exist"
@@ -24,7 +25,7 @@ _SHIFTED = re.compile(r"(?P<zone>.*?)(?P<sign>[+-])(?P<hours>\d{1,2})(?::(?P<min
 _FURTHEST = timedelta(hours=14)
 
 
-class ClockError(ValueError):
+class ClockError(SepError, ValueError):
     """A name is of no clock; the message shows some that are."""
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import polars as pl
 
 from infra.bars import PRICES, QUOTES
+from infra.errors import SepError
 
 _TIMES = ("timestamp", "datetime", "gmt_time", "date", "time", "")
 _VOLUMES = ("volume", "vol", "tickvol", "tick_volume")
@@ -18,7 +19,7 @@ _MAPPED = ("timestamp", "date", "time", *PRICES, "volume", *QUOTES)
 _LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close"}
 
 
-class SourceError(ValueError):
+class SourceError(SepError, ValueError):
     """A file is not one of bars, or is not there; the message names it and what to do."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +50,9 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
     try:
         _probe(path)
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        columns = map_columns(scan.collect_schema().names(), path, mapping)
+        schema = scan.collect_schema()
+        columns = map_columns(schema.names(), path, mapping)
+        _refuse_nested(path, schema, (*columns.time, *columns.values.values()))
         time = pl.col(columns.time[0])
         if len(columns.time) > 1:
             time = pl.concat_str(columns.time, separator=" ")
@@ -66,6 +68,15 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
         raise SourceError(f"{path} holds no rows: fetch or export it again")
     index = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
     return frame.select(index, pl.all())
+
+
+def _refuse_nested(path: Path, schema: pl.Schema, names: Sequence[str]) -> None:
+    nested = [f"{name!r} ({schema[name]})" for name in names if schema[name].is_nested()]
+    if nested:
+        raise SourceError(
+            f"{path} keeps lists or records where a price or time should be: {', '.join(nested)}; "
+            "write a plain column for each"
+        )
 
 
 def _probe(path: Path) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
+from infra.market.timeframes import Timeframe
 from infra.sources.columns import SourceError
 from infra.sources.csv import read_csv
 
 PAIR = "EUR_USD"
-TIMEFRAME = "H1"
+TIMEFRAME: Timeframe = "H1"
 CLOCK = "UTC"
 _PACKAGE = "backtesting"
 _FILE = "EURUSD.csv"

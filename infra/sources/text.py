@@ -59,6 +59,10 @@ class Text:
                 head = content[:_HEAD]
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+        if len(head) == _HEAD and b"\n" not in head and b"\r" not in head:
+            raise SourceError(
+                f"{path} has a first line of more than {_HEAD:,} bytes: it is no CSV with a header"
+            )
         return cls(path, name, _checked(head, path), content)
 
     @property

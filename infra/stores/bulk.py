@@ -1,37 +1,32 @@
-"""The bulk store: bars as Parquet, a file for each pair, timeframe and year.
+"""The bulk store: bars as Parquet, a folder for each pair and timeframe, a file for each year.
 
 ```
-<root>/EUR_USD/H1/2017.parquet
+<root>/EUR_USD/H1/manifest.json
+<root>/EUR_USD/H1/2017.3f0a9c2e11d4.parquet
 ```
 
-A file is replaced by an atomic rename, so a reader sees the old one or the new one. It carries
-the schema version and a hash of its rows; rows that are there already leave it untouched.
+A reader sees all of a write or nothing (`infra.stores.years`). Each file carries the schema version
+and a hash of its rows; rows that are there already leave it untouched.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
-from infra.bars import QUOTES, SCHEMA, SCHEMA_VERSION, content_hash, schema, within
-from infra.files import replaced
+from infra.bars import QUOTES, SCHEMA, content_hash, schema, within
+from infra.stores import years
+from infra.stores.years import StoreError, Year, Years
 
-_HASH = "sep_content_hash"
-_VERSION = "sep_schema_version"
-_YEARS = "[0-9]*.parquet"
 _NAME = re.compile(r"[A-Z0-9]+(_[A-Z0-9]+)*")
-
-
-class StoreError(RuntimeError):
-    """Bars do not fit the store, or a file of it is damaged; the message names the cause."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,10 @@ class Written:
     added: int
     changed: bool
     content_hash: str
+
+
+Change: TypeAlias = tuple[str, Year, Written]
+"""A year that was written, its file, and what that did."""
 
 
 class BarStore:
@@ -91,15 +90,45 @@ class BarStore:
         StoreError
             If columns are missing or strange, or a timestamp is null or repeated.
         """
+        with self.writing(pair, timeframe, bars) as ahead:
+            return ahead.written
+
+    @contextmanager
+    def writing(self, pair: str, timeframe: str, bars: pl.DataFrame) -> Iterator[Ahead]:
+        """Write bars as `write` does, but let others see them at the end of the block only.
+
+        If the block raises, nothing has changed.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+        bars : polars.DataFrame
+
+        Yields
+        ------
+        Ahead
+            The store as it will be.
+
+        Raises
+        ------
+        StoreError
+            If columns are missing or strange, or a timestamp is null or repeated.
+        """
         bars = _conform(bars)
         folder = self._folder(pair, timeframe)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return [_write_year(folder, year, rows) for year, rows in _by_year(bars)]
+            present = years.read(folder)
+            changes = [_write_year(folder, name, rows, present) for name, rows in _by_year(bars)]
+            fresh = {name: year for name, year, _ in changes}
+            ahead = Ahead(self.root, (pair, timeframe), {**present, **fresh}, changes)
+            yield ahead
+            if ahead.years != present or not (folder / years.MANIFEST).exists():
+                years.swap(folder, ahead.years)
 
     def scan(self, pair: str, timeframe: str) -> pl.LazyFrame:
         """Return all bars lazily, oldest first; empty where there are none."""
-        files = self._files(pair, timeframe)
+        files = self.files(pair, timeframe)
         if not files:
             return pl.LazyFrame(schema=schema(quotes=False))
         quotes = any(map(_quoted, files))
@@ -124,18 +153,41 @@ class BarStore:
         """
         return self.scan(pair, timeframe).filter(*within(start, end)).collect()
 
+    def starts(
+        self, pair: str, timeframe: str, start: datetime, end: datetime | None = None
+    ) -> pl.Series:
+        """Return when the bars with start <= timestamp < end began, oldest first.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+        start, end : datetime
+            With a zone; without an end up to the last.
+        """
+        inside = self.scan(pair, timeframe).filter(*within(start, end))
+        return inside.select("timestamp").collect().to_series()
+
     def content_hash(self, pair: str, timeframe: str) -> str:
         """Return a hash of all bars of a pair and timeframe; equal hashes mean equal bars."""
-        digest = hashlib.sha256()
-        for file in self._files(pair, timeframe):
-            digest.update(f"{file.stem}:{_stored_hash(file)}\n".encode())
-        return digest.hexdigest()
+        return years.whole_hash(self._years(pair, timeframe))
+
+    def check(self, pair: str, timeframe: str) -> None:
+        """Look whether every file is there and says that it holds what the manifest says.
+
+        Raises
+        ------
+        StoreError
+            If one does not; the message names it.
+        """
+        folder = self._folder(pair, timeframe)
+        for year in self._years(pair, timeframe).values():
+            if years.stored_hash(folder / year.file) != year.content:
+                raise StoreError(f"{folder / year.file} is not what was written: restore it")
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return the (pair, timeframe) that have bars, sorted."""
-        found = {
-            (file.parent.parent.name, file.parent.name) for file in self.root.glob(f"*/*/{_YEARS}")
-        }
+        files = (*self.root.glob(f"*/*/{years.MANIFEST}"), *self.root.glob(f"*/*/{years.BEFORE}"))
+        found = {(file.parent.parent.name, file.parent.name) for file in files}
         return sorted(found)
 
     def _folder(self, pair: str, timeframe: str) -> Path:
@@ -144,8 +196,39 @@ class BarStore:
                 raise StoreError(f"{name!r} is no name of a pair or timeframe: EUR_USD, H1")
         return self.root / pair / timeframe
 
-    def _files(self, pair: str, timeframe: str) -> list[Path]:
-        return sorted(self._folder(pair, timeframe).glob(_YEARS))
+    def files(self, pair: str, timeframe: str) -> list[Path]:
+        """Return the files of a pair and timeframe, oldest year first; the manifest is none."""
+        folder = self._folder(pair, timeframe)
+        return [folder / year.file for _, year in sorted(self._years(pair, timeframe).items())]
+
+    def manifest(self, pair: str, timeframe: str) -> Path:
+        """Return where the manifest of a pair and timeframe lies."""
+        return self._folder(pair, timeframe) / years.MANIFEST
+
+    def _years(self, pair: str, timeframe: str) -> Years:
+        return years.read(self._folder(pair, timeframe))
+
+
+class Ahead(BarStore):
+    """A store as it will be once a write is over.
+
+    Attributes
+    ----------
+    years : mapping of str to Year
+        The files of the pair and timeframe that is written.
+    written : list of Written
+        What the write does.
+    """
+
+    def __init__(
+        self, root: Path, key: tuple[str, str], present: Years, changes: Sequence[Change]
+    ) -> None:
+        super().__init__(root)
+        self.years, self._key = present, key
+        self.written = [written for _, _, written in changes]
+
+    def _years(self, pair: str, timeframe: str) -> Years:
+        return self.years if (pair, timeframe) == self._key else super()._years(pair, timeframe)
 
 
 def _conform(bars: pl.DataFrame) -> pl.DataFrame:
@@ -165,24 +248,33 @@ def _conform(bars: pl.DataFrame) -> pl.DataFrame:
     return bars
 
 
-def _by_year(bars: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    years = bars["timestamp"].dt.year()
-    for year in years.unique(maintain_order=True):
-        yield year, bars.filter(years == year)
+def _by_year(bars: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    every = bars["timestamp"].dt.year()
+    for year in every.unique(maintain_order=True):
+        yield f"{year:04d}", bars.filter(every == year)
 
 
-def _write_year(folder: Path, year: int, rows: pl.DataFrame) -> Written:
-    path = folder / f"{year:04d}.parquet"
-    before, known = 0, None
-    if path.exists():
-        known = _stored_hash(path)
+def _write_year(folder: Path, name: str, rows: pl.DataFrame, present: Years) -> Change:
+    """Write a year's rows over those that are there, if that changes any."""
+    known, before = present.get(name), 0
+    if known is not None:
+        path = folder / known.file
+        years.stored_hash(path)  # a damaged file could end the process when it is read
         old = pl.read_parquet(path, glob=False)
-        before = old.height
-        rows = _merge(old, rows)
-    fresh = content_hash(rows)
-    if fresh != known:
-        _replace(path, rows, fresh)
-    return Written(year, path, rows.height, rows.height - before, fresh != known, fresh)
+        before, rows = old.height, _merge(old, rows)
+    if known is not None and content_hash(rows) == known.content:
+        year = known
+    else:
+        year = years.write(folder, name, rows)
+    written = Written(
+        int(name),
+        folder / year.file,
+        rows.height,
+        rows.height - before,
+        year != known,
+        year.content,
+    )
+    return name, year, written
 
 
 def _merge(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -190,26 +282,9 @@ def _merge(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     return both.unique("timestamp", keep="last", maintain_order=True).sort("timestamp")
 
 
-def _replace(path: Path, rows: pl.DataFrame, content: str) -> None:
-    """Write beside the file, make it durable, rename: whole or not at all."""
-    with replaced(path, durable=True) as draft:
-        rows.write_parquet(draft, metadata={_HASH: content, _VERSION: SCHEMA_VERSION})
-
-
 def _quoted(path: Path) -> bool:
     with path.open("rb") as file:
         return "bid_open" in pl.read_parquet_schema(file)
-
-
-def _stored_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            metadata = pl.read_parquet_metadata(file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise StoreError(f"{path} is damaged: delete it and ingest that year again") from error
-    if metadata.get(_VERSION) != SCHEMA_VERSION or _HASH not in metadata:
-        raise StoreError(f"{path} is not of this store's version: delete it and ingest again")
-    return metadata[_HASH]
 
 
 @contextmanager

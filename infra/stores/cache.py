@@ -17,8 +17,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.servers import valkey
 from infra.settings import settings
+from infra.site import site
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def ask(question: Callable[[redis.Redis], T]) -> T | None:
     """
     present, outage = client(), _outage(_place())
     if present is None:
-        if settings().valkey_url is None and valkey.was_started(settings().home):
+        if site().had_cache():
             outage.begin("the embedded server ended; `sep up` starts it")
         return None
     if time.monotonic() < outage.pause_until:
@@ -159,8 +159,7 @@ def memory() -> Memory | None:
 
 
 def _address() -> str | None:
-    configured = settings().valkey_url
-    return configured.get_secret_value() if configured else valkey.address(settings().home)
+    return site().cache_url()
 
 
 def _place() -> str:

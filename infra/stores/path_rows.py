@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 
 Times: TypeAlias = NDArray[np.datetime64]
 
+Numbering: TypeAlias = Callable[[Times], NDArray[np.int64]]
+"""Tells the numbers of bars by the times they begin at."""
+
 DIMENSIONS: Final = 64
 
 _EPOCH = 0x01B21DD213814000  # 1970 in ticks of 100 ns since 1582
 _VARIANT = np.uint64(1 << 63)  # RFC 4122; the row number stands where a node does
-_METADATA = '{"row":%12d,"position":%12d,"group":%11d,"win":[%2d,%2d]}'
+_METADATA = '{"row":%12d,"time":%20d,"group":%11d,"win":[%2d,%2d]}'
 _WIDTH = len(_METADATA % (0, 0, 0, 0, 0))
 _ROW: Final = np.dtype(
     [
@@ -44,8 +48,8 @@ class Paths:
         Unit paths.
     known_at : datetime64[us][n]
         When the outcome became known (UTC), ascending.
-    position : int64[n]
-        Bar number within the group.
+    time : datetime64[us][n]
+        When its bar began (UTC), ascending within the group.
     group : int32[n]
         What the row belongs to, such as its pair.
     win : int8[n, 2]
@@ -54,12 +58,12 @@ class Paths:
 
     paths: NDArray[np.float32]
     known_at: Times
-    position: NDArray[np.int64]
+    time: Times
     group: NDArray[np.int32]
     win: NDArray[np.int8]
 
     def __len__(self) -> int:
-        return len(self.position)
+        return len(self.time)
 
     def __post_init__(self) -> None:
         if len(self) and not (np.diff(self.known_at, prepend=self.known_at[:1]) >= 0).all():
@@ -80,41 +84,52 @@ class Found:
         Cosine; NaN beyond the last neighbour, as all below are -1.
     index : int64[q, k]
         Row of the library.
-    position, group : int64[q, k]
-        Of that row.
+    time, group : int64[q, k]
+        Of that row: when its bar began, microseconds since 1970, and what it belongs to.
     win : int8[q, k, 2]
         What became of it; long, short.
     """
 
     score: NDArray[np.float32]
     index: NDArray[np.int64]
-    position: NDArray[np.int64]
+    time: NDArray[np.int64]
     group: NDArray[np.int64]
     win: NDArray[np.int8]
 
     @classmethod
     def nothing(cls, queries: int, k: int) -> Found:
         """Return an answer without any neighbour."""
-        index, position, group = np.full((3, queries, k), -1, np.int64)
+        index, time, group = np.full((3, queries, k), -1, np.int64)
         score = np.full((queries, k), np.nan, np.float32)
-        return cls(score, index, position, group, np.full((queries, k, 2), -1, np.int8))
+        return cls(score, index, time, group, np.full((queries, k, 2), -1, np.int8))
 
     def put(self, query: int, rows: NDArray[np.float64]) -> None:
-        """Set the neighbours of a query: row, distance, position, group, outcomes of each."""
+        """Set the neighbours of a query: row, distance, time, group, outcomes of each."""
         score = (1 - rows[:, 1]).astype(np.float32)
         best = np.lexsort((rows[:, 0], -score))
         self.score[query, : len(rows)] = score[best]
         numbers = rows[best].astype(np.int64)
-        for column, array in ((0, self.index), (2, self.position), (3, self.group)):
+        for column, array in ((0, self.index), (2, self.time), (3, self.group)):
             array[query, : len(rows)] = numbers[:, column]
         self.win[query, : len(rows)] = numbers[:, 4:]
 
-    def thinned(self, exclusion: int) -> Found:
-        """Drop, best first, what overlaps one already kept; close the ranks and pad."""
+    def thinned(self, exclusion: int, number: Numbering) -> Found:
+        """Drop, best first, what overlaps one already kept; close the ranks and pad.
+
+        Parameters
+        ----------
+        exclusion : int
+            Bars within which two rows of a group overlap.
+        number : callable
+            Numbers the bars that begin at given times.
+        """
         queries, k = self.index.shape
+        position = np.full((queries, k), -1, np.int64)
+        there = self.index >= 0
+        position[there] = number(self.time[there].astype("datetime64[us]"))
         kept = np.zeros((queries, k), bool)
         for place in range(k):
-            apart = self.position[:, place, None] - self.position[:, :place]
+            apart = position[:, place, None] - position[:, :place]
             same = self.group[:, place, None] == self.group[:, :place]
             near = kept[:, :place] & same & (np.abs(apart) < exclusion)
             kept[:, place] = (self.index[:, place] >= 0) & ~near.any(axis=1)
@@ -131,7 +146,8 @@ def encode(rows: Paths, first: int) -> NDArray[np.void]:
     number = np.arange(first, first + len(rows))
     out["fields"], out["contents_size"] = 4, -1
     out["id_size"], out["id"] = 16, _ids(rows.known_at, number)
-    columns = (number, rows.position, rows.group, *rows.win.T)
+    since = rows.time.astype("datetime64[us]").astype(np.int64)
+    columns = (number, since, rows.group, *rows.win.T)
     out["metadata_size"], out["metadata_version"] = _WIDTH + 1, 1
     out["metadata"] = [
         (_METADATA % row).encode()

@@ -26,7 +26,7 @@ from timescale_vector.client import QueryBuilder, QueryParams, UUIDTimeRange
 from infra.postgres import database as db
 from infra.postgres.copy import HEADER, TRAILER
 from infra.postgres.extensions import INDEXES, LOCK, PathStoreError, best_index, installed, prepare
-from infra.stores.path_rows import DIMENSIONS, Found, Paths, Times, encode
+from infra.stores.path_rows import DIMENSIONS, Found, Numbering, Paths, Times, encode
 
 SCHEMA: Final = "paths"
 EXACT: Final = 50_000
@@ -56,7 +56,7 @@ SELECT create_hypertable(
 )
 """
 _LAST = """
-SELECT (metadata->>'group')::int, max((metadata->>'position')::bigint) FROM {} GROUP BY 1
+SELECT (metadata->>'group')::int, max((metadata->>'time')::bigint) FROM {} GROUP BY 1
 """
 _INDEXED = """
 SELECT count(*) FROM pg_index
@@ -71,7 +71,7 @@ SELECT (metadata->>'row')::bigint FROM {}
 WHERE uuid_timestamp(id) <= :until ORDER BY uuid_timestamp(id) DESC LIMIT 1
 """
 _FOUND = """
-SELECT (metadata->>'row')::bigint, distance, (metadata->>'position')::bigint,
+SELECT (metadata->>'row')::bigint, distance, (metadata->>'time')::bigint,
     (metadata->>'group')::bigint, (metadata->'win'->>0)::bigint, (metadata->'win'->>1)::bigint
 FROM ({}) AS found
 """
@@ -129,7 +129,7 @@ class PathStore:
         return Loaded(len(rows), index, copied - start, done - copied)
 
     def extend(self, rows: Paths) -> int:
-        """Append rows; those not after the last position of their group are dropped.
+        """Append rows; those not after the last bar of their group are dropped.
 
         Returns
         -------
@@ -137,26 +137,33 @@ class PathStore:
             Rows written: 0 the second time the same rows come.
         """
         with self._writing() as connection:
-            last = self._last(connection)
-            after = [last.get(group, -1) for group in rows.group.tolist()]
-            new = rows.take(rows.position > np.array(after, np.int64))
+            last, least = self._last(connection), np.iinfo(np.int64).min + 1
+            after = np.array([last.get(group, least) for group in rows.group.tolist()], np.int64)
+            new = rows.take(rows.time > after.astype("datetime64[us]"))
             if len(new):
                 present = self._count(connection)
                 self._copy(connection, new, first=present)
                 self._index(connection, present + len(new))
         return len(new)
 
-    def last(self, group: int = 0) -> int:
-        """Return the last bar number of a group, -1 where it has no row."""
+    def last(self, group: int = 0) -> np.datetime64:
+        """Return when the last bar of a group began (UTC), NaT where it has no row."""
         with self._reading() as connection:
-            return self._last(connection).get(group, -1)
+            found = self._last(connection).get(group)
+        return np.datetime64("NaT" if found is None else found, "us")
 
     def __len__(self) -> int:
         with self._reading() as connection:
             return self._count(connection)
 
     def nearest(
-        self, queries: NDArray[np.float32], *, known_by: Times, exclusion: int, k: int = 64
+        self,
+        queries: NDArray[np.float32],
+        *,
+        known_by: Times,
+        number: Numbering,
+        exclusion: int,
+        k: int = 64,
     ) -> Found:
         """Find the nearest paths of each query among those whose outcome was known.
 
@@ -166,8 +173,10 @@ class PathStore:
             Unit paths; a query with a NaN has no neighbours.
         known_by : datetime64[us][q]
             A row counts for a query if its outcome was known then (UTC): a limit in the SQL.
+        number : callable
+            Numbers the bars that begin at given times, datetime64[us][n] to int64[n].
         exclusion : int
-            Rows of one group closer than this many positions count as one event.
+            Rows of one group closer than this many bars count as one event.
         k : int
             Rows looked at per query; what overlaps among them is dropped, not replaced.
 
@@ -191,7 +200,7 @@ class PathStore:
         self._fill(found, np.flatnonzero(many), queries, known_by, BY_INDEX)
         full = found.index[:, -1] >= 0  # else the filter left the index too few
         self._fill(found, np.flatnonzero(asked & ~full), queries, known_by, EXACTLY)
-        return found.thinned(exclusion)
+        return found.thinned(exclusion, number)
 
     def drop(self) -> None:
         """Delete the library; nothing where it is not there."""

@@ -131,11 +131,6 @@ class TieredBars:
             self.pull_up(pair, timeframe)
         return bars
 
-    def count(self, pair: str, timeframe: str, start: datetime, end: datetime) -> int:
-        """Return how many bars of the bulk store have start <= timestamp < end."""
-        inside = self.store.scan(pair, timeframe).filter(*within(start, end))
-        return int(inside.select(pl.len()).collect().item())
-
     def newest(
         self, pair: str, timeframe: str, count: int, end: datetime | None = None
     ) -> pl.DataFrame:

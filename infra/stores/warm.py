@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from infra.bars import PRICES, QUOTES
+from infra.errors import SepError
 from infra.postgres import database
 from infra.postgres.models import Bar, IngestCursor
 from infra.settings import settings
@@ -41,7 +42,7 @@ WHERE proc_name = 'policy_compression' AND NOT is_compressed
 """
 
 
-class TierError(RuntimeError):
+class TierError(SepError, RuntimeError):
     """Bars are in no tier of this machine; the message says where they are."""
 
 

@@ -32,8 +32,8 @@ from infra.backups.restore import restore
 from infra.postgres import database as db
 from infra.postgres.models import Bar, Base
 from infra.postgres.roles import ensure_roles
+from infra.records import secret
 from infra.servers import postgres
-from infra.servers.process import secret
 from infra.stores.bulk import BarStore
 from tests.infra.databases import anywhere, drop_roles, empty_database, timescale
 from tests.infra.test_roles import MODEL, fill_tables
@@ -179,7 +179,7 @@ def test_every_damaged_or_missing_file_is_named(filled: Path, move: Move, tmp_pa
     whole = take(tmp_path / "backups", keep=7).path
     assert verify(whole) == []
     names = list(files(whole))
-    assert {ARCHIVE, MANIFEST, GUARD, "bars/EUR_USD/H1/2025.parquet"} <= {*names}
+    assert {ARCHIVE, MANIFEST, GUARD, "bars/EUR_USD/H1/manifest.json"} <= {*names}
     home = move()
     for name in names:
         for harm in (flip, Path.unlink):
@@ -222,17 +222,19 @@ def test_rows_are_of_one_moment(
 @embedded
 def test_unchanged_files_are_shared(filled: Path, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
-    first = take(folder, keep=7)
-    BarStore(filled / "bars").write("EUR_USD", "H1", hours(datetime(2026, 2, 1, tzinfo=UTC), 5))
+    first, store = take(folder, keep=7), BarStore(filled / "bars")
+    old, before = (path.relative_to(filled).as_posix() for path in store.files("EUR_USD", "H1"))
+    store.write("EUR_USD", "H1", hours(datetime(2026, 2, 1, tzinfo=UTC), 5))
     second = take(folder, keep=7)
     assert (first.shared, second.shared) == (0, 3)
-    same = [name for name in files(second.path) if os.path.samefile(*both(first, second, name))]
-    assert "bars/EUR_USD/H1/2025.parquet" in same
-    assert "bars/EUR_USD/H1/2026.parquet" not in same
+    there = [name for name in files(second.path) if (first.path / name).exists()]
+    same = [name for name in there if os.path.samefile(*both(first, second, name))]
+    assert old in same
+    assert before not in files(second.path)
     assert not any((filled / name).samefile(second.path / name) for name in same)
-    flip(first.path / "bars/EUR_USD/H1/2025.parquet")
+    flip(first.path / old)
     third = take(folder, keep=7)
-    assert third.shared == 3  # not the one that went bad
+    assert third.shared == 4  # not the one that went bad
     assert verify(third.path) == []
     assert len(verify(second.path)) == 1
 
@@ -323,7 +325,13 @@ def test_what_is_there_is_not_replaced_unasked(
     db.engine().dispose()
     with pytest.raises(BackupError, match="empty database and an empty home") as refused:
         restore(taken.path)
-    for found in ("bars 241, equity 1,", "3 files", "runs/backtest/one", "--force", "deleted"):
+    for found in (
+        "bars 241, champion 1, equity 1,",
+        "4 files",
+        "runs/backtest/one",
+        "--force",
+        "deleted",
+    ):
         assert found in str(refused.value)
     assert len(files(filled)) == len(stored) + 1
     assert rows()["pairs"]["enabled"].to_list() == [False]

@@ -11,12 +11,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from infra.servers import process, valkey
+from infra import records
+from infra.servers import valkey
 from infra.stores import cache as valkey_cache
 
 
 def kill_valkey(home: Path) -> None:
-    record = process.alive(home, valkey.NAME)
+    record = records.alive(home, valkey.NAME)
     assert record is not None
     server = psutil.Process(record.pid)  # before: any thread may take note of its end
     server.kill()
@@ -71,7 +72,7 @@ def test_each_outage_is_told_once_and_so_is_its_end(
             assert valkey_cache.remember("key", b"value", seconds=10)
         assert sum("answers again" in message for message in caplog.messages) == outage
     assert len(caplog.messages) == 4
-    assert all(process.secret(home, valkey.NAME) not in message for message in caplog.messages)
+    assert all(records.secret(home, valkey.NAME) not in message for message in caplog.messages)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from infra.brokers.paper import Exit, Holding, NoPrice, Order, PaperBroker
+from infra.market.quotes import Costs
 from infra.stores.bulk import BarStore
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -38,7 +39,7 @@ def broker(folder: Path, *closes: float, spread: float = 0.02, quoted: bool = Fa
         )
     store = BarStore(folder)
     store.write("EUR_USD", "H1", bars)
-    return PaperBroker(store, spread=spread, slippage=0.001)
+    return PaperBroker(store, costs=lambda pair: Costs(spread, 0.001))
 
 
 def holding(side: str = "long", **barriers: float) -> Holding:

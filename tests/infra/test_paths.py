@@ -13,6 +13,7 @@ import numpy as np
 import psycopg
 import pytest
 from alembic import command
+from numpy.typing import NDArray
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import ProgrammingError
 from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
@@ -20,8 +21,8 @@ from timescale_vector.client import Sync, UUIDTimeRange, uuid_from_time
 from infra.postgres import database as db
 from infra.postgres import roles
 from infra.postgres.extensions import PathStoreError, prepare
-from infra.servers.process import secret
-from infra.stores.path_rows import Paths
+from infra.records import secret
+from infra.stores.path_rows import Paths, Times
 from infra.stores.paths import BY_INDEX, PathStore, libraries
 from tests.infra.databases import address, drop_roles, empty_database, timescale
 
@@ -38,10 +39,15 @@ def rows(n: int, *, seed: int = 1, first: int = 0) -> Paths:
     return Paths(
         paths=paths,
         known_at=START + (position + 3) * MINUTE,
-        position=position,
+        time=START + position * MINUTE,
         group=np.zeros(n, np.int32),
         win=random.integers(0, 2, (n, 2)).astype(np.int8),
     )
+
+
+def numbers(times: Times) -> NDArray[np.int64]:
+    """Number the bars of `rows`."""
+    return np.asarray((times - START) // MINUTE, np.int64)
 
 
 @pytest.fixture(params=["embedded", "vectorscale", "named"])
@@ -78,7 +84,7 @@ def test_loaded_rows_are_those_of_timescale_vector(server: str) -> None:
     loaded = store.load(library)
     if server != "named":
         assert loaded.index == {"embedded": "vector", "vectorscale": "vectorscale"}[server]
-    assert (loaded.rows, len(store), store.last()) == (200, 200, 199)
+    assert (loaded.rows, len(store), store.last()) == (200, 200, library.time[-1])
     address = db.url().set(drivername="postgresql")
     address = address.update_query_dict({"options": "-csearch_path=paths,public"})
     dsn = address.render_as_string(hide_password=False)
@@ -90,7 +96,8 @@ def test_loaded_rows_are_those_of_timescale_vector(server: str) -> None:
     for row in found:
         number = row["metadata"].pop("row")
         win = library.win[number].tolist()
-        assert row["metadata"] == {"position": number, "group": 0, "win": win}
+        since = int(library.time[number].astype(np.int64))
+        assert row["metadata"] == {"time": since, "group": 0, "win": win}
         assert row["embedding"].to_numpy().tolist() == library.paths[number].tolist()
         known = library.known_at[number].item().replace(tzinfo=UTC)
         assert row["id"].version == 1
@@ -102,7 +109,7 @@ def test_library_is_cut_by_time(server: str) -> None:
     library, store = rows(300), PathStore("years", exact=50)
     known_at = library.known_at + np.arange(300) * np.timedelta64(4, "D")
     store.load(replace(library, known_at=known_at))
-    found = store.nearest(library.paths, known_by=known_at, exclusion=0, k=64)
+    found = store.nearest(library.paths, known_by=known_at, number=numbers, exclusion=0, k=64)
     assert found.index[:, 0].tolist() == list(range(300))
     if timescale():
         chunks = "SELECT FROM timescaledb_information.chunks WHERE hypertable_schema = 'paths'"
@@ -136,7 +143,9 @@ def test_limit_of_time_is_exact_to_the_moment(server: str, exact: int) -> None:
     library, store = rows(300), PathStore("limit", exact=exact)
     store.load(library)
     known_by = library.known_at[150] + np.array([-1, 0], "timedelta64[us]")
-    found = store.nearest(library.paths[[150, 150]], known_by=known_by, exclusion=0, k=64)
+    found = store.nearest(
+        library.paths[[150, 150]], known_by=known_by, number=numbers, exclusion=0, k=64
+    )
     assert found.index.max(axis=1).tolist() == [found.index[0].max(), 150]
     assert (found.index[0] < 150).all()
     assert found.index[1, 0] == 150
@@ -156,9 +165,9 @@ def test_index_is_asked_only_where_many_rows_may_be_seen(server: str) -> None:
     store.load(library)
     known_by = library.known_at[[99, 299, 399]]
     before = scans("mixed_embedding_idx")
-    store.nearest(library.paths[:1], known_by=known_by[:1], exclusion=0, k=10)
+    store.nearest(library.paths[:1], known_by=known_by[:1], number=numbers, exclusion=0, k=10)
     assert scans("mixed_embedding_idx") == before
-    store.nearest(library.paths[:3], known_by=known_by, exclusion=0, k=10)
+    store.nearest(library.paths[:3], known_by=known_by, number=numbers, exclusion=0, k=10)
     assert scans("mixed_embedding_idx") > before
 
 
@@ -168,7 +177,7 @@ def test_index_goes_on_until_enough_rows_are_eligible(server: str) -> None:
     store.load(library)
     before = scans("filtered_uuid_timestamp_idx")
     known_by = library.known_at[[300] * 5]
-    found = store.nearest(library.paths[-5:], known_by=known_by, exclusion=0, k=64)
+    found = store.nearest(library.paths[-5:], known_by=known_by, number=numbers, exclusion=0, k=64)
     assert (found.index >= 0).all()
     assert scans("filtered_uuid_timestamp_idx") == before + 1  # which counts the eligible
 
@@ -183,7 +192,7 @@ def test_filter_that_leaves_little_starves_no_query(
     query = library.paths[2_900:2_901]
     for eligible, k in ((64, 64), (40, 64), (1, 1)):
         known_by = library.known_at[[eligible - 1]]
-        found = store.nearest(query, known_by=known_by, exclusion=0, k=k)
+        found = store.nearest(query, known_by=known_by, number=numbers, exclusion=0, k=k)
         assert set(found.index[0, : min(eligible, k)]) == set(range(eligible))
 
 
@@ -191,7 +200,7 @@ def test_more_neighbours_than_the_index_looks_at_once(server: str) -> None:
     library, store = rows(2_000), PathStore("many", exact=0)
     store.load(library)
     found = store.nearest(
-        library.paths[:2], known_by=library.known_at[[-1, -1]], exclusion=0, k=512
+        library.paths[:2], known_by=library.known_at[[-1, -1]], number=numbers, exclusion=0, k=512
     )
     assert (found.index >= 0).all()
     score = library.paths[:2] @ library.paths.T
@@ -205,7 +214,9 @@ def test_rows_come_once_however_often_they_are_added(server: str) -> None:
     assert store.load(library).rows == 0
     assert [store.extend(library), store.extend(library)] == [40, 0]
     assert store.extend(rows(0)) == 0
-    found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
+    found = store.nearest(
+        library.paths, known_by=library.known_at, number=numbers, exclusion=0, k=1
+    )
     assert found.index[:, 0].tolist() == list(range(100))
 
 
@@ -267,7 +278,7 @@ def test_dropped_library_is_gone(server: str) -> None:
         store.drop()
     assert not store.exists()
     with pytest.raises(PathStoreError, match="not loaded"):
-        store.nearest(rows(1).paths, known_by=rows(1).known_at, exclusion=0)
+        store.nearest(rows(1).paths, known_by=rows(1).known_at, number=numbers, exclusion=0)
 
 
 def test_migration_takes_libraries_back(server: str) -> None:
@@ -293,7 +304,9 @@ def test_research_fills_libraries_and_the_executor_sees_none(
         store.load(library.take(slice(40)))
         assert store.extend(library) == 10
         assert PathStore(name, exact=9).extend(rows(20, first=90)) == 20  # an index where it may
-        found = store.nearest(library.paths, known_by=library.known_at, exclusion=0, k=1)
+        found = store.nearest(
+            library.paths, known_by=library.known_at, number=numbers, exclusion=0, k=1
+        )
         assert found.index[:, 0].tolist() == list(range(50))
     indexed = (
         "SELECT tablename FROM pg_indexes "

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.records import log_path
 from infra.servers import prefect
-from infra.servers.process import log_path
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.postgres import database as db
 from infra.postgres.roles import ROLES, ensure_roles, unusable
-from infra.servers.process import secret
+from infra.records import secret
 from tests.infra.databases import anywhere, drop_roles
 from tests.infra.test_roles import BAR, INTENT, LEASE, MODEL
 

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 import redis
 
+from infra import records
 from infra.servers import postgres, prefect, process, valkey
 from infra.servers.process import Launch, ServerError
 from tests.servers import temporary_home
@@ -34,7 +35,7 @@ def place() -> Iterator[Path]:
 
 
 def kill(home: Path, name: str) -> None:
-    record = process.alive(home, name)
+    record = records.alive(home, name)
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
 
@@ -49,7 +50,7 @@ def test_server_starts_once_and_stops(server: ModuleType, place: Path) -> None:
     assert server.find(place) is None
     address = server.start(place)
     assert server.start(place) == address == server.find(place)
-    record = process.alive(place, server.NAME)
+    record = records.alive(place, server.NAME)
     assert record is not None
     assert listens_on(record.pid) == {"127.0.0.1"}
     server.stop(place)
@@ -84,10 +85,10 @@ def test_killed_prefect_server_comes_back_at_its_address(home: Path, prefect_ser
     assert prefect.find(home) is None
     assert prefect.start(home, port=0) == prefect_server == prefect.find(home)
     assert (home / "prefect" / "prefect.db").is_file()
-    record = process.alive(home, prefect.NAME)
+    record = records.alive(home, prefect.NAME)
     assert record is not None
     assert listens_on(record.pid) == {"127.0.0.1"}
-    assert "ERROR" not in process.log_path(home, prefect.NAME).read_text()
+    assert "ERROR" not in records.log_path(home, prefect.NAME).read_text()
 
 
 def test_password_is_asked_and_kept_from_others(place: Path) -> None:
@@ -97,7 +98,7 @@ def test_password_is_asked_and_kept_from_others(place: Path) -> None:
         psycopg.connect(address.replace(password, "guess"))
     kept = [file for file in (place / "secrets").iterdir() if file.stat().st_mode & 0o077]
     assert kept == []
-    record = process.alive(place, postgres.NAME)
+    record = records.alive(place, postgres.NAME)
     assert record is not None
     assert password not in " ".join(record.command)
 
@@ -127,7 +128,7 @@ def test_starts_at_once_make_one_server(place: Path) -> None:
 
 
 def test_reused_process_id_is_not_taken_for_the_server(place: Path) -> None:
-    record = process.record_path(place, valkey.NAME)
+    record = records.record_path(place, valkey.NAME)
     record.parent.mkdir(parents=True)
     record.write_text(
         json.dumps({"pid": os.getpid(), "created": 1.0, "port": 6379, "command": ["x"]})
@@ -139,10 +140,10 @@ def test_reused_process_id_is_not_taken_for_the_server(place: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1, "command": []}'])
 def test_torn_record_is_no_record(text: str, place: Path) -> None:
-    path = process.record_path(place, valkey.NAME)
+    path = records.record_path(place, valkey.NAME)
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert process.alive(place, valkey.NAME) is None
+    assert records.alive(place, valkey.NAME) is None
     assert valkey.start(place)
 
 
@@ -163,8 +164,8 @@ def test_half_made_data_folder_is_made_again(place: Path) -> None:
 
 def test_server_whose_record_was_lost_is_ended_before_the_next(place: Path) -> None:
     valkey.start(place)
-    lost = process.alive(place, valkey.NAME)
-    process.record_path(place, valkey.NAME).unlink()
+    lost = records.alive(place, valkey.NAME)
+    records.record_path(place, valkey.NAME).unlink()
     valkey.start(place)
     assert lost is not None
     assert not psutil.pid_exists(lost.pid)

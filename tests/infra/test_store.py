@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import random
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.bars import PRICES, QUOTES, SCHEMA
-from infra.stores.bulk import BarStore, StoreError
+from infra.stores.bulk import BarStore
+from infra.stores.years import StoreError
 
 PAIR = ("EUR_USD", "H1")
 NEW_YEAR = datetime(2018, 1, 1, tzinfo=UTC)
@@ -43,7 +47,9 @@ def test_bars_are_kept_by_year(store: BarStore) -> None:
         (2017, 1, 1, True),
         (2018, 2, 2, True),
     ]
-    assert written[0].path == store.root / "EUR_USD" / "H1" / "2017.parquet"
+    folder = store.root / "EUR_USD" / "H1"
+    assert written[0].path == folder / f"2017.{written[0].content_hash[:12]}.parquet"
+    assert store.files(*PAIR) == [each.path for each in written]
     assert store.pairs() == [PAIR]
 
 
@@ -126,7 +132,8 @@ def test_hash_tells_any_change(store: BarStore) -> None:
 
 def test_draft_of_a_killed_writer_is_never_read(store: BarStore) -> None:
     store.write(*PAIR, bars_at([0]))
-    (store.root / "EUR_USD" / "H1" / "2018.new").write_bytes(b"half a file")
+    (store.root / "EUR_USD" / "H1" / ".2018.0.parquet.1.new").write_bytes(b"half a file")
+    (store.root / "EUR_USD" / "H1" / "2018.0.parquet").write_bytes(b"half a file")
     assert store.read(*PAIR).height == 1
     store.write(*PAIR, bars_at([1]))
     assert store.read(*PAIR).height == 2
@@ -167,7 +174,7 @@ def test_unfit_frames_are_refused(store: BarStore) -> None:
 def test_damaged_file_is_named(store: BarStore) -> None:
     path = store.write(*PAIR, bars_at([0]))[0].path
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(StoreError, match=r"2018\.parquet is damaged"):
+    with pytest.raises(StoreError, match=r"2018\.\w+\.parquet is damaged"):
         store.write(*PAIR, bars_at([1]))
 
 
@@ -177,3 +184,74 @@ def test_file_of_others_is_not_touched(store: BarStore) -> None:
     bars_at([0]).write_parquet(folder / "2018.parquet")
     with pytest.raises(StoreError, match="version"):
         store.write(*PAIR, bars_at([1]))
+
+
+def test_others_see_a_write_at_its_end(store: BarStore) -> None:
+    """Two years at once: the writer sees both, anybody else neither, and then both."""
+    store.write(*PAIR, bars_at([0]))
+    before, reader = store.content_hash(*PAIR), BarStore(store.root)
+    with store.writing(*PAIR, bars_at([-1, 0, 1])) as ahead:
+        assert ahead.read(*PAIR).height == 3
+        assert (reader.read(*PAIR).height, reader.content_hash(*PAIR)) == (1, before)
+    assert reader.read(*PAIR).height == 3
+    assert reader.content_hash(*PAIR) == ahead.content_hash(*PAIR)
+
+
+def test_a_write_that_fails_changes_nothing(store: BarStore) -> None:
+    store.write(*PAIR, bars_at([0]))
+    before = store.content_hash(*PAIR)
+    with pytest.raises(RuntimeError), store.writing(*PAIR, bars_at([-1, 1])):
+        raise RuntimeError
+    assert (store.read(*PAIR).height, store.content_hash(*PAIR)) == (1, before)
+
+
+def test_files_of_before_are_read_and_go_later(store: BarStore) -> None:
+    """A reader that began before a write finds its files; a store without a manifest is one."""
+    old = store.write(*PAIR, bars_at([-1, 0]))
+    folder = old[0].path.parent
+    for each in old:
+        each.path.rename(folder / f"{each.year}.parquet")
+    (folder / "manifest.json").unlink()
+    before = store.content_hash(*PAIR)
+    began = store.scan(*PAIR)
+    store.write(*PAIR, bars_at([1]))
+    assert began.collect().height == 2
+    assert store.content_hash(*PAIR) != before
+    assert store.read(*PAIR).height == 3
+    os.utime(folder / "2018.parquet", (0, 0))
+    store.write(*PAIR, bars_at([2]))
+    assert not (folder / "2018.parquet").exists()
+    assert (folder / "2017.parquet").exists()
+    assert store.pairs() == [PAIR]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": "0"}', '{"version": "1"}'])
+def test_damaged_manifest_is_named(store: BarStore, content: str) -> None:
+    path = store.write(*PAIR, bars_at([0]))[0].path.with_name("manifest.json")
+    path.write_text(content)
+    with pytest.raises(
+        StoreError, match=r"(manifest\.json is damaged|not of this store's version)"
+    ):
+        store.read(*PAIR)
+
+
+def _write_forever(root: Path) -> None:
+    for n in range(2, 400):
+        BarStore(root).write(*PAIR, bars_at([*range(-n, n)]))
+
+
+def test_a_killed_write_is_seen_whole_or_not_at_all(store: BarStore) -> None:
+    """Fifty kills; a reader that looks all the time finds both years of one and the same write."""
+    store.write(*PAIR, bars_at([-1, 0]))
+    context, chance = multiprocessing.get_context("forkserver"), random.Random(10)
+    context.set_forkserver_preload(["infra.stores.bulk"])
+    for _ in range(50):
+        writer = context.Process(target=_write_forever, args=(store.root,))
+        writer.start()
+        end = time.monotonic() + chance.uniform(0.005, 0.06)
+        while time.monotonic() < end:
+            hours = store.read(*PAIR)["timestamp"]
+            assert (NEW_YEAR - hours[0]) == (hours[-1] - NEW_YEAR) + timedelta(hours=1)
+        writer.kill()
+        writer.join()
+        store.check(*PAIR)

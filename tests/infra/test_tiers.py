@@ -138,7 +138,7 @@ def test_the_newest_bars_are_those_of_the_store(
     for _ in range(2):
         assert same(bars.newest(*PAIR, 1), priced([49], quotes=True, seed=1))
     assert answered(usage) == {"cold": 6, "hot": 3}
-    assert bars.count(*PAIR, NEW_YEAR - HOUR, NEW_YEAR + HOUR) == 2
+    assert len(store.starts(*PAIR, NEW_YEAR - HOUR, NEW_YEAR + HOUR)) == 2
 
 
 HOURS = st.integers(-40, 40)

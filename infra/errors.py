@@ -1,0 +1,30 @@
+"""What can go wrong, by one root: each message says what happened and what to do.
+
+```
+SepError
+├── BackupError, DumpError      a backup was not made, or is not whole
+├── BarsError                   bars cannot be measured
+├── ClockError, SourceError     a source is not what it should be
+├── DatabaseError               no database answers
+├── DemoFailed                  a run of the demo failed
+├── DocumentError               a file is not the document it should be
+├── LeaseHeld, LeaseLost        another executor acts
+├── ModelRefused, NoModel       no model may be used
+├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
+├── NoSpace                     a disk is full
+├── PathStoreError              the database cannot hold paths
+├── PrefectError                Prefect refused a request, or does not answer
+├── ServerError                 a server did not start or stop
+├── SiteError                   there is no such machine, or it lacks a server
+├── StoreError, TierError       bars are damaged, or not on this machine
+└── TooShort                    a history is too short to be split
+```
+
+Each is a built-in error, too, where one fits. Kernels stand alone: `EngineUnavailable` is theirs.
+"""
+
+from __future__ import annotations
+
+
+class SepError(Exception):
+    """Root of what this project raises for its users."""

@@ -1,0 +1,94 @@
+"""What runs under a home, as its files tell: records of servers, their passwords and locks.
+
+A running server has a record, `home/run/<name>.json`: process id, command line and port. The
+record counts only while a process with that id *and* that command line lives, so a reused process
+id or a file left by a crash is nothing to trip over. (Creation times move with the clock.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.files import replaced
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a running server.
+
+    Attributes
+    ----------
+    pid : int
+        Process id.
+    created : float
+        When it was started, seconds since 1970.
+    port : int
+        Port on 127.0.0.1; 0 where it listens on none.
+    command : tuple of str
+        Its command line.
+    """
+
+    pid: int
+    created: float
+    port: int
+    command: tuple[str, ...]
+
+
+def record_path(home: Path, name: str) -> Path:
+    """Return the file that holds the record of server `name`."""
+    return home / "run" / f"{name}.json"
+
+
+def log_path(home: Path, name: str) -> Path:
+    """Return the log file of server `name`."""
+    return home / "logs" / f"{name}.log"
+
+
+def read_record(home: Path, name: str) -> Record | None:
+    """Return the last record of server `name`, whether or not it still runs."""
+    try:
+        fields = json.loads(record_path(home, name).read_text())
+        return Record(**{**fields, "command": tuple(fields["command"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def alive(home: Path, name: str) -> Record | None:
+    """Return the record of server `name` if that very process runs."""
+    record = read_record(home, name)
+    return record if record and _command_of(record.pid) == record.command else None
+
+
+def secret(home: Path, name: str) -> str:
+    """Return the password of server `name`, made at first use and readable by its owner alone."""
+    path = home / "secrets" / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        with replaced(path) as draft:
+            draft.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+@contextmanager
+def locked(home: Path, name: str) -> Iterator[None]:
+    """Hold the lock of server `name`; the system frees it when its holder dies."""
+    path = record_path(home, name).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _command_of(pid: int) -> tuple[str, ...] | None:
+    """Return the command line of a process, None where none lives; a zombie has an empty one."""
+    try:
+        said = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+    return tuple(part.decode(errors="surrogateescape") for part in said.split(b"\0")[:-1])
