@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+from infra.errors import SepError
 from infra.servers import prefect
 from infra.settings import Settings
 
@@ -20,7 +21,7 @@ _BUSY = 503  # what a server on SQLite says while its file is locked
 _ATTEMPTS = 8
 
 
-class PrefectError(RuntimeError):
+class PrefectError(SepError, RuntimeError):
     """Prefect refused a request, or does not answer."""
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from deployments import workers
-from deployments.pools import POOLS
 from infra.servers import postgres, prefect, valkey
 from infra.settings import Settings
+from infra.site import site, worker_name
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ class Part:
 
 
 def parts(settings: Settings) -> list[Part]:
-    """Return all parts in the order in which they start."""
-    database, cache = settings.database_url, settings.valkey_url
-    return [
+    """Return the parts of this site in the order in which they start.
+
+    A server that the site does not run itself is a part where a setting names one.
+    """
+    database, cache, here = settings.database_url, settings.valkey_url, site(settings)
+    every = [
         Part(
             postgres.NAME,
             "PostgreSQL",
@@ -58,14 +61,15 @@ def parts(settings: Settings) -> list[Part]:
         Part(prefect.NAME, "Prefect server", prefect.find, prefect.stop, settings.prefect_api_url),
         *(
             Part(
-                workers.name(pool),
+                worker_name(pool),
                 f"worker {pool}",
                 partial(workers.find, pool=pool),
                 partial(workers.stop, pool=pool),
             )
-            for pool in POOLS
+            for pool in here.pools
         ),
     ]
+    return [part for part in every if part.external or part.name in here.names]
 
 
 def masked(address: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.api import Api
+from infra.site import DROPLET_POOL, RESEARCH_POOL
 
-GPU_POOL = "local-gpu"
+GPU_POOL = RESEARCH_POOL
 """The pool whose flow runs use the GPU."""
 
 POOLS: dict[str, dict[str, dict[str, int | None]]] = {
@@ -14,12 +15,9 @@ POOLS: dict[str, dict[str, dict[str, int | None]]] = {
         "live": {"priority": 1, "concurrency_limit": None},
         "research": {"priority": 2, "concurrency_limit": 2},
     },
-    "droplet": {},
+    DROPLET_POOL: {},
 }
 """Pools, their queues. Research has two places; the live cycle never waits for them."""
-
-DATABASE_ROLES = {GPU_POOL: "research", "droplet": "executor"}
-"""As whom the flow runs of a pool connect to the database."""
 
 
 REFUSED = ("command", "env", "working_dir")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,15 @@ from typing import Any
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api, PrefectError
-from infra.settings import PROJECT
+from infra.files import replaced
+from infra.settings import PROJECT, settings
 
+_SCHEMAS = """
+import json, sys
+from prefect.flows import load_flow_from_entrypoint
+flows = {name: load_flow_from_entrypoint(name) for name in json.loads(sys.argv[1])}
+print(json.dumps({n: f.parameters.model_dump(mode="json") for n, f in flows.items()}))
+"""
 _COMMAND = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
 
 
@@ -26,12 +34,49 @@ def declared(project: Path = PROJECT) -> list[dict[str, Any]]:
 
 
 def version(project: Path = PROJECT) -> str:
-    """Return a digest of `prefect.yaml` and the flows, whose parameters a deployment shows."""
-    digest = hashlib.sha256()
-    for path in [project / "prefect.yaml", *sorted((project / "flows").glob("*.py"))]:
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    """Return a digest of what is registered: `prefect.yaml`, and the schema of each flow.
+
+    A schema depends on more than the flow's file, and takes seconds to be made: it is made anew
+    where any file of the code changed, and remembered under the home until then.
+    """
+    declaration = (project / "prefect.yaml").read_bytes()
+    return hashlib.sha256(declaration + _schemas(project).encode()).hexdigest()[:16]
+
+
+def _schemas(project: Path) -> str:
+    """Return the parameter schemas of the declared flows as JSON."""
+    sources = hashlib.sha256()
+    for path in _sources(project):
+        sources.update(path.relative_to(project).as_posix().encode())
+        sources.update(path.read_bytes())
+    kept = settings().home / "run" / f"schemas-{sources.hexdigest()[:16]}.json"
+    if not kept.exists():
+        schemas = _ask_schemas(project)
+        for old in kept.parent.glob("schemas-*.json"):
+            old.unlink(missing_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(kept) as draft:
+            draft.write_text(schemas)
+    return kept.read_text()
+
+
+def _sources(project: Path) -> list[Path]:
+    packages = {path.parent.relative_to(project).parts[0] for path in project.glob("*/*.py")}
+    return sorted(
+        path for package in packages - {"tests"} for path in (project / package).rglob("*.py")
+    )
+
+
+def _ask_schemas(project: Path) -> str:
+    """Import the flows in a process of their own: Prefect takes seconds to come."""
+    entrypoints = json.dumps(sorted({item["entrypoint"] for item in declared(project)}))
+    command = (sys.executable, "-c", _SCHEMAS, entrypoints)
+    done = subprocess.run(  # noqa: S603
+        command, cwd=project, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PrefectError(f"the flows cannot be imported: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout
 
 
 def missing(api: Api, project: Path = PROJECT) -> list[str]:

@@ -17,11 +17,13 @@ from deployments import environment, registration, workers
 from deployments.api import Api, PrefectError
 from deployments.automations import ensure_automations
 from deployments.parts import Part, masked, parts
-from deployments.pools import DATABASE_ROLES, POOLS, ensure_pools
+from deployments.pools import ensure_pools
 from infra.files import make_private
+from infra.records import alive
 from infra.servers import postgres, prefect, valkey
-from infra.servers.process import ServerError, alive
+from infra.servers.process import ServerError
 from infra.settings import Settings
+from infra.site import POSTGRES, PREFECT, VALKEY, Site, SiteError, site
 
 
 def up(settings: Settings, console: Console) -> str:
@@ -44,7 +46,7 @@ def up(settings: Settings, console: Console) -> str:
             "Prefect server": partial(_prefect, settings),
         }
         api_url = together(console, steps)["Prefect server"]
-        roles = _roles(console)
+        roles = _roles(site(settings), console)
         with Api.of(settings, api_url) as api:
             ensure_pools(api)
             ensure_automations(api)
@@ -62,9 +64,12 @@ def down(settings: Settings, console: Console) -> None:
                 f"[yellow]![/] the flow run {name} is under way and ends here; "
                 f"afterwards: prefect flow-run retry {run}"
             )
-        database, cache, server, *work = parts(settings)
-        for group in (work, [server], [cache, database]):  # runs end before what they need
-            together(console, {part.title: partial(_stop, part, settings.home) for part in group})
+        last = {PREFECT: 1, POSTGRES: 2, VALKEY: 2}  # runs end before what they need
+        for turn in range(3):
+            group = [part for part in parts(settings) if last.get(part.name, 0) == turn]
+            if group:
+                stops = {part.title: partial(_stop, part, settings.home) for part in group}
+                together(console, stops)
         environment.remove_toml(settings)
 
 
@@ -77,7 +82,7 @@ def running(settings: Settings) -> list[tuple[str, str]]:
     """Return name and id of the flow runs under way in our pools; none if nobody answers."""
     api_url = settings.prefect_api_url or prefect.find(settings.home)
     query = {
-        "work_pools": {"name": {"any_": list(POOLS)}},
+        "work_pools": {"name": {"any_": list(site(settings).pools)}},
         "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
     }
     if api_url is None:
@@ -156,29 +161,48 @@ def _second_steps(
 
 
 def _database(settings: Settings) -> str:
+    from sqlalchemy.exc import OperationalError
+
     from infra.postgres import database
+    from infra.postgres.outage import reason
 
     configured = settings.database_url
+    if configured is None:
+        _require(settings, POSTGRES, "SEP_DATABASE_URL")
     address = configured.get_secret_value() if configured else postgres.start(settings.home)
-    database.migrate()
+    try:
+        database.migrate()
+    except OperationalError as error:
+        raise database.DatabaseError(
+            f"the database does not answer ({reason(error)}): correct SEP_DATABASE_URL, or start it"
+        ) from error
     return address
 
 
-def _roles(console: Console) -> Mapping[str, str]:
+def _require(settings: Settings, server: str, setting: str) -> None:
+    """Refuse to go on where a site neither runs a server itself nor is told of another."""
+    here = site(settings)
+    if server not in here.servers:
+        raise SiteError(f"the site {here.name} runs no {server}: name one in {setting}")
+
+
+def _roles(here: Site, console: Console) -> Mapping[str, str]:
     """Return as whom each pool connects: its role, or the owner where roles cannot be had."""
     from infra.postgres.roles import ensure_roles
 
     reason = ensure_roles()
     if reason is None:
-        return DATABASE_ROLES
+        return {pool: here.roles[pool] for pool in here.pools}
     console.print(f"[yellow]![/] workers connect as the owner of the database: {reason}")
-    return dict.fromkeys(POOLS, "owner")
+    return dict.fromkeys(here.pools, "owner")
 
 
 def _cache(settings: Settings) -> str:
     """Start the cache; everything runs without one, so its absence is no failure."""
     if settings.valkey_url:
         return settings.valkey_url.get_secret_value()
+    if VALKEY not in site(settings).servers:
+        return "not used: the site has none"
     try:
         return valkey.start(settings.home)
     except ServerError as error:
@@ -187,6 +211,7 @@ def _cache(settings: Settings) -> str:
 
 def _prefect(settings: Settings) -> str:
     if settings.prefect_api_url is None:
+        _require(settings, PREFECT, "SEP_PREFECT_API_URL")
         return prefect.start(settings.home, port=settings.prefect_port)
     with Api(settings.prefect_api_url, timeout=10) as api:
         api.get("/health")

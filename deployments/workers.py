@@ -14,10 +14,12 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api, PrefectError
 from deployments.pools import GPU_POOL
-from infra.servers.process import MARK, Launch, alive, read_record
+from infra.records import alive, read_record
+from infra.servers.process import MARK, Launch
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
 from infra.settings import Settings
+from infra.site import worker_name
 from infra.topology import Pinning, Topology, plan
 
 LOST = ("RUNNING", "PENDING", "CANCELLING")
@@ -25,11 +27,6 @@ LOST = ("RUNNING", "PENDING", "CANCELLING")
 
 Started = Literal["started", "found", "busy"]
 """Busy: found with other settings, and left because of its flow runs."""
-
-
-def name(pool: str) -> str:
-    """Return the name under which the pool's worker is recorded and logged."""
-    return f"worker-{pool}"
 
 
 def start(
@@ -72,18 +69,18 @@ def start(
         environment=environment,
         folder=home,
     )
-    start_process(home, name(pool), launch)
+    start_process(home, worker_name(pool), launch)
     return "found" if state == "same" else "started"
 
 
 def stop(home: Path, pool: str) -> None:
     """End the pool's worker and its flow runs."""
-    stop_process(home, name(pool))
+    stop_process(home, worker_name(pool))
 
 
 def find(home: Path, pool: str) -> str | None:
     """Return where the pool's worker looks for work, None if it does not run."""
-    record = alive(home, name(pool))
+    record = alive(home, worker_name(pool))
     return _environment(record.pid).get("PREFECT_API_URL") if record else None
 
 
@@ -118,7 +115,7 @@ def _command(pool: str) -> list[str]:
 
 def _reported(home: Path, pool: str, api: Api) -> bool:
     """Say whether the server has heard of the worker since it was started."""
-    record = read_record(home, name(pool))
+    record = read_record(home, worker_name(pool))
     try:
         workers = api.post(f"/work_pools/{pool}/workers/filter", {})
     except PrefectError:
@@ -134,7 +131,7 @@ def _state(
     home: Path, pool: str, environment: Mapping[str, str]
 ) -> Literal["none", "same", "busy"]:
     """Say what to do: start one (again), keep it, or keep it although its settings differ."""
-    record = alive(home, name(pool))
+    record = alive(home, worker_name(pool))
     if record is None:
         return "none"
     present = _environment(record.pid)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flows.parameters import Moment, Pair, Parameters, flow_of
 from infra.market.instruments import pip
-from infra.settings import settings
+from infra.market.timeframes import Timeframe
+from infra.settings import EngineChoice, settings
 from tasks.backtest import (
     measure_bars,
     register_model,
@@ -23,79 +24,86 @@ from tasks.backtest import (
     train_model,
     write_run_report,
 )
+from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.reports.report import CAPTIONS
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe
 from tasks.version import code_version
 
+Encoder = Literal["direction", "volatility", "volume", "body"]
+StrategyName = Literal["damped"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Pips = Annotated[float, Field(ge=0, le=1000)]
+Deviations = Annotated[float, Field(gt=0, le=1000)]
 
 
-@flow(name="backtest", persist_result=True, result_serializer="json")
-def backtest(
-    pair: str = "EUR_USD",
-    timeframe: str = "H1",
-    start: datetime | None = None,
-    end: datetime | None = None,
-    horizon: Count | None = None,
-    spread_pips: Pips | None = None,
-    slippage_pips: Pips | None = None,
-    stop_deviations: Annotated[float, Field(gt=0)] | None = None,
-    target_deviations: Annotated[float, Field(gt=0)] | None = None,
-    encoder: str = "direction",
-    stride: Count | None = None,
-    strategy: str = "damped",
-    seed: int = 0,
-    engine: Literal["auto", "cpu", "gpu"] | None = None,
-) -> dict[str, Any]:
+class BacktestRequest(Parameters):
+    """Which bars, under which rules."""
+
+    pair: Pair = Field("EUR_USD", description="Which bars; `ingest` brings them.")
+    timeframe: Timeframe = Field("H1", description="Length of a bar.")
+    start: Moment | None = Field(None, description="First bar; left out: the first there is.")
+    end: Moment | None = Field(None, description="One past the last bar; left out: all there are.")
+    horizon: Count | None = Field(
+        None, description="Bars a trade is held; left out: the timeframe's usual one."
+    )
+    spread_pips: Pips | None = Field(
+        None,
+        description="Left out: the pair's usual spread. Bars with bid and ask carry their own.",
+    )
+    slippage_pips: Pips | None = Field(None, description="Left out: the pair's usual slippage.")
+    stop_deviations: Deviations | None = Field(
+        None, description="Distance of the stop in deviations of the horizon; left out: 4."
+    )
+    target_deviations: Deviations | None = Field(
+        None, description="Distance of the target in deviations of the horizon; left out: none."
+    )
+    encoder: Encoder = Field("direction", description="How a bar becomes a bit.")
+    stride: Count | None = Field(
+        None, description="Every how many bars the library takes a path; left out: as usual."
+    )
+    strategy: StrategyName = Field("damped", description="Name of a strategy.")
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(0, description="Of the bootstraps.")
+    engine: EngineChoice | None = Field(
+        None, description="auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError("start must lie before end")
+        return self
+
+    def recipe(self) -> Recipe:
+        """Return the recipe that is asked for."""
+        price = pip(self.pair)
+        return Recipe.default(
+            self.pair,
+            self.timeframe,
+            horizon=self.horizon,
+            spread=None if self.spread_pips is None else self.spread_pips * price,
+            slippage=None if self.slippage_pips is None else self.slippage_pips * price,
+            stop_deviations=self.stop_deviations,
+            target_deviations=self.target_deviations,
+            encoder=self.encoder,
+            stride=self.stride,
+            strategy=self.strategy,
+            seed=self.seed,
+        )
+
+
+@flow_of(BacktestRequest, run_name="backtest {pair} {timeframe}")
+def backtest(request: BacktestRequest) -> dict[str, Any]:
     """Say honestly what a strategy would have earned on bars it had not seen.
 
-    Parameters
-    ----------
-    pair, timeframe
-        Which bars; `ingest` brings them.
-    start, end
-        First and one past the last bar; left out: all there are.
-    horizon
-        Bars a trade is held; left out: the timeframe's usual one.
-    spread_pips, slippage_pips
-        Costs; left out: the pair's usual ones. Bars with bid and ask carry their own spread.
-    stop_deviations, target_deviations
-        Distance of stop (left out: 4) and target (left out: none) in deviations of the horizon.
-    encoder
-        How a bar becomes a bit: direction, volatility, volume or body.
-    stride
-        Every how many bars the library takes a path.
-    strategy
-        Name of a strategy.
-    seed
-        Of the bootstraps.
-    engine
-        auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule.
-
-    Returns
-    -------
-    dict
-        verdict, sentence, report (path), model_id, folder.
+    Returns verdict, sentence, report (path), model_id and folder.
     """
-    logger, engine = get_run_logger(), engine or settings().engine
-    recipe = Recipe.default(
-        pair,
-        timeframe,
-        horizon=horizon,
-        spread=None if spread_pips is None else spread_pips * pip(pair),
-        slippage=None if slippage_pips is None else slippage_pips * pip(pair),
-        stop_deviations=stop_deviations,
-        target_deviations=target_deviations,
-        encoder=encoder,
-        stride=stride,
-        strategy=strategy,
-        seed=seed,
-    ).to_dict()
-    folder = str(RunFolder.of("backtest", str(flow_run.get_id())).path)
-    span = (edge.isoformat() if edge else None for edge in (start, end))
+    logger, engine = get_run_logger(), request.engine or settings().engine
+    recipe = to_plain(request.recipe())
+    run = RunFolder.of("backtest", str(flow_run.get_id()))
+    folder, pair, timeframe = str(run.path), request.pair, request.timeframe
+    span = (edge.isoformat() if edge else None for edge in (request.start, request.end))
     bars = take_bars(folder, pair, timeframe, *span)
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, recipe, engine)
@@ -108,6 +116,7 @@ def backtest(
     summary = write_run_report(folder, about)
     register_model(folder, summary)
     _show(summary, folder)
+    run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])
     return {
         "verdict": summary["verdict"],

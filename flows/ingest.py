@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -16,71 +16,24 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.runtime import flow_run
-from pydantic import Field
 
+from flows.parameters import flow_of
 from tasks.folder import RunFolder
-from tasks.ingest import IngestRequest, PairName, Source, begin, fetch, store, validate
+from tasks.ingest import begin, fetch, store, validate
+from tasks.intake.request import IngestRequest
+from tasks.reports.markdown import escape
 from tasks.reports.quality_report import check
 
 _COUNTED = ("pages", "rows", "good", "added", "revised", "shared", "quarantined")
 
 
-@flow(name="ingest", log_prints=False, persist_result=True, result_serializer="json")
-def ingest(
-    pair: PairName = "EUR_USD",
-    timeframe: str = "H1",
-    source: Source = "sample",
-    path: str | None = None,
-    clock: str | None = None,
-    columns: dict[str, str] | None = None,
-    seed: Annotated[int, Field(ge=0)] = 0,
-    bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000,
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> dict[str, Any]:
+@flow_of(IngestRequest, run_name="ingest {pair} {timeframe} {source}")
+def ingest(request: IngestRequest) -> dict[str, Any]:
     """Bring the bars of a source into the bulk store and PostgreSQL; bad rows to quarantine.
 
-    Parameters
-    ----------
-    pair, timeframe
-        What the bars are of: EUR_USD, H1.
-    source
-        sample (5,000 EURUSD hours), planted (a walk with a known edge), minutes (longer bars of
-        the pair's M1 in the store), oanda (candles of the account whose token is in
-        SEP_OANDA_TOKEN), or a file: csv, parquet, histdata, metatrader, dukascopy and truefx
-        (ticks, kept as M1), lean.
-    path
-        The file, on the machine of the worker.
-    clock
-        Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any IANA name; by
-        default that of the publisher (EST of histdata, New York+7 of metatrader, UTC of ticks),
-        and of csv, parquet and lean none, which puts such rows into quarantine.
-    columns
-        Of csv and parquet: name here to name in the file, such as {"timestamp": "When"}.
-    seed, bars
-        Of planted: the seed of its walk and how many bars.
-    start, end
-        Of oanda: candles from start to before end. Left out, they begin a little before the last
-        ones read (the first time a year ago) and go up to the newest complete one.
-
-    Returns
-    -------
-    dict
-        pages and rows read, good, added, revised, stored, quarantined, reasons, content_hash,
-        first, last.
+    Returns pages and rows read, good, added, revised, stored, quarantined, reasons, content_hash,
+    first, last.
     """
-    request = IngestRequest(
-        pair=pair,
-        timeframe=timeframe,
-        source=source,
-        path=Path(path) if path else None,
-        clock=clock,
-        columns=columns or {},
-        seed=seed,
-        bars=bars,
-        start=start,
-        end=end,
-    )
     result = _run(request, str(flow_run.get_id()))
     _show(request, result)
     return result
@@ -182,7 +135,7 @@ def _title(request: IngestRequest) -> str:
 def _markdown(title: str, result: dict[str, Any]) -> str:
     bad = result["rows"] - result["good"]
     lines = [
-        f"### {title}",
+        f"### {escape(title)}",
         f"- **{result['rows']:,}** rows read, **{result['added']:,}** bars added, "
         f"**{result['revised']:,}** revised, "
         f"**{bad:,}** rows in quarantine ({result['quarantined']:,} of them new)",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
+from pydantic import Field
 
+from flows.parameters import Parameters, flow_of
+from infra.health import ORDER
 from tasks.maintain import clean, health
 from tasks.upkeep.backup import backup
 from tasks.upkeep.tiers import move
@@ -15,21 +18,23 @@ Part = Literal["tiers", "backup", "runs"]
 _STEPS = {"tiers": move, "backup": backup, "runs": clean}
 
 
-@flow(name="maintain", log_prints=False, persist_result=True, result_serializer="json")
-def maintain(parts: list[Part] | None = None) -> dict[str, Any]:
+class MaintainRequest(Parameters):
+    """What to do."""
+
+    parts: list[Part] | None = Field(
+        None,
+        description="tiers (bars to the tier where they belong), backup, runs (folders of old "
+        "runs are deleted); left out: all. Health is looked at in any case.",
+    )
+
+
+@flow_of(MaintainRequest, run_name="maintain")
+def maintain(request: MaintainRequest) -> dict[str, Any]:
     """Keep the system in order; doing it again changes nothing.
 
-    Parameters
-    ----------
-    parts
-        What to do: tiers (bars to the tier where they belong), backup, runs (folders of old runs
-        are deleted); left out: all. The health of the system is looked at in any case.
-
-    Returns
-    -------
-    dict
-        What each part did, and health: the state that is worst.
+    Returns what each part did, and health: the state that is worst.
     """
+    parts = request.parts
     chosen = [part for part in get_args(Part) if parts is None or part in parts]
     states = {part: _STEPS[part](return_state=True) for part in chosen}
     found = health()
@@ -37,7 +42,7 @@ def maintain(parts: list[Part] | None = None) -> dict[str, Any]:
     _show(done, found)
     for state in states.values():
         state.result()  # a part that failed did not keep the others from being done
-    worst = max((row["state"] for row in found), key=("ok", "note", "problem").index)
+    worst = max((row["state"] for row in found), key=ORDER.index)
     return {**{part: _plain(did) for part, did in done.items()}, "health": worst}
 
 

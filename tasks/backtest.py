@@ -12,9 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from infra.bars import content_hash
+from infra.bars import content_hash, without_empty_quotes
 from infra.market.quotes import Costs
 from kernels.device import choose_engine
+from tasks import document
+from tasks.document import from_plain, to_plain
 from tasks.folder import RunFolder, bar_store
 from tasks.reports.report import write_report
 from tasks.reports.summary import summarise
@@ -29,7 +31,6 @@ from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, replay
 from tasks.steps import step
 from tasks.strategy.strategies import strategy
-from tasks.version import code_version
 
 DIMENSIONS = 64
 
@@ -51,7 +52,7 @@ def take_bars(
         If there are none, or prices are not numbers.
     """
     span = (datetime.fromisoformat(edge) if edge else None for edge in (start, end))
-    bars = bar_store().read(pair, timeframe, *span)
+    bars = without_empty_quotes(bar_store().read(pair, timeframe, *span))
     refuse_bad_prices(bars)
     bars.write_parquet(RunFolder(Path(folder)).bars)
     return {
@@ -71,7 +72,7 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     dict
         `bars`, `with_metrics`, `converged` (share), `engine` and `reason`.
     """
-    run, plan = RunFolder(Path(folder)), Recipe.from_dict(recipe)
+    run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     chosen = choose_engine(engine)
     measures = measure(
         pl.read_parquet(run.bars),
@@ -105,7 +106,7 @@ def search_paths(
     dict
         `library` and `queries` (rows), `memory` (how they were cut), `stride`, `spans`.
     """
-    run, plan = RunFolder(Path(folder)), Recipe.from_dict(recipe)
+    run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     measures = _measures(run)
     frozen = freeze(measures, plan, data_hash)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
@@ -119,13 +120,13 @@ def search_paths(
     )
     library.write(run.library)
     counts.write_parquet(run.counts)
-    run.frozen.write_text(json.dumps(frozen.to_dict()))
+    document.write(run.frozen, frozen)
     return {
         "library": len(library),
         "queries": len(counts),
         "memory": memory_plan(len(library), len(counts), k=plan.k, engine=engine),
         "stride": frozen.stride,
-        "spans": frozen.spans.to_dict(),
+        "spans": to_plain(frozen.spans),
     }
 
 
@@ -145,11 +146,11 @@ def train_model(folder: str) -> dict[str, Any]:
         `model_id` and `break_even` by side.
     """
     run = RunFolder(Path(folder))
-    frozen = Frozen.from_dict(json.loads(run.frozen.read_text()))
+    frozen = document.read(run.frozen, Frozen)
     metrics, counts = pl.read_parquet(run.metrics), pl.read_parquet(run.counts)
     outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine="cpu")
     model = train(outcomes, frozen, counts)
-    model.write(run.model)
+    document.write(run.model, model)
     told = predictions(metrics, outcomes, model, counts)
     told.write_parquet(run.predictions)
     return {"model_id": model.model_id, "break_even": model.break_even}
@@ -165,7 +166,7 @@ def simulate_trades(folder: str) -> dict[str, Any]:
         `signals` and `trades` (numbers), `net` (sum of gains).
     """
     run = RunFolder(Path(folder))
-    frozen, told = Model.read(run.model).frozen, pl.read_parquet(run.predictions)
+    frozen, told = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
     signals = _signals(frozen.recipe, told)
     simulation = _simulate(run, frozen, told, signals)
     simulation.trades.write_parquet(run.trades)
@@ -187,11 +188,11 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         The summary, with `report` (path of the HTML file).
     """
     run = RunFolder(Path(folder))
-    model, told = Model.read(run.model), pl.read_parquet(run.predictions)
+    model, told = document.read(run.model, Model), pl.read_parquet(run.predictions)
     recipe = model.frozen.recipe
     signals = _signals(recipe, told)
     simulation = Simulation(pl.read_parquet(run.trades), pl.read_parquet(run.equity))
-    known = {"model": model.model_id, "data_hash": model.frozen.data_hash, **recipe.to_dict()}
+    known = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
     summary = summarise(told, signals, simulation, horizon=recipe.horizon, about={**known, **about})
     run.summary.write_text(json.dumps(summary, indent=1))
     report = write_report(run.path, told, signals, simulation, summary)
@@ -208,9 +209,9 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
         `model_id`.
     """
     run = RunFolder(Path(folder))
-    model = Model.read(run.model)
+    model = document.read(run.model, Model)
     figures = {name: summary[name] for name in ("verdict", "trades", "money", "calibration")}
-    register(model, str(run.path), figures, code_version())
+    register(model, str(run.path), figures)
     return {"model_id": model.model_id}
 
 

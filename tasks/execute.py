@@ -9,7 +9,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from infra.brokers.paper import PaperBroker
-from infra.market.instruments import default_slippage, default_spread
 from tasks.folder import bar_store
 from tasks.trading import execution
 from tasks.trading.journal import Journal
@@ -17,9 +16,7 @@ from tasks.trading.lease import LeaseHeld, acquire
 
 
 @task(name="trade", cache_policy=NO_CACHE, persist_result=True, result_serializer="json")
-def trade(
-    account: str, *, holder: str, clock: list[str], units: float, pair: str
-) -> dict[str, Any]:
+def trade(account: str, *, holder: str, clock: list[str], units: float) -> dict[str, Any]:
     """Run the executor at each time of the clock, under the account's lease.
 
     Doing it again does nothing twice: the journal decides, not Prefect.
@@ -32,15 +29,14 @@ def trade(
     clock : list of str
         ISO times: the wall clock's one, or the closes of replayed bars.
     units : float
-    pair : str
-        Whose usual costs count where bars carry no bid and ask.
+        Size of every order.
 
     Returns
     -------
     dict
         `held` (why nothing was done, or None) and the rows `entered`, `left`, `refused`.
     """
-    broker = PaperBroker(bar_store(), default_spread(pair), default_slippage(pair))
+    broker = PaperBroker(bar_store())
     name = f"execute:{account}"
     done = execution.Done()
     try:

@@ -1,86 +1,91 @@
-"""The folder a run leaves behind: one name for each file."""
+"""The folder of a run: which step writes a file, who reads it, and how long it stays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, overload
 
 from infra.settings import settings
 from infra.stores.bulk import BarStore
 
+Stays = Literal["run", "report", "model"]
+"""With the run alone; as long as its report; as long as the model is used, and so in backups."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run's folder.
+
+    Attributes
+    ----------
+    name : str
+    written : str
+        The step that writes it.
+    read : tuple of str
+        The steps that read it; "people" do at the end.
+    stays : {"run", "report", "model"}
+    """
+
+    name: str
+    written: str
+    read: tuple[str, ...]
+    stays: Stays
+
+    @overload
+    def __get__(self, folder: None, kind: type) -> File: ...
+
+    @overload
+    def __get__(self, folder: RunFolder, kind: type) -> Path: ...
+
+    def __get__(self, folder: RunFolder | None, kind: type) -> File | Path:
+        """Return where the file lies in a folder."""
+        return self if folder is None else folder.path / self.name
+
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a backtest keeps its steps' results and its report."""
+    """Where a run keeps what its steps make; each attribute but `path` is a `File`."""
 
     path: Path
 
+    bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate"), "run")
+    metrics = File("metrics.parquet", "measure", ("search", "train", "simulate"), "run")
+    trajectory = File("trajectory.parquet", "measure", ("search",), "run")
+    counts = File("counts.parquet", "search", ("train",), "run")
+    frozen = File("frozen.json", "search", ("train",), "run")
+    library = File("library.parquet", "search", ("predict",), "model")
+    model = File("model.json", "train", ("simulate", "report", "register", "predict"), "model")
+    predictions = File("predictions.parquet", "train", ("simulate", "report"), "report")
+    trades = File("trades.parquet", "simulate", ("report",), "report")
+    equity = File("equity.parquet", "simulate", ("report",), "report")
+    summary = File("summary.json", "report", ("people",), "report")
+    report = File("report.html", "report", ("people",), "report")
+
     @classmethod
-    def of(cls, flow: str, run: str) -> RunFolder:
-        """Return the folder of one run of a flow, made if it is not there."""
-        path = settings().home / "runs" / flow / run
+    def of(cls, flow: str, run: str, *more: str) -> RunFolder:
+        """Return the folder of one run of a flow, made if it is not there.
+
+        Parameters
+        ----------
+        flow, run : str
+        *more : str
+            A folder in it, such as that of a pair.
+        """
+        path = settings().home.joinpath("runs", flow, run, *more)
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
-    @property
-    def bars(self) -> Path:
-        """The bars the run works on, fixed at its start."""
-        return self.path / "bars.parquet"
+    @classmethod
+    def files(cls, *stays: Stays) -> list[File]:
+        """Return the files that stay so long."""
+        every = (file for file in vars(cls).values() if isinstance(file, File))
+        return [file for file in every if file.stays in stays]
 
-    @property
-    def metrics(self) -> Path:
-        """Metrics of each bar."""
-        return self.path / "metrics.parquet"
-
-    @property
-    def trajectory(self) -> Path:
-        """Damping trajectories, 64 columns."""
-        return self.path / "trajectory.parquet"
-
-    @property
-    def library(self) -> Path:
-        """The path library."""
-        return self.path / "library.parquet"
-
-    @property
-    def frozen(self) -> Path:
-        """Spans, stride and standardisation, frozen on the library span."""
-        return self.path / "frozen.json"
-
-    @property
-    def counts(self) -> Path:
-        """Neighbours and wins of each query."""
-        return self.path / "counts.parquet"
-
-    @property
-    def model(self) -> Path:
-        """The model: recipe, spans, standardisation, confidence of both sides."""
-        return self.path / "model.json"
-
-    @property
-    def predictions(self) -> Path:
-        """One row a bar: metrics, confidence, break-even, outcome."""
-        return self.path / "predictions.parquet"
-
-    @property
-    def trades(self) -> Path:
-        """Simulated trades of the test span."""
-        return self.path / "trades.parquet"
-
-    @property
-    def equity(self) -> Path:
-        """Equity of the test span."""
-        return self.path / "equity.parquet"
-
-    @property
-    def summary(self) -> Path:
-        """The result table as JSON."""
-        return self.path / "summary.json"
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.path / "report.html"
+    def end(self) -> None:
+        """Delete what was of use to the run alone: call it once nothing is left to be retried."""
+        for file in self.files("run"):
+            (self.path / file.name).unlink(missing_ok=True)
 
 
 def bar_store() -> BarStore:

@@ -6,32 +6,28 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import Connection, select
 
 from infra.bars import PRICES, QUOTES, TIME
-from infra.market.instruments import SYNTHETIC
-from infra.market.timeframes import bar_length, bar_seconds
+from infra.market.timeframes import bar_length
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
 from infra.sources import sample
-from infra.sources.clocks import Clock
 from infra.sources.columns import SourceError
 from infra.sources.oanda import PAGE, Candles
-from infra.sources.registry import MAPPED, SOURCES
-from infra.sources.registry import Source as FileSource
+from infra.sources.regular import regular
 from infra.stores import warm
 from infra.stores.bulk import BarStore
 from kernels.synthetic import planted_walk
 from tasks.folder import bar_store
 from tasks.intake import validation
+from tasks.intake.request import PLANTED_START, IngestRequest
 from tasks.intake.resample import resample
 from tasks.steps import step
 
-PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
 PAGES: Final = 20
 """Pages of OANDA that reach the stores together: 100,000 candles, some 15 MB."""
 
@@ -42,136 +38,9 @@ FIRST_SPAN: Final = timedelta(days=365)
 FIRST_BARS: Final = 5_000
 """What the first read of a pair covers, the longer of both; a `start` reaches back further."""
 
-PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
-Source = Literal[
-    "sample",
-    "csv",
-    "parquet",
-    "histdata",
-    "metatrader",
-    "dukascopy",
-    "truefx",
-    "lean",
-    "minutes",
-    "oanda",
-    "planted",
-]
-
-
-class IngestRequest(BaseModel):
-    """What to ingest.
-
-    Attributes
-    ----------
-    pair, timeframe : str
-        Such as `EUR_USD`, `H1`.
-    source : str
-        One of `infra.sources.registry.SOURCES`, which read a file, `sample`, `minutes` (bars of
-        M1 in the store), `oanda`, or `planted`.
-    path : Path, optional
-        The file.
-    clock : str, optional
-        Clock of timestamps that name no zone, such as `New York+7`; the source's by default.
-    columns : dict of str to str
-        Of `csv` and `parquet`: name here to name in the file.
-    seed, bars : int
-        Of `planted`: the seed of its walk and how many bars.
-    start, end : datetime, optional
-        Of `oanda`: bars from `start` to before `end`, in UTC where they name no zone; see
-        `begin_at` and `fetch_rows` for what is read without them.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    pair: PairName = sample.PAIR
-    timeframe: str = sample.TIMEFRAME
-    source: Source = "sample"
-    path: Path | None = None
-    clock: str | None = None
-    columns: dict[str, str] = Field(default_factory=dict)
-    seed: Annotated[int, Field(ge=0)] = 0
-    bars: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
-    start: datetime | None = None
-    end: datetime | None = None
-
-    @field_validator("start", "end")
-    @classmethod
-    def _utc(cls, moment: datetime | None) -> datetime | None:
-        if moment is None:
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-    @field_validator("timeframe")
-    @classmethod
-    def _known(cls, timeframe: str) -> str:
-        bar_seconds(timeframe)
-        return timeframe
-
-    @field_validator("clock")
-    @classmethod
-    def _clock(cls, clock: str | None) -> str | None:
-        if clock is not None:
-            Clock.of(clock)
-        return clock
-
-    @model_validator(mode="after")
-    def _fits(self) -> IngestRequest:
-        if (self.pair in SYNTHETIC) != (self.source == "planted"):
-            raise ValueError(
-                f"source=planted and the pairs {', '.join(sorted(SYNTHETIC))} belong together: "
-                "made-up bars never mix with a market's"
-            )
-        self._fits_file()
-        self._fits_span()
-        if self.source == "minutes" and self.timeframe == "M1":
-            raise ValueError("source=minutes makes longer bars of M1: ask for another timeframe")
-        if self.source == "sample" and (self.pair, self.timeframe) != _SAMPLE:
-            raise ValueError(f"the sample is {' '.join(_SAMPLE)}: ask for these")
-        if self._end() > datetime.now(UTC):
-            raise ValueError(f"{self.bars} planted bars of {self.timeframe} reach into the future")
-        return self
-
-    def _fits_file(self) -> None:
-        files = ", ".join(SOURCES)
-        if (self.path is None) == (self.source in SOURCES):
-            raise ValueError(f"path is the file to read: give it with source={files} alone")
-        if self.columns and self.source not in MAPPED:
-            raise ValueError(f"columns goes with source={', '.join(sorted(MAPPED))} alone")
-        if self.clock is not None and self.source not in SOURCES:
-            raise ValueError(f"clock is of a file: give it with source={files} alone")
-        held = self.file_source.timeframe if self.source in SOURCES else None
-        if held not in (None, self.timeframe):
-            raise ValueError(f"{self.source} files hold {held}: ask for timeframe={held}")
-
-    def _fits_span(self) -> None:
-        if self.source != "oanda" and (self.start or self.end):
-            raise ValueError("start and end go with source=oanda alone")
-        if self.start and self.start >= (self.end or datetime.now(UTC)):
-            raise ValueError("start must lie before end, and in the past")
-
-    @property
-    def file_source(self) -> FileSource:
-        """The source that reads the file, with the clock of the request."""
-        options: dict[str, Any] = {"clock": self.clock} if self.clock is not None else {}
-        options |= {"columns": self.columns} if self.columns else {}
-        return SOURCES[self.source](**options)
-
-    def _end(self) -> datetime:
-        planted = self.bars if self.source == "planted" else 0
-        return PLANTED_START + planted * bar_length(self.timeframe)
-
-    @property
-    def name(self) -> str:
-        """Name of the source in the database: kind, and file or seed."""
-        if self.source == "planted":
-            return f"planted:{self.seed}"
-        return f"{self.source}:{self.path.name}" if self.path else self.source
-
-
 _NUMBERS: Final = (*PRICES, "volume", *QUOTES)
 _FAST: Final = "lz4"
 """Of files that live as long as the run."""
-_SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
 
 
 def begin_at(request: IngestRequest) -> str:
@@ -271,17 +140,19 @@ def store_rows(
     """
     bulk, key = bar_store(), (request.pair, request.timeframe)
     bars = pl.read_parquet(validated["bars"], glob=False)
+    # The files are seen at once, right before the commit: killed between the two, the cursor is
+    # still where it was, and the same rows come again.
     with database.engine().begin() as connection:  # first: without a database nothing changes
         warm.alone(connection, *key)
         revised = _revised(bulk, request, bars)
-        written = bulk.write(*key, bars)
-        quarantined = _quarantine(connection, validated, request, run_id)
-        shared = _share(connection, bulk, request)
-        state = _state(bulk, request)
-        newest = bars["timestamp"].max()
-        assert newest is None or isinstance(newest, datetime)
-        _advance(connection, validated, request, run_id, state["content_hash"], newest)
-    counts = {"added": sum(year.added for year in written), "revised": revised}
+        with bulk.writing(*key, bars) as ahead:
+            quarantined = _quarantine(connection, validated, request, run_id)
+            shared = _share(connection, ahead, request)
+            state = _state(ahead, request)
+            newest = bars["timestamp"].max()
+            assert newest is None or isinstance(newest, datetime)
+            _advance(connection, validated, request, run_id, state["content_hash"], newest)
+    counts = {"added": sum(year.added for year in ahead.written), "revised": revised}
     return {**state, **counts, "shared": shared, "quarantined": quarantined}
 
 
@@ -301,7 +172,7 @@ def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
     if request.path is None:
         return sample.read_sample(), sample.CLOCK, "mid"
     source = request.file_source
-    return source.read(request.path.expanduser().resolve()), source.clock, source.price
+    return source.read(regular(request.path)), source.clock, source.price
 
 
 def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:

@@ -21,8 +21,9 @@ import pytest
 
 from deployments import environment, parts
 from deployments.api import Api
+from infra.records import alive
 from infra.servers import prefect
-from infra.servers.process import MARK, alive
+from infra.servers.process import MARK
 from infra.settings import Settings
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

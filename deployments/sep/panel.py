@@ -8,8 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deployments.sep.doctor import Finding
 from deployments.sep.status import State
+from infra.health import Finding
 from infra.servers import prefect
 from infra.settings import Settings
 
@@ -62,9 +62,11 @@ def table(states: list[State]) -> Table:
 
 def finding_line(finding: Finding) -> Text:
     """Return one line of the doctor's report."""
-    line = Text(f"{finding.level:<8} ", style=_LEVELS[finding.level])
+    line = Text(f"{finding.state:<8} ", style=_LEVELS[finding.state])
     line.append(f"{finding.topic:<20} ", style="default")
     line.append(finding.text, style="default")
+    if finding.since:
+        line.append(f", since {finding.since:%Y-%m-%d %H:%M} UTC", style="dim")
     return line.append(f" - {finding.advice}", style="dim") if finding.advice else line
 
 

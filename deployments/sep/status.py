@@ -11,8 +11,8 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api
 from deployments.parts import Part, masked, parts
+from infra.records import alive
 from infra.servers import postgres, prefect, valkey
-from infra.servers.process import alive
 from infra.settings import Settings
 
 

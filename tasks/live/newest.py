@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
+from infra.errors import SepError
 from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TieredBars
@@ -16,6 +18,7 @@ from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
 from tasks.research.resolve import resolve, with_distances
 from tasks.research.search import search
+from tasks.research.timeline import Timeline, Times
 
 LOOKBACK = 4096
 """Bars read before the first one that is measured.
@@ -25,8 +28,37 @@ where no price moved for more than 3,800 bars.
 """
 
 
-class NoBars(LookupError):
+class NoBars(SepError, LookupError):
     """There is no complete bar to look at."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Bars to look at, and where they lie among all since the model's first one.
+
+    Attributes
+    ----------
+    timeline : Timeline
+        Of all bars since the model's first one: a replay's library knows later ones, too.
+    stop : int
+        How many of them are complete.
+    bars : polars.DataFrame
+        The last of these.
+    """
+
+    timeline: Timeline
+    stop: int
+    bars: pl.DataFrame
+
+    @property
+    def first(self) -> int:
+        """Number of the first bar of the window."""
+        return self.stop - len(self.bars)
+
+    @property
+    def starts(self) -> Times:
+        """When the bars of the window began."""
+        return self.timeline.starts[self.first : self.stop]
 
 
 def predict_newest(
@@ -38,11 +70,12 @@ def predict_newest(
     count: int = 1,
     engine: str = "auto",
 ) -> pl.DataFrame:
-    """Tell the confidence of the newest complete bars.
+    """Predict the newest complete bars.
 
     Parameters
     ----------
     model : Model
+        In force for the bars of the store (`tasks.research.registry`).
     library : PathLibrary
         As the model's training left it or longer; rows are added here as their outcomes become
         known.
@@ -62,51 +95,65 @@ def predict_newest(
     ------
     NoBars
         If no bar of the pair is complete at `as_of`.
+    NoSuchBar
+        If the library knows a bar that the store does not have.
     """
     recipe = model.frozen.recipe
-    first, bars = _window(TieredBars(store), model, as_of, count=count, last=library.last)
-    newest = first + len(bars) - 1
+    window = _window(TieredBars(store), model, as_of, count=count, last=library.last)
     measures = measure(
-        bars, recipe.timeframe, encoder=recipe.encoder, params=recipe.damping, engine=engine
+        window.bars, recipe.timeframe, encoder=recipe.encoder, params=recipe.damping, engine=engine
     )
-    library = library.extend(_resolved(model, bars, measures, first, engine))
-    positions = np.arange(max(0, newest - count + 1), newest + 1, dtype=np.int64)
-    rows = positions - first
-    paths = unit_paths(measures.trajectory[rows], model.frozen.standard)
-    counts = search(paths, positions, library, horizon=recipe.horizon, k=recipe.k, engine=engine)
-    told = with_distances(measures.metrics, recipe).with_columns(
-        position=pl.int_range(first, first + pl.len(), dtype=pl.Int64)
+    library = library.extend(_resolved(model, window, measures, engine))
+    positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)
+    paths = unit_paths(measures.trajectory[positions - window.first], model.frozen.standard)
+    counts = search(
+        paths,
+        positions,
+        library,
+        window.timeline,
+        horizon=recipe.horizon,
+        k=recipe.k,
+        engine=engine,
     )
-    return told.join(
+    bars = with_distances(measures.metrics, recipe).with_columns(
+        position=pl.int_range(window.first, window.stop, dtype=pl.Int64)
+    )
+    return bars.join(
         model.predict(counts), on="position", how="inner", maintain_order="left"
     ).fill_nan(None)
 
 
 def _window(
-    bars: TieredBars, model: Model, as_of: datetime, *, count: int, last: int
-) -> tuple[int, pl.DataFrame]:
-    """Return the bars to look at, and the number of the first of them since the model's first.
+    bars: TieredBars, model: Model, as_of: datetime, *, count: int, last: np.datetime64
+) -> Window:
+    """Return the bars to look at; they and the timeline are of one content of the store.
 
-    Numbers and bars are of one content, though an ingest may come between.
+    An ingest may come between: then both are read again.
     """
     recipe = model.frozen.recipe
     key, start = (recipe.pair, recipe.timeframe), model.frozen.first_bar
     end = as_of - bar_length(recipe.timeframe) + timedelta.resolution
     content = None
     while content != (content := bars.store.content_hash(*key)):
-        newest = bars.count(*key, start, end) - 1
-        first = max(0, min(newest - count, last) + 1 - LOOKBACK)
-        window = bars.newest(*key, newest - first + 1, end)
+        timeline = Timeline.of(bars.store.starts(*key, start))
+        stop = timeline.before(end)
+        known = -1 if np.isnat(last) else int(timeline.numbers(np.array([last]))[0])
+        first = max(0, min(stop - 1 - count, known) + 1 - LOOKBACK)
+        window = bars.newest(*key, stop - first, end)
     if window.is_empty():
         raise NoBars(
             f"no {recipe.pair} {recipe.timeframe} bar is complete at {as_of}: run `ingest` first"
         )
-    return first, window
+    return Window(timeline, stop, window)
 
 
-def _resolved(
-    model: Model, bars: pl.DataFrame, measures: Measures, first: int, engine: str
-) -> Library:
-    outcomes = resolve(bars, measures.metrics, model.frozen.recipe, engine=engine)
-    paths = unit_paths(measures.trajectory, model.frozen.standard)
-    return Library.build(paths, outcomes, stride=model.frozen.stride, first=first)
+def _resolved(model: Model, window: Window, measures: Measures, engine: str) -> Library:
+    """Return the library's rows of the window whose outcome is known."""
+    outcomes = resolve(window.bars, measures.metrics, model.frozen.recipe, engine=engine)
+    return Library.build(
+        unit_paths(measures.trajectory, model.frozen.standard),
+        outcomes,
+        window.starts,
+        stride=model.frozen.stride,
+        first=window.first,
+    )

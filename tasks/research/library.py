@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,9 @@ from kernels.confidence import count_wins
 from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
+from tasks.research.timeline import Timeline, Times
+
+NEVER = np.datetime64("NaT", "us")
 
 
 class PathLibrary(Protocol):
@@ -27,47 +30,44 @@ class PathLibrary(Protocol):
         """Return the number of rows."""
 
     @property
-    def last(self) -> int:
-        """Bar number of the last row, -1 without one."""
+    def last(self) -> np.datetime64:
+        """Start of the bar of the last row; NaT without one."""
 
-    def extend(self, later: Library) -> PathLibrary:
+    def extend(self, later: Library) -> Self:
         """Return the library with later rows; those not after its last bar are dropped."""
 
-    def nearest(
+    def count(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
+        timeline: Timeline,
         *,
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
-    ) -> Neighbours:
-        """Find the nearest rows of each query among those known at its close.
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count, among the nearest rows known at each query's close, neighbours and wins.
 
         Parameters
         ----------
         paths : float32[q, 64]
             Unit paths of the queries; one with a NaN has no neighbours.
         positions : int64[q]
-            Their bar numbers.
+            Their numbers on the timeline.
+        timeline : Timeline
+            Of all bars that queries and rows are of.
         exclusion : int
             Rows of one group closer than this many bars to a better one are dropped.
         k : int
             Rows looked at per query.
         engine : {"auto", "cpu", "gpu"}
             Of the kernels, where they search.
-        """
 
-    def count(
-        self,
-        paths: NDArray[np.float32],
-        positions: NDArray[np.int64],
-        *,
-        exclusion: int,
-        k: int = 64,
-        engine: str = "auto",
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query, int64[q, 2] each; arguments of `nearest`."""
+        Returns
+        -------
+        wins, k_eff : int64[q, 2]
+            By side.
+        """
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class Library:
     ----------
     paths : float32[N, 64]
         Unit paths.
-    position : int64[N]
-        Bar numbers, ascending.
-    known_at : int64[N]
-        The bar at whose close the outcome became known, ascending.
+    time : datetime64[us][N]
+        When their bars began (UTC), ascending.
+    known : datetime64[us][N]
+        When the bar began at whose close the outcome became known, ascending.
     win : int8[N, 2]
         1 if the trade ended above zero after costs; long, short.
     group : int32[N]
@@ -89,14 +89,20 @@ class Library:
     """
 
     paths: NDArray[np.float32]
-    position: NDArray[np.int64]
-    known_at: NDArray[np.int64]
+    time: Times
+    known: Times
     win: NDArray[np.int8]
     group: NDArray[np.int32]
 
     @classmethod
     def build(
-        cls, paths: NDArray[np.float32], outcomes: Outcomes, *, stride: int, first: int = 0
+        cls,
+        paths: NDArray[np.float32],
+        outcomes: Outcomes,
+        starts: Times,
+        *,
+        stride: int,
+        first: int = 0,
     ) -> Library:
         """Take every `stride`-th bar that has a path and, on both sides, an outcome.
 
@@ -105,65 +111,58 @@ class Library:
         paths : float32[n, 64]
         outcomes : Outcomes
             Of the same n bars.
+        starts : datetime64[us][n]
+            When they began.
         stride : int
         first : int
-            Bar number of the first row of `paths`.
+            Number of the first of them among the bars since the model's first one.
         """
         number = np.arange(first, first + len(paths), dtype=np.int64)
-        known = (np.asarray(outcomes.win) >= 0).all(axis=1)
-        rows = np.flatnonzero((number % stride == 0) & known & has_path(paths))
+        resolved = (np.asarray(outcomes.win) >= 0).all(axis=1)
+        rows = np.flatnonzero((number % stride == 0) & resolved & has_path(paths))
         return cls(
             paths=np.ascontiguousarray(paths[rows]),
-            position=number[rows],
-            known_at=outcomes.known_at[rows] + first,
+            time=starts[rows],
+            known=starts[outcomes.known_at[rows]],
             win=outcomes.win[rows],
             group=np.zeros(len(rows), np.int32),
         )
 
     def __len__(self) -> int:
-        return len(self.position)
+        return len(self.time)
 
     @property
-    def last(self) -> int:
-        """Bar number of the last row, -1 without one."""
-        return int(self.position[-1]) if len(self) else -1
+    def last(self) -> np.datetime64:
+        """Start of the bar of the last row; NaT without one."""
+        return self.time[-1] if len(self) else NEVER
 
-    def known_before(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Count the rows whose outcome is known at the close of each bar: int64[q]."""
-        return np.searchsorted(self.known_at, positions, side="right").astype(np.int64)
-
-    def up_to(self, known_at: int) -> Library:
-        """Return the rows whose outcome was known at the close of bar `known_at`."""
-        stop = int(np.searchsorted(self.known_at, known_at, side="right"))
-        return self._take(slice(stop))
+    def known_before(self, times: Times) -> NDArray[np.int64]:
+        """Count the rows whose outcome is known at the close of the bars of `times`: int64[q]."""
+        return np.searchsorted(self.known, times, side="right").astype(np.int64)
 
     def extend(self, later: Library) -> Library:
         """Append rows; those not after this library's last bar are dropped."""
-        new = later._take(later.position > self.last)
-        return Library(
-            paths=np.concatenate([self.paths, new.paths]),
-            position=np.concatenate([self.position, new.position]),
-            known_at=np.concatenate([self.known_at, new.known_at]),
-            win=np.concatenate([self.win, new.win]),
-            group=np.concatenate([self.group, new.group]),
-        )
+        new = later.take(later.time > self.last) if len(self) else later
+        columns = zip(vars(self).values(), vars(new).values(), strict=True)
+        return Library(*(np.concatenate(pair) for pair in columns))
 
     def nearest(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
+        timeline: Timeline,
         *,
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
     ) -> Neighbours:
-        """Find the nearest rows exactly; see `PathLibrary`."""
+        """Find the nearest rows exactly; arguments as of `PathLibrary.count`."""
         return nearest(
             paths,
             self.paths,
-            position=self.position,
+            position=timeline.numbers(self.time),
             group=self.group,
-            known_before=self.known_before(positions),
+            known_before=self.known_before(timeline.starts[positions]),
             exclusion=exclusion,
             k=k,
             engine=engine,
@@ -173,13 +172,14 @@ class Library:
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
+        timeline: Timeline,
         *,
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count wins and neighbours of each query; see `PathLibrary`."""
-        found = self.nearest(paths, positions, exclusion=exclusion, k=k, engine=engine)
+        found = self.nearest(paths, positions, timeline, exclusion=exclusion, k=k, engine=engine)
         wins, k_eff = count_wins(found, self.win)
         return wins, k_eff
 
@@ -187,8 +187,8 @@ class Library:
         """Write the library as Parquet."""
         frame = pl.from_numpy(self.paths, [f"path_{d}" for d in range(self.paths.shape[1])])
         frame.with_columns(
-            position=self.position,
-            known_at=self.known_at,
+            time=self.time,
+            known=self.known,
             group=self.group,
             **{f"win_{side}": self.win[:, s] for s, side in enumerate(SIDES)},
         ).write_parquet(path)
@@ -199,17 +199,12 @@ class Library:
         frame = pl.read_parquet(path)
         return cls(
             paths=np.ascontiguousarray(frame.select("^path_\\d+$").to_numpy()),
-            position=frame["position"].to_numpy(),
-            known_at=frame["known_at"].to_numpy(),
+            time=frame["time"].to_numpy(),
+            known=frame["known"].to_numpy(),
             win=np.stack([frame[f"win_{side}"].to_numpy() for side in SIDES], axis=1),
             group=frame["group"].to_numpy(),
         )
 
-    def _take(self, rows: slice | NDArray[np.bool_]) -> Library:
-        return Library(
-            self.paths[rows],
-            self.position[rows],
-            self.known_at[rows],
-            self.win[rows],
-            self.group[rows],
-        )
+    def take(self, rows: slice | NDArray[np.bool_]) -> Library:
+        """Return some of the rows."""
+        return Library(*(column[rows] for column in vars(self).values()))

@@ -9,13 +9,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from infra.bars import PRICES
+from infra.errors import SepError
 from infra.market.timeframes import bar_seconds
 from kernels.bits import encode_bits, transitions, volatility
 from kernels.damping import DampingParams, damp
 from kernels.segments import segments as find_segments
 
 
-class BarsError(ValueError):
+class BarsError(SepError, ValueError):
     """Bars that the pipeline must not compute on; the message says which and what to do."""
 
 

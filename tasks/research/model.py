@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
+from pydantic import PlainSerializer, PlainValidator
 
 from kernels.confidence import Confidence
 from kernels.outcomes import SIDES
 from kernels.paths import Standard
 from tasks.research.recipe import Recipe
 from tasks.research.spans import Spans
+
+
+def _standard(plain: Any) -> Standard:
+    if isinstance(plain, Standard):
+        return plain
+    return Standard(**{name: np.array(values) for name, values in plain.items()})
+
+
+def _plain_standard(standard: Standard) -> dict[str, list[float]]:
+    return {"mean": standard.mean.tolist(), "deviation": standard.deviation.tolist()}
+
+
+def _confidence(plain: Any) -> Confidence:
+    return plain if isinstance(plain, Confidence) else Confidence.from_dict(plain)
+
+
+_Standard = Annotated[Standard, PlainValidator(_standard), PlainSerializer(_plain_standard)]
+_Confidence = Annotated[
+    Confidence, PlainValidator(_confidence), PlainSerializer(Confidence.to_dict)
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,8 @@ class Frozen:
     recipe : Recipe
     data_hash : str
         Content hash of the bars.
+    code_version : str
+        Of the code that decided its numbers (`tasks.version`).
     first_bar, last_bar : datetime
         Start of bar 0, from which positions count, and of the last bar.
     bars : int
@@ -40,42 +61,13 @@ class Frozen:
 
     recipe: Recipe
     data_hash: str
+    code_version: str
     first_bar: datetime
     last_bar: datetime
     bars: int
     spans: Spans
     stride: int
-    standard: Standard
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "recipe": self.recipe.to_dict(),
-            "data_hash": self.data_hash,
-            "first_bar": self.first_bar.isoformat(),
-            "last_bar": self.last_bar.isoformat(),
-            "bars": self.bars,
-            "spans": self.spans.to_dict(),
-            "stride": self.stride,
-            "standard": {
-                "mean": self.standard.mean.tolist(),
-                "deviation": self.standard.deviation.tolist(),
-            },
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Frozen:
-        """Read what `to_dict` wrote."""
-        return cls(
-            recipe=Recipe.from_dict(data["recipe"]),
-            data_hash=data["data_hash"],
-            first_bar=datetime.fromisoformat(data["first_bar"]),
-            last_bar=datetime.fromisoformat(data["last_bar"]),
-            bars=data["bars"],
-            spans=Spans.from_dict(data["spans"]),
-            stride=data["stride"],
-            standard=Standard(**{name: np.array(v) for name, v in data["standard"].items()}),
-        )
+    standard: _Standard
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ class Model:
 
     model_id: str
     frozen: Frozen
-    confidence: dict[str, Confidence]
+    confidence: dict[str, _Confidence]
     break_even: dict[str, float]
 
     def predict(self, counts: pl.DataFrame) -> pl.DataFrame:
@@ -125,24 +117,3 @@ class Model:
                 f"break_even_{side}": np.full(len(wins), self.break_even[side]),
             }
         return pl.DataFrame(columns).fill_nan(None)
-
-    def write(self, path: Path) -> None:
-        """Write the model as JSON."""
-        data = {
-            "model_id": self.model_id,
-            "frozen": self.frozen.to_dict(),
-            "confidence": {side: self.confidence[side].to_dict() for side in SIDES},
-            "break_even": self.break_even,
-        }
-        path.write_text(json.dumps(data, indent=1))
-
-    @classmethod
-    def read(cls, path: Path) -> Model:
-        """Read what `write` wrote."""
-        data = json.loads(path.read_text())
-        return cls(
-            model_id=data["model_id"],
-            frozen=Frozen.from_dict(data["frozen"]),
-            confidence={s: Confidence.from_dict(data["confidence"][s]) for s in SIDES},
-            break_even=data["break_even"],
-        )

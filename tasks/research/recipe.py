@@ -81,18 +81,9 @@ class Recipe:
         """Return the library's stride for a history of `bars` bars (mathematics, section 5)."""
         return self.stride or max(1, self.horizon // 4, math.ceil(bars / LIBRARY_ROWS))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Recipe:
-        """Read what `to_dict` wrote."""
-        return cls(**{**data, "damping": DampingParams(**data["damping"])})
-
     def fingerprint(self, *more: str) -> str:
         """Return 12 hexadecimal digits that stand for this recipe and `more`."""
-        text = json.dumps([self.to_dict(), *more], sort_keys=True)
+        text = json.dumps([asdict(self), *more], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

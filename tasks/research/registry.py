@@ -1,66 +1,245 @@
-"""Models on record: which there are, and where they lie."""
+"""Models on record, and the one in force: the champion of a pair, timeframe and strategy.
+
+A backtest records candidates. Which of them counts is said by a pointer that somebody sets, and
+a champion is used with the bars and the code it was trained on alone.
+"""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from infra.bars import content_hash, without_empty_quotes
+from infra.errors import SepError
 from infra.postgres import models
 from infra.postgres.database import session
+from infra.stores.bulk import BarStore
+from tasks import document
+from tasks.folder import RunFolder
 from tasks.research.model import Model
+from tasks.version import code_version
 
 
-class NoModel(LookupError):
-    """No model of the pair and timeframe is registered."""
+class NoModel(SepError, LookupError):
+    """There is no such model; the message says how to make one."""
 
 
-def register(model: Model, path: str, metrics: dict[str, Any], code_version: str) -> None:
-    """Record a model as a candidate; the same model again brings its figures up to date."""
+class ModelRefused(SepError, RuntimeError):
+    """A model does not fit the bars or the code that are here; the message says the way out."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model on record.
+
+    Attributes
+    ----------
+    model_id, pair, timeframe, strategy : str
+    folder : str
+        Where its files lie.
+    code_version : str
+    trained_from, trained_until : datetime
+        Starts of the first and the last bar of its history.
+    created_at : datetime
+    metrics : dict
+        What its backtest said.
+    champion : bool
+        Whether it is in force.
+    """
+
+    model_id: str
+    pair: str
+    timeframe: str
+    strategy: str
+    folder: str
+    code_version: str
+    trained_from: datetime
+    trained_until: datetime
+    created_at: datetime
+    metrics: dict[str, Any]
+    champion: bool
+
+
+def register(model: Model, path: str, metrics: dict[str, Any]) -> None:
+    """Record a model as a candidate; the same model again brings its figures up to date.
+
+    Parameters
+    ----------
+    model : Model
+    path : str
+        Its folder.
+    metrics : dict
+        What its backtest said.
+    """
     frozen = model.frozen
     row = insert(models.Model).values(
         model_id=model.model_id,
         pair=frozen.recipe.pair,
         timeframe=frozen.recipe.timeframe,
         strategy=frozen.recipe.strategy,
-        parameters=json.loads(json.dumps(frozen.recipe.to_dict())),
+        parameters=document.to_plain(frozen.recipe),
         data_hash=frozen.data_hash,
-        code_version=code_version,
+        code_version=frozen.code_version,
         trained_from=frozen.first_bar,
         trained_until=frozen.last_bar,
         path=path,
         metrics=metrics,
     )
-    changed = {"path": path, "metrics": metrics, "created_at": datetime.now(UTC)}
+    changed = {"path": path, "metrics": metrics, "created_at": func.now()}
     with session() as opened:
         opened.execute(row.on_conflict_do_update(index_elements=["model_id"], set_=changed))
 
 
-def newest_model(pair: str, timeframe: str, model_id: str | None = None) -> str:
-    """Return the folder of a model: the one asked for, else the newest of the pair.
+def entries(pair: str | None = None, timeframe: str | None = None) -> list[Entry]:
+    """Return the models on record, the newest first.
+
+    Parameters
+    ----------
+    pair, timeframe : str, optional
+        Of these alone.
+    """
+    chosen = {"pair": pair, "timeframe": timeframe}
+    wanted = {name: value for name, value in chosen.items() if value is not None}
+    return _entries(select(models.Model).filter_by(**wanted))
+
+
+def entry(model_id: str) -> Entry:
+    """Return a model on record.
 
     Raises
     ------
     NoModel
-        If there is none, or its folder is gone; the message says how to make one.
+        If there is none of that name, or the beginning of a name fits several.
     """
-    chosen = (
-        select(models.Model.path)
-        .where(models.Model.pair == pair, models.Model.timeframe == timeframe)
-        .order_by(models.Model.created_at.desc())
-        .limit(1)
+    fit = _entries(
+        select(models.Model).where(models.Model.model_id.startswith(model_id, autoescape=True))
     )
-    if model_id is not None:
-        chosen = chosen.where(models.Model.model_id == model_id)
+    if len(fit) != 1:
+        how_many = "no model" if not fit else f"{len(fit)} models"
+        raise NoModel(f"{how_many} of the name {model_id!r}: `sep model list` shows all there are")
+    return fit[0]
+
+
+def champions(timeframe: str | None = None) -> list[Entry]:
+    """Return the models in force of the pairs that are enabled, by pair.
+
+    Parameters
+    ----------
+    timeframe : str, optional
+        Of this alone.
+    """
+    enabled = select(models.Pair).where(
+        models.Pair.pair == models.Model.pair,
+        models.Pair.timeframe == models.Model.timeframe,
+        models.Pair.enabled,
+    )
+    found = _entries(select(models.Model).where(enabled.exists()))
+    chosen = [e for e in found if e.champion and timeframe in (None, e.timeframe)]
+    return sorted(chosen, key=lambda each: (each.timeframe, each.pair, each.strategy))
+
+
+def appoint(model_id: str, *, who: str) -> Entry:
+    """Put a model in force for its pair, timeframe and strategy.
+
+    Parameters
+    ----------
+    model_id : str
+        Or its beginning.
+    who : str
+        Who says so.
+
+    Raises
+    ------
+    NoModel
+        If there is no such model.
+    ModelRefused
+        If its files are gone, or the code that is here is another than it was trained with.
+    """
+    chosen = entry(model_id)
+    _check_code(_open(chosen), chosen)
+    key = {"pair": chosen.pair, "timeframe": chosen.timeframe, "strategy": chosen.strategy}
+    pointer = {"model_id": chosen.model_id, "who": who, "since": func.now()}
+    row = insert(models.Champion).values(**key, **pointer)
     with session() as opened:
-        path = opened.scalar(chosen)
-    make = f"`prefect deployment run backtest/local -p pair={pair} -p timeframe={timeframe}`"
-    if path is None:
-        raise NoModel(f"no model {model_id or ''} of {pair} {timeframe}: run {make}")
-    if not Path(path).is_dir():
-        raise NoModel(f"the model's folder {path} is gone: name another model, or run {make}")
-    return path
+        opened.execute(row.on_conflict_do_update(index_elements=list(key), set_=pointer))
+    return entry(chosen.model_id)
+
+
+def in_force(chosen: Entry, store: BarStore) -> Model:
+    """Return a model that may be used with the bars of a store and the code that is here.
+
+    Parameters
+    ----------
+    chosen : Entry
+    store : BarStore
+
+    Raises
+    ------
+    ModelRefused
+        If its files are gone, or bars of its history or the code changed since it was trained.
+    """
+    model = _open(chosen)
+    _check_code(model, chosen)
+    _check_bars(model, chosen, store)
+    return model
+
+
+def _check_code(model: Model, chosen: Entry) -> None:
+    if model.frozen.code_version != code_version():
+        raise ModelRefused(
+            f"{_title(chosen)} was trained by the code {model.frozen.code_version}, here is "
+            f"{code_version()}: {_way_out(chosen)}"
+        )
+
+
+def _check_bars(model: Model, chosen: Entry, store: BarStore) -> None:
+    frozen = model.frozen
+    end = frozen.last_bar + timedelta.resolution
+    bars = store.read(chosen.pair, chosen.timeframe, frozen.first_bar, end)
+    if content_hash(without_empty_quotes(bars)) != frozen.data_hash:
+        raise ModelRefused(
+            f"{_title(chosen)} was trained on {frozen.bars:,} bars from {frozen.first_bar} to "
+            f"{frozen.last_bar} that are not as they were ({len(bars):,} are there now): "
+            f"{_way_out(chosen)}"
+        )
+
+
+def _open(chosen: Entry) -> Model:
+    path = RunFolder(Path(chosen.folder)).model
+    try:
+        return document.read(path, Model)
+    except document.DocumentError as error:
+        raise ModelRefused(f"{error}; {_way_out(chosen)}") from error
+
+
+def _title(chosen: Entry) -> str:
+    return f"the model {chosen.model_id} of {chosen.pair} {chosen.timeframe}"
+
+
+def _way_out(chosen: Entry) -> str:
+    return (
+        f"train again by `prefect deployment run backtest/local -p pair={chosen.pair} "
+        f"-p timeframe={chosen.timeframe}`, then put the new one in force by `sep model champion`"
+    )
+
+
+def _entries(chosen: Select[tuple[models.Model]]) -> list[Entry]:
+    newest = chosen.order_by(models.Model.created_at.desc(), models.Model.model_id)
+    with session() as opened:
+        pointers = set(opened.scalars(select(models.Champion.model_id)))
+        return [_entry(row, row.model_id in pointers) for row in opened.scalars(newest)]
+
+
+def _entry(row: models.Model, champion: bool) -> Entry:
+    same = Entry.__dataclass_fields__.keys() - {"folder", "champion"}
+    return Entry(folder=row.path, champion=champion, **{name: getattr(row, name) for name in same})
+
+
+def plain(chosen: Entry) -> dict[str, Any]:
+    """Return plain values for JSON."""
+    return {name: str(v) if isinstance(v, datetime) else v for name, v in asdict(chosen).items()}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kernels.device import Gpu, choose_engine
 from kernels.nearest import Plan
 from tasks.research.library import PathLibrary
+from tasks.research.timeline import Timeline
 
 CHUNK = {"cpu": 32_768, "gpu": 524_288}
 """Queries between two reports of progress."""
@@ -20,6 +21,7 @@ def search(
     paths: NDArray[np.float32],
     positions: NDArray[np.int64],
     library: PathLibrary,
+    timeline: Timeline,
     *,
     horizon: int,
     k: int = 64,
@@ -33,8 +35,10 @@ def search(
     paths : float32[q, 64]
         Unit paths of the queries (NaN where a bar has none).
     positions : int64[q]
-        Their bar numbers: a query sees only outcomes known at its own close.
+        Their numbers on the timeline: a query sees only outcomes known at its own close.
     library : PathLibrary
+    timeline : Timeline
+        Of all bars that queries and rows of the library are of.
     horizon : int
         Neighbours closer than this many bars to a better one are dropped.
     k : int
@@ -51,7 +55,7 @@ def search(
     for start in range(0, max(len(positions), 1), size):
         rows = slice(start, start + size)
         wins, k_eff = library.count(
-            paths[rows], positions[rows], exclusion=horizon, k=k, engine=engine
+            paths[rows], positions[rows], timeline, exclusion=horizon, k=k, engine=engine
         )
         columns = {"k_eff": k_eff[:, 0], "wins_long": wins[:, 0], "wins_short": wins[:, 1]}
         parts.append(pl.DataFrame({"position": positions[rows], **columns}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from infra.errors import SepError
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,6 @@ class Spans:
     calibration: Span
     test: Span
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Spans:
-        """Read what `to_dict` wrote."""
-        return cls(**{name: Span(**span) for name, span in data.items()})
-
     def names(self, n: int) -> list[str | None]:
         """Name the span of each of n bars; None in purges and warm-up."""
         named: list[str | None] = [None] * n
@@ -53,7 +45,7 @@ class Spans:
         return named
 
 
-class TooShort(ValueError):
+class TooShort(SepError, ValueError):
     """The history cannot be split into spans worth measuring on."""
 
 

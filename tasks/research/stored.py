@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from infra.market.timeframes import bar_length
 from infra.settings import settings
-from infra.stores.bulk import BarStore
-from infra.stores.path_rows import Found, Paths, Times
+from infra.stores.path_rows import Paths
 from infra.stores.paths import PathStore
 from kernels.confidence import count_wins
 from kernels.device import choose_engine
 from kernels.nearest import Neighbours
 from kernels.outcomes import SIDES
 from tasks.research.library import Library, PathLibrary
-from tasks.research.model import Frozen, Model
+from tasks.research.model import Model
+from tasks.research.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,25 @@ class StoredLibrary:
     Attributes
     ----------
     store : PathStore
-    closes : datetime64[us][n]
-        When each bar closed (UTC), by bar number: outcomes become known at a close, and a query
-        asks at its own.
+    length : timedelta64[us]
+        Of a bar: outcomes become known at a close, and a query asks at its own.
     """
 
     store: PathStore
-    closes: Times
+    length: np.timedelta64
 
     @classmethod
-    def open(cls, name: str, file: Path, closes: Times) -> StoredLibrary:
+    def open(cls, name: str, file: Path, length: np.timedelta64) -> StoredLibrary:
         """Open a library; what was trained is loaded from its file the first time.
+
+        Parameters
+        ----------
+        name : str
+            Of the library: its model's id.
+        file : Path
+            What training wrote.
+        length : timedelta64[us]
+            Of a bar.
 
         Raises
         ------
@@ -47,76 +55,72 @@ class StoredLibrary:
         """
         store = PathStore(name)
         if not store.exists():
-            store.load(as_paths(Library.read(file), closes))
-        return cls(store, closes)
+            store.load(as_paths(Library.read(file), length))
+        return cls(store, length)
 
     def __len__(self) -> int:
         return len(self.store)
 
     @property
-    def last(self) -> int:
-        """Bar number of the last row, -1 without one."""
+    def last(self) -> np.datetime64:
+        """Start of the bar of the last row; NaT without one."""
         return self.store.last()
 
     def extend(self, later: Library) -> StoredLibrary:
         """Write later rows, each once; see `PathLibrary`."""
-        self.store.extend(as_paths(later, self.closes))
+        self.store.extend(as_paths(later, self.length))
         return self
-
-    def nearest(
-        self,
-        paths: NDArray[np.float32],
-        positions: NDArray[np.int64],
-        *,
-        exclusion: int,
-        k: int = 64,
-        engine: str = "auto",
-    ) -> Neighbours:
-        """Find the nearest rows by SQL; see `PathLibrary`. `engine` changes nothing."""
-        found = self._ask(paths, positions, exclusion, k)
-        return Neighbours(found.score, found.index)
 
     def count(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
+        timeline: Timeline,
         *,
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query; see `PathLibrary`."""
-        found = self._ask(paths, positions, exclusion, k)
+        """Count wins and neighbours of each query; see `PathLibrary`. `engine` changes nothing."""
+        found = self.store.nearest(
+            paths,
+            known_by=timeline.starts[positions] + self.length,
+            number=timeline.numbers,
+            exclusion=exclusion,
+            k=k,
+        )
         there = found.index >= 0
+        # The rows found are laid out one after the other, so that kernels can count them in place.
         place = np.where(there, np.arange(there.size).reshape(there.shape), -1)
         return count_wins(Neighbours(found.score, place), found.win.reshape(-1, len(SIDES)))
 
-    def _ask(
-        self, paths: NDArray[np.float32], positions: NDArray[np.int64], exclusion: int, k: int
-    ) -> Found:
-        known_by = self.closes[positions]
-        return self.store.nearest(paths, known_by=known_by, exclusion=exclusion, k=k)
 
-
-def open_library(model: Model, file: Path, bars: BarStore, *, engine: str) -> PathLibrary:
+def open_library(model: Model, file: Path, *, engine: str) -> PathLibrary:
     """Return a model's library where `SEP_PATHS` says: from its file, or in the database.
 
     A GPU always searches its own copy, exactly.
+
+    Parameters
+    ----------
+    model : Model
+    file : Path
+        What training wrote.
+    engine : {"auto", "cpu", "gpu"}
     """
     if settings().paths == "exact" or choose_engine(engine).name == "gpu":
         return Library.read(file)
-    return StoredLibrary.open(model.model_id, file, closes(model.frozen, bars))
+    length = np.timedelta64(bar_length(model.frozen.recipe.timeframe))
+    return StoredLibrary.open(model.model_id, file, length)
 
 
-def closes(frozen: Frozen, bars: BarStore) -> Times:
-    """Return when each bar since the model's first one closed: datetime64[us][n]."""
-    pair, timeframe = frozen.recipe.pair, frozen.recipe.timeframe
-    times = bars.read(pair, timeframe, start=frozen.first_bar)["timestamp"]
-    starts = times.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-    return np.asarray(starts + np.timedelta64(bar_length(timeframe)))
+def as_paths(library: Library, length: np.timedelta64) -> Paths:
+    """Return the rows of a library with the moments their outcomes became known.
 
-
-def as_paths(library: Library, closes: Times) -> Paths:
-    """Return the rows of a library with the moments their outcomes became known."""
-    known_at = closes[library.known_at]
-    return Paths(library.paths, known_at, library.position, library.group, library.win)
+    Parameters
+    ----------
+    library : Library
+    length : timedelta64[us]
+        Of a bar.
+    """
+    known_at = library.known + length
+    return Paths(library.paths, known_at, library.time, library.group, library.win)

@@ -13,7 +13,6 @@ from kernels.outcomes import SIDES, Outcomes
 from tasks.research.model import Frozen, Model
 from tasks.research.resolve import with_distances
 from tasks.research.spans import Span
-from tasks.version import code_version
 
 
 def train(outcomes: Outcomes, frozen: Frozen, counts: pl.DataFrame) -> Model:
@@ -90,4 +89,4 @@ def _counts(counts: pl.DataFrame, side: str, win: NDArray[np.int8], span: Span) 
 
 
 def _identity(frozen: Frozen) -> str:
-    return frozen.recipe.fingerprint(frozen.data_hash, code_version())
+    return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version)

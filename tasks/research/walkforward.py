@@ -17,6 +17,8 @@ from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
 from tasks.research.spans import split
+from tasks.research.timeline import Timeline
+from tasks.version import code_version
 
 
 def freeze(measures: Measures, recipe: Recipe, data_hash: str) -> Frozen:
@@ -40,6 +42,7 @@ def freeze(measures: Measures, recipe: Recipe, data_hash: str) -> Frozen:
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
+        code_version=code_version(),
         first_bar=stamps[0],
         last_bar=stamps[-1],
         bars=len(stamps),
@@ -92,12 +95,14 @@ def replay(
         What `search` returns, for `queries`.
     """
     paths = unit_paths(measures.trajectory, frozen.standard)
-    library = Library.build(paths, outcomes, stride=frozen.stride)
+    timeline = Timeline.of(measures.metrics["timestamp"])
+    library = Library.build(paths, outcomes, timeline.starts, stride=frozen.stride)
     positions = queries(frozen)
     counts = search(
         paths[positions],
         positions,
         library,
+        timeline,
         horizon=frozen.recipe.horizon,
         k=frozen.recipe.k,
         engine=engine,

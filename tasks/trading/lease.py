@@ -9,17 +9,18 @@ from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from infra.errors import SepError
 from infra.postgres.database import session
 from infra.postgres.models import Lease
 
 LENGTH = timedelta(minutes=2)
 
 
-class LeaseHeld(RuntimeError):
+class LeaseHeld(SepError, RuntimeError):
     """Another executor acts under this name; it is safe to do nothing."""
 
 
-class LeaseLost(RuntimeError):
+class LeaseLost(SepError, RuntimeError):
     """The lease passed to another executor in the middle of a step; this one stops."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from infra.backups.backup import Taken, take
 from infra.backups.manifest import Tell
 from infra.settings import settings
+from tasks.folder import RunFolder
 from tasks.steps import step
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,9 @@ def backup_folder() -> Path:
 
 def backup_all(folder: Path | None = None, *, tell: Tell = logger.debug) -> dict[str, Any]:
     """Back up everything a restored system needs, and remove backups beyond `SEP_BACKUPS_KEPT`.
+
+    Of a model's folder that is what signals need: reports and what was of use to its run alone
+    are left out.
 
     Parameters
     ----------
@@ -40,7 +44,9 @@ def backup_all(folder: Path | None = None, *, tell: Tell = logger.debug) -> dict
     BackupError, DumpError, DatabaseError
         If anything fails; no half backup is left, and no old one is removed.
     """
-    taken = take(folder or backup_folder(), keep=settings().backups_kept, tell=tell)
+    wanted = {file.name for file in RunFolder.files("model")}
+    place, keep = folder or backup_folder(), settings().backups_kept
+    taken = take(place, keep=keep, wanted=wanted, tell=tell)
     return _told(taken)
 
 

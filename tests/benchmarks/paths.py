@@ -74,10 +74,15 @@ def library(paths: Any, bars: Any) -> Paths:
     return Paths(
         paths=np.ascontiguousarray(paths[bars]),
         known_at=START + (bars + HORIZON + 2) * MINUTE,
-        position=bars,
+        time=START + bars * MINUTE,
         group=np.zeros(len(bars), np.int32),
         win=np.zeros((len(bars), 2), np.int8),
     )
+
+
+def minutes(times: Any) -> Any:
+    """Number the bars of a library."""
+    return np.asarray((times - START) // MINUTE, np.int64)
 
 
 def measure(server: str, name: str, rows: Paths, queries: Any) -> list[dict[str, Any]]:
@@ -109,7 +114,7 @@ def exact(rows: Paths, queries: Any, known: int) -> Any:
     return nearest(
         queries,
         rows.paths,
-        position=rows.position,
+        position=minutes(rows.time),
         group=rows.group,
         known_before=np.full(len(queries), known),
         exclusion=0,
@@ -121,7 +126,7 @@ def exact(rows: Paths, queries: Any, known: int) -> Any:
 def check(store: PathStore, rows: Paths, queries: Any, known: int, right: Any) -> None:
     """Comparing all finds the kernel's rows; where scores are equal another may stand."""
     until = np.full(len(queries), rows.known_at[known - 1])
-    found = store.nearest(queries, known_by=until, exclusion=0, k=K)
+    found = store.nearest(queries, known_by=until, number=minutes, exclusion=0, k=K)
     off = float(np.abs(found.score - right.score).max())
     if not off <= TOLERANCE or (found.index == right.index).mean() < 0.999:
         raise SystemExit(f"comparing all finds other rows, scores off by up to {off}")
@@ -132,10 +137,10 @@ def ask(
 ) -> tuple[float, list[float]]:
     """Share of the kernel's best that is found, by score, and the seconds of each query."""
     until, found, seconds = np.full(1, rows.known_at[known - 1]), [], []
-    store.nearest(queries[:1], known_by=until, exclusion=0, k=K)
+    store.nearest(queries[:1], known_by=until, number=minutes, exclusion=0, k=K)
     for query in queries[:, None]:
         start = perf_counter()
-        answer = store.nearest(query, known_by=until, exclusion=0, k=K)
+        answer = store.nearest(query, known_by=until, number=minutes, exclusion=0, k=K)
         seconds.append(perf_counter() - start)
         found.append(answer.score[0, :RECALL])
     return float(

@@ -17,7 +17,8 @@ import polars.selectors as cs
 
 from infra.bars import PRICES
 from infra.stores.bulk import BarStore
-from tasks.ingest import IngestRequest, fetch_rows, validate_rows
+from tasks.ingest import fetch_rows, validate_rows
+from tasks.intake.request import IngestRequest
 from tests.benchmarks.database import minute_bars
 from tests.benchmarks.kernels import print_hardware, timed
 
@@ -62,7 +63,7 @@ def ingest(root: Path, source: str) -> BarStore:
         request = IngestRequest(
             pair="EUR_USD",
             timeframe="M1",
-            source=source,  # type: ignore[arg-type]
+            source=source,
             path=root / f"bars.{source}",
             clock="UTC",
         )

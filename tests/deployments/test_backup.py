@@ -21,8 +21,8 @@ from infra.backups import manifest
 from infra.backups.backup import find
 from infra.postgres import database as db
 from infra.postgres.roles import ROLES, ensure_roles
+from infra.records import secret
 from infra.servers import postgres, valkey
-from infra.servers.process import secret
 from infra.stores.bulk import BarStore
 from tasks.upkeep.backup import backup, backup_all
 from tests.infra.databases import drop_roles
@@ -69,12 +69,12 @@ def test_home_moves_to_another_machine(
     made = sep("backup", "--to", str(tmp_path), home=filled)
     assert made.returncode == 0, made.stderr
     [path] = find(tmp_path)
-    assert f"{path}: 3 files" in made.stdout
+    assert f"{path}: 4 files" in made.stdout
     listed = sep("backup", "--to", str(tmp_path), "--list", home=filled)
     assert path.name in listed.stdout
     done = sep("restore", str(path), home=other)
     assert done.returncode == 0, done.stderr
-    assert f"restored into {other}: 3 files" in done.stdout
+    assert f"restored into {other}: 4 files" in done.stdout
     assert postgres.find(other) is None  # as it was found
     said = made.stdout + made.stderr + listed.stdout + done.stdout + done.stderr
     for name in SECRETS:
@@ -126,5 +126,5 @@ def test_maintenance_needs_no_role(filled: Path, monkeypatch: pytest.MonkeyPatch
     assert second["removed"] == [Path(first["path"]).name]
     assert Path(second["path"]).parent == filled / "backups"
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z", *second["kept"])
-    assert second["shared"] == 2
+    assert second["shared"] == 3
     assert manifest.verify(Path(second["path"])) == []

@@ -19,7 +19,7 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "backup", "restore")
+COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "model", "backup", "restore")
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 
@@ -112,7 +112,7 @@ def test_doctor(stack: Stack) -> None:
 
 def test_doctor_before_anything_runs(tmp_path: Path) -> None:
     findings = {finding.topic: finding for finding in examine(Settings(home=tmp_path / "new"))}
-    assert [f.text for f in findings.values() if f.level == "problem"] == []
+    assert [f.text for f in findings.values() if f.state == "problem"] == []
     assert findings["PostgreSQL"].advice == "`sep up` starts it"
     assert findings["SEP_ENGINE"].text.startswith("auto")
 
@@ -160,4 +160,4 @@ def test_env_makes_prefect_find_the_server(stack: Stack) -> None:
         text=True,
     )
     assert found.stdout.split() == [stack.api_url, str(stack.home)]
-    assert "signals/local" in stack.prefect("deployment", "ls")
+    assert "signals/H1" in stack.prefect("deployment", "ls")

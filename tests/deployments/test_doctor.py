@@ -9,7 +9,7 @@ from infra.stores import cache as valkey_cache
 
 def told() -> tuple[str, str]:
     (found,) = (finding for finding in examine(settings()) if finding.topic == "cache")
-    return found.level, f"{found.text}; {found.advice}"
+    return found.state, f"{found.text}; {found.advice}"
 
 
 def test_bounds_of_the_cache(cache: str) -> None:
@@ -25,4 +25,4 @@ def test_bounds_of_the_cache(cache: str) -> None:
         client.config_set("maxmemory", 256 << 20)
     assert level == "note"
     assert "without a limit" in text
-    assert "set its maxmemory" in text
+    assert "set maxmemory" in text

@@ -13,17 +13,21 @@ from deployments import registration
 from deployments.api import PrefectError
 from deployments.automations import ZOMBIES, ensure_automations
 from deployments.pools import POOLS, ensure_pools
+from infra.market.timeframes import TIMEFRAMES
 from tests.deployments import scratch
 from tests.stack import Stack
 
 NAMES = {
     "ingest/local",
     "backtest/local",
-    "signals/local",
+    *(f"signals/{timeframe}" for timeframe in TIMEFRAMES),
     "execute/droplet",
     "maintain/local",
     "maintain/droplet",
 }
+
+
+MORE = "(folder: str, more: int = 1) -> int:\n    return store"
 
 
 def flow_of(item: dict[str, Any]) -> Flow[..., Any]:
@@ -54,14 +58,15 @@ def test_pools_queues_and_heartbeats() -> None:
 
 def test_schedules_are_off_and_in_utc() -> None:
     schedules = [s for item in registration.declared() for s in item.get("schedules", [])]
-    assert len({s["slug"] for s in schedules}) == len(schedules) == 4
+    assert len({s["slug"] for s in schedules}) == len(schedules) == 10
     assert all(s["active"] is False and s["timezone"] == "UTC" and s["slug"] for s in schedules)
 
 
 def test_only_the_live_cycle_is_limited() -> None:
     limits = [(e["entrypoint"], e.get("concurrency_limit")) for e in registration.declared()]
     one = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert [limited for limited in limits if limited[1]] == [("flows/signals.py:signals", one)]
+    live = [("flows/signals.py:signals", one)] * len(TIMEFRAMES)
+    assert [limited for limited in limits if limited[1]] == live
 
 
 def test_the_server_knows_them(stack: Stack) -> None:
@@ -72,7 +77,7 @@ def test_the_server_knows_them(stack: Stack) -> None:
             assert not any(schedule["active"] for schedule in found["schedules"])
             step = found["pull_steps"][0]["prefect.deployments.steps.set_working_directory"]
             assert step == {"directory": "{{ $SEP_ROOT }}"}
-        signals = api.get("/deployments/name/signals/local")
+        signals = api.get("/deployments/name/signals/H1")
         execute = api.get("/deployments/name/execute/droplet")
     assert signals["global_concurrency_limit"]["limit"] == 1
     assert signals["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
@@ -101,6 +106,9 @@ def test_a_schedule_switched_on_stays_on_when_registered_anew(stack: Stack) -> N
         wait_for_scheduled_runs(stack, found["id"])
         flow = scratch.project(stack) / "flows" / "scratch.py"
         flow.write_text(flow.read_text() + "\n")
+        assert not scratch.register(stack)
+        more = flow.read_text().replace("(folder: str) -> int:\n    return store", MORE)
+        flow.write_text(more)
         assert scratch.register(stack)
         assert not scratch.register(stack)
         found = api.get("/deployments/name/scratch/local")
@@ -120,7 +128,10 @@ def wait_for_scheduled_runs(stack: Stack, deployment: str) -> None:
 
 def test_what_cannot_be_registered_is_named(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "prefect.yaml").write_text(scratch.DECLARATION.format(project=tmp_path))
-    with stack.api() as api, pytest.raises(PrefectError, match=r"not registered: flows/scratch"):
+    with (
+        stack.api() as api,
+        pytest.raises(PrefectError, match=r"cannot be imported: .*flows/scratch"),
+    ):
         registration.register(api, {"PREFECT_API_URL": api.url}, tmp_path)
 
 

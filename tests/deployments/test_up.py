@@ -14,7 +14,7 @@ from deployments.environment import worker_environment
 from deployments.parts import parts
 from deployments.workers import start
 from infra.postgres import database
-from infra.servers.process import log_path
+from infra.records import log_path
 from infra.stores import cache
 from tests.deployments import scratch
 from tests.stack import Stack

@@ -17,6 +17,6 @@ def test_an_engine_that_cannot_run_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     bar_store().write("PLANTED", "H1", rows.drop("source_row", strict=False))
     monkeypatch.setenv("SEP_ENGINE", "gpu")
     with pytest.raises(EngineUnavailable, match="cannot run"):
-        backtest("PLANTED", "H1")
+        backtest(pair="PLANTED", timeframe="H1")
     with pytest.raises(ValueError, match="too few"):
-        backtest("PLANTED", "H1", engine="cpu")
+        backtest(pair="PLANTED", timeframe="H1", engine="cpu")

@@ -21,8 +21,9 @@ from prefect.states import AwaitingRetry
 from pydantic import ValidationError
 
 from flows.ingest import ingest
+from infra import records
 from infra.postgres import database as db
-from infra.servers import postgres, process
+from infra.servers import postgres
 from tasks.folder import bar_store
 from tests.servers import FAST
 
@@ -90,7 +91,7 @@ def test_retry_after_a_lost_database_does_finished_steps_no_second_time(
 ) -> None:
     monkeypatch.setenv("SEP_DATABASE_PATIENCE", "0")
     path = bars_csv(tmp_path, ["2018-01-01T00:00:00Z,1,2,1,2", "x,1,2,1,2"])
-    record = process.alive(home, postgres.NAME)
+    record = records.alive(home, postgres.NAME)
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
     with pytest.raises(db.DatabaseError, match="sep up"):

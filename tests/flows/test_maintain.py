@@ -16,7 +16,8 @@ from infra.servers import valkey
 from infra.stores import warm
 from infra.stores.tiers import TieredBars
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import IngestRequest, fetch_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, store_rows, validate_rows
+from tasks.intake.request import IngestRequest
 from tests.flows.test_ingest import artifacts, latest_run
 from tests.infra.test_cache import kill_valkey
 

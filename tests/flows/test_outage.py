@@ -21,14 +21,17 @@ from sqlalchemy import text
 import tasks.ingest
 from flows.ingest import ingest
 from flows.signals import signals
+from infra import records
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Simulator
 from infra.postgres import database as db
 from infra.postgres.outage import is_outage
-from infra.servers import postgres, process
+from infra.servers import postgres
+from tasks import document
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import IngestRequest, fetch_rows, planted_rows, store_rows, validate_rows
-from tasks.research.registry import register
+from tasks.ingest import fetch_rows, planted_rows, store_rows, validate_rows
+from tasks.intake.request import IngestRequest
+from tasks.research.registry import appoint, register
 from tasks.steps import TRIES, patient
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
@@ -50,12 +53,12 @@ def database_is_back(database: str, home: Path) -> Iterator[None]:
 
 def cut_off(home: Path) -> None:
     """Kill the server and all its sessions as a power cut does: one left alone still commits."""
-    record = process.alive(home, postgres.NAME)
+    record = records.alive(home, postgres.NAME)
     assert record is not None
     for member in family(record.pid):
         with suppress(psutil.NoSuchProcess):
             member.kill()
-    while process.alive(home, postgres.NAME):
+    while records.alive(home, postgres.NAME):
         time.sleep(0.01)
 
 
@@ -90,7 +93,7 @@ def at_call(name: str, do: Callable[[], None], number: int = 1) -> Iterator[None
 @pytest.mark.parametrize(
     "call",
     [
-        "infra.stores.bulk._replace",
+        "infra.stores.years.write",
         "psycopg._copy.write",
         "sqlalchemy.engine.default.do_commit",
     ],
@@ -132,11 +135,14 @@ def replayed(home: Path) -> Iterator[dict[str, Any]]:
     whole = backtested(planted_rows(6_000, timeframe="H1", seed=5).drop("source_row"))
     bar_store().write("PLANTED", "H1", whole.bars)
     folder = RunFolder.of("backtest", "of-the-test")
-    whole.model.write(folder.model)
+    document.write(folder.model, whole.model)
     whole.library.write(folder.library)
-    register(whole.model, str(folder.path), {}, "test")
+    register(whole.model, str(folder.path), {})
+    appoint(whole.model.model_id, who="a test")
+    with db.engine().begin() as connection:
+        connection.execute(text("INSERT INTO pairs VALUES ('PLANTED', 'H1')"))
     as_of = whole.bars["timestamp"][-1] + HOUR
-    yield {"pair": "PLANTED", "timeframe": "H1", "as_of": as_of, "bars": 1_400}
+    yield {"timeframe": "H1", "as_of": as_of, "bars": 1_400}
     shutil.rmtree(folder.path)
 
 
@@ -146,7 +152,7 @@ def test_live_cycle_without_a_database_publishes_nothing(
 ) -> None:
     monkeypatch.setenv("SEP_DATABASE_PATIENCE", "0.5")
     for call in (
-        "tasks.research.registry.newest_model",
+        "tasks.research.registry.champions",
         "tasks.live.publish.publish",
         "infra.postgres.database._upsert",
     ):
@@ -158,8 +164,8 @@ def test_live_cycle_without_a_database_publishes_nothing(
         failed = latest_run()
         assert failed.state is not None
         assert failed.state.is_failed()
-        predicted = home / "runs" / "signals" / str(failed.id) / "predictions.parquet"
-        assert predicted.exists() == (call != "tasks.research.registry.newest_model")
+        predicted = home / "runs" / "signals" / str(failed.id) / "PLANTED" / "predictions.parquet"
+        assert predicted.exists() == (call != "tasks.research.registry.champions")
         postgres.start(home, options=FAST)
         assert db.read_frame("SELECT * FROM signal").is_empty()
     result = retry(failed, signals)

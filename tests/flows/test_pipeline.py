@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from infra.postgres.database import read_frame
 from infra.servers import postgres
 from infra.stores import hot
+from tasks.folder import RunFolder
 from tasks.strategy.strategies import damped
 from tests.servers import empty_tables
 from tests.stack import Stack
@@ -32,12 +33,17 @@ def tested(session_stack: Stack) -> Path:
         empty_tables()
     complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
     run = complete(session_stack, "backtest/local", **PLANTED)
+    session_stack.sep("model", "champion", model_of(session_stack.home / "runs" / "backtest" / run))
     return session_stack.home / "runs" / "backtest" / run
 
 
 @pytest.fixture(autouse=True)
 def in_force(stack: Stack, tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEP_HOME", str(stack.home))
+
+
+def model_of(folder: Path) -> str:
+    return str(json.loads((folder / "model.json").read_text())["value"]["model_id"])
 
 
 def complete(stack: Stack, deployment: str, **parameters: Any) -> str:
@@ -65,6 +71,7 @@ def test_a_backtest_leaves_its_files_and_a_verdict(tested: Path) -> None:
     assert summary["verdict"] in ("edge after costs", "no edge after costs")
     names = {path.name for path in tested.iterdir()}
     assert {"report.html", "model.json", "library.parquet", "trades.parquet"} <= names
+    assert not {file.name for file in RunFolder.files("run")} & names
     assert summary["verdict"] in (tested / "report.html").read_text()
     assert not list(tested.rglob("*.pkl"))
 
@@ -86,8 +93,8 @@ def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) ->
 def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> None:
     """Signals equal the backtest's row for row, and the paper broker trades as simulated."""
     bars = len(told(tested).filter(pl.col("split") == "test"))
-    cycle = {**PLANTED, "as_of": closes(tested), "bars": bars}
-    complete(stack, "signals/local", **cycle)
+    cycle = {"as_of": closes(tested), "bars": bars}
+    complete(stack, "signals/H1", **cycle)
     signals = published()
     expected = damped(told(tested).filter(pl.col("split") == "test"))
     columns = [name for name in expected.columns if name not in ("timestamp", "position")]
@@ -99,7 +106,7 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert measured is not None
     assert measured.rows == bars
 
-    complete(stack, "signals/local", **cycle)
+    complete(stack, "signals/H1", **cycle)
     assert_frame_equal(published(), signals)
 
     complete(stack, "execute/droplet", **cycle)
@@ -124,7 +131,7 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
 def test_a_late_cycle_is_stale_and_publishes_nothing(stack: Stack, tested: Path) -> None:
     before = len(published())
     late = datetime.fromisoformat(closes(tested)) + 2 * HOUR
-    run = complete(stack, "signals/local", **PLANTED, as_of=late.isoformat())
+    run = complete(stack, "signals/H1", pairs=["PLANTED"], as_of=late.isoformat())
     assert "stale" in stack.prefect("flow-run", "logs", run)
     assert len(published()) == before
 
@@ -138,7 +145,9 @@ def test_a_failed_backtest_is_retried_from_where_it_failed(stack: Stack, tested:
     assert {"trajectory.parquet", "counts.parquet", "report.html"} <= set(made)
     postgres.start(stack.home)
     assert stack.retry(run) == "COMPLETED"
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+    scratch = {file.name for file in RunFolder.files("run")}
+    left = {name: time for name, time in made.items() if name not in scratch}
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == left
     registered = read_frame("SELECT path FROM model WHERE path = %s", (str(folder),))
     assert len(registered) == 1
 
@@ -147,9 +156,9 @@ def test_what_cannot_be_done_says_what_to_do(stack: Stack) -> None:
     run = stack.begin("backtest/local", pair="GBP_USD", timeframe="H1")
     assert stack.wait(run) == "FAILED"
     assert "run `ingest`" in stack.prefect("flow-run", "logs", run)
-    run = stack.begin("signals/local", pair="GBP_USD", timeframe="H1")
+    run = stack.begin("signals/H1", pairs=["GBP_USD"])
     assert stack.wait(run) == "FAILED"
-    assert "backtest/local -p pair=GBP_USD" in stack.prefect("flow-run", "logs", run)
+    assert "no model of GBP_USD is in force for H1" in stack.prefect("flow-run", "logs", run)
 
 
 @pytest.mark.slow

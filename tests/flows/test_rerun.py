@@ -9,8 +9,8 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from deployments.environment import results_folder
+from infra.records import log_path
 from infra.servers import postgres
-from infra.servers.process import log_path
 from tests.deployments import scratch
 from tests.stack import Stack
 

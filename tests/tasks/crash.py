@@ -23,7 +23,8 @@ from typing import Any
 
 import tasks.ingest
 from infra.sources import oanda
-from tasks.ingest import IngestRequest, begin_at, fetch_rows, store_rows, validate_rows
+from tasks.ingest import begin_at, fetch_rows, store_rows, validate_rows
+from tasks.intake.request import IngestRequest
 
 
 def ingest(request: IngestRequest, folder: str) -> None:

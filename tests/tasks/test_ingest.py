@@ -14,7 +14,8 @@ from infra.bars import QUOTES
 from infra.postgres import database as db
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store
-from tasks.ingest import IngestRequest, fetch_rows, planted_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, planted_rows, store_rows, validate_rows
+from tasks.intake.request import IngestRequest
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -177,7 +178,7 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
     ("values", "problem"),
     [
         ({"pair": "eur/usd", "source": "csv", "path": "x"}, "pair"),
-        ({"timeframe": "H2", "source": "csv", "path": "x"}, "M1, M5, M15"),
+        ({"timeframe": "H2", "source": "csv", "path": "x"}, "'M1', 'M5', 'M15'"),
         ({"source": "csv"}, "path is the file"),
         ({"path": "x"}, "path is the file"),
         ({"pair": "GBP_USD"}, "the sample is EUR_USD H1"),

@@ -25,7 +25,7 @@ from infra.postgres import database as db
 from infra.settings import PROJECT
 from infra.sources import oanda
 from tasks.folder import bar_store
-from tasks.ingest import IngestRequest
+from tasks.intake.request import IngestRequest
 from tests.servers import empty_tables
 from tests.tasks.crash import ingest
 
@@ -42,8 +42,9 @@ CALLS = {
     "posix.fsync",
     "posix.mkdir",
     "posix.replace",
-    "infra.stores.bulk._replace",
     "infra.stores.bulk._write_year",
+    "infra.stores.years.swap",
+    "infra.stores.years.write",
     WRITE,
     "psycopg._copy.write",
     "psycopg.cursor.copy",
@@ -137,10 +138,9 @@ def everything() -> dict[str, Any]:
         name: db.read_frame(f"SELECT * FROM {name} ORDER BY {order}").drop(PASSING, strict=False)
         for name, order in TABLES.items()
     }
-    root = bar_store().root
-    files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
-    found["files"] = sorted(map(str, files))
-    found["hashes"] = [bar_store().content_hash(*key) for key in bar_store().pairs()]
+    store = bar_store()
+    found["files"] = [path.name for key in store.pairs() for path in store.files(*key)]
+    found["hashes"] = [store.content_hash(*key) for key in store.pairs()]
     return found
 
 

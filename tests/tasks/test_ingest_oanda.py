@@ -20,7 +20,8 @@ from infra.postgres import database as db
 from infra.settings import Settings
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store
-from tasks.ingest import REREAD, IngestRequest, begin_at, fetch_rows, store_rows, validate_rows
+from tasks.ingest import REREAD, begin_at, fetch_rows, store_rows, validate_rows
+from tasks.intake.request import IngestRequest
 
 pytestmark = pytest.mark.usefixtures("database")
 

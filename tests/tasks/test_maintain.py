@@ -19,8 +19,9 @@ from infra.stores.paths import PathStore, libraries
 from infra.stores.tiers import TieredBars, Usage
 from tasks.folder import RunFolder, bar_store
 from tasks.ingest import planted_rows
-from tasks.maintain import clean_runs, look_after
-from tasks.research.registry import NoModel, newest_model
+from tasks.maintain import clean_runs
+from tasks.research.registry import ModelRefused, appoint
+from tasks.upkeep.health import look_after
 from tasks.upkeep.tiers import move_tiers
 from tests.infra.test_paths import rows
 
@@ -52,16 +53,18 @@ def age(folder: Path, days: float) -> None:
         os.utime(path, (time.time() - days * DAY,) * 2)
 
 
-def register(model: str, path: Path, *, status: str = "candidate", days: int = 0) -> None:
+def register(model: str, path: Path, *, champion: bool = False, days: int = 0) -> None:
     query = text(
-        "INSERT INTO model (model_id, pair, timeframe, strategy, status, parameters, data_hash, "
+        "INSERT INTO model (model_id, pair, timeframe, strategy, parameters, data_hash, "
         "code_version, trained_from, trained_until, path, metrics, created_at) VALUES (:model, "
-        "'EUR_USD', 'H1', 's', :status, '{}', 'd', 'c', now(), now(), :path, '{}', "
+        "'EUR_USD', 'H1', 's', '{}', 'd', 'c', now(), now(), :path, '{}', "
         "now() - :days * interval '1 day')"
     )
-    values = {"model": model, "path": str(path), "status": status, "days": days}
+    pointer = text("INSERT INTO champion VALUES ('EUR_USD', 'H1', 's', :model, 'a test')")
     with db.engine().begin() as connection:
-        connection.execute(query, values)
+        connection.execute(query, {"model": model, "path": str(path), "days": days})
+        if champion:
+            connection.execute(pointer, {"model": model})
 
 
 def test_folders_of_old_runs_go() -> None:
@@ -82,13 +85,11 @@ def test_what_models_need_stays() -> None:
     names = ("champion", "replaced", "newest")
     folders = {name: run_folder(name, days=99) for name in names}
     for days, name in zip((3, 2, 1), names, strict=True):
-        status = "champion" if name == "champion" else "candidate"
-        register(name, folders[name], status=status, days=days)
+        register(name, folders[name], champion=name == "champion", days=days)
     assert clean_runs()["deleted"] == 1
     assert [name for name in names if folders[name].exists()] == ["champion", "newest"]
-    assert newest_model("EUR_USD", "H1") == str(folders["newest"])
-    with pytest.raises(NoModel, match=r"replaced is gone: .* run `prefect deployment"):
-        newest_model("EUR_USD", "H1", "replaced")
+    with pytest.raises(ModelRefused, match=r"replaced.*train again by `prefect deployment"):
+        appoint("replaced", who="a test")
 
 
 def test_libraries_of_models_that_are_gone_are_dropped(home: Path, tmp_path: Path) -> None:
@@ -182,12 +183,12 @@ def states() -> dict[str, str]:
 
 def test_all_is_well() -> None:
     store_bars(30)
-    assert states() == dict.fromkeys(("PostgreSQL", "Valkey", "disk", "bulk store"), "ok")
+    assert states() == dict.fromkeys(("database", "cache", "disk", "bulk store"), "ok")
 
 
 def test_what_is_wrong_is_named() -> None:
     store_bars(30)
-    (path,) = bar_store().root.rglob("*.parquet")
+    (path,) = bar_store().files(*PAIR)
     path.write_bytes(path.read_bytes()[:-9])
     client = valkey_cache.client()
     assert client is not None
@@ -196,7 +197,7 @@ def test_what_is_wrong_is_named() -> None:
         wrong = {row["state"]: row["text"] for row in look_after() if row["state"] != "ok"}
     finally:
         client.config_set("maxmemory", 256 << 20)
-    assert "2015.parquet is damaged" in wrong["problem"]
+    assert f"{path.name} is damaged" in wrong["problem"]
     assert "set maxmemory" in wrong["note"]
 
 

@@ -24,7 +24,8 @@ from tasks.research.measure import measure
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
-from tasks.research.stored import StoredLibrary, as_paths, closes, open_library
+from tasks.research.stored import StoredLibrary, as_paths, open_library
+from tasks.research.timeline import Timeline
 from tasks.research.training import train
 from tasks.research.walkforward import freeze, replay
 from tests import naive
@@ -33,9 +34,8 @@ from tests.infra.databases import address, empty_database
 KINDS = {"exact": None, "scan": "embedded", "hnsw": "embedded", "diskann": "vectorscale"}
 HORIZON = 5
 BARS = 400
-CLOSES = np.datetime64("2026-01-05T01:00", "us") + np.arange(BARS) * np.timedelta64(
-    3_600_000_000, "us"
-)
+LENGTH = np.timedelta64(3_600_000_000, "us")
+TIMELINE = Timeline(np.datetime64("2026-01-05T00:00", "us") + np.arange(BARS) * LENGTH)
 
 Make = Callable[[Library], PathLibrary]
 
@@ -54,8 +54,8 @@ def make(
     store = PathStore("tested", exact=EXACT if request.param == "scan" else 0)
 
     def stored(library: Library) -> PathLibrary:
-        store.load(as_paths(library, CLOSES))
-        return StoredLibrary(store, CLOSES)
+        store.load(as_paths(library, LENGTH))
+        return StoredLibrary(store, LENGTH)
 
     with empty_database(address(server, home, request.config), monkeypatch):
         db.migrate()
@@ -72,8 +72,8 @@ def library_of(n: int, *, groups: int = 1, seed: int = 1) -> Library:
     position = np.arange(n, dtype=np.int64) * 2
     return Library(
         paths=unit(n, seed),
-        position=position,
-        known_at=position + HORIZON + 1,
+        time=TIMELINE.starts[position],
+        known=TIMELINE.starts[position + HORIZON + 1],
         win=np.random.default_rng(seed).integers(0, 2, (n, 2)).astype(np.int8),
         group=np.arange(n, dtype=np.int32) % groups,
     )
@@ -82,8 +82,22 @@ def library_of(n: int, *, groups: int = 1, seed: int = 1) -> Library:
 def expected(
     library: Library, paths: Any, positions: Any, *, exclusion: int, k: int
 ) -> list[tuple[Any, list[int]]]:
-    known = library.known_before(positions)
-    return naive.nearest(paths, library.paths, library.position, library.group, known, exclusion, k)
+    known = library.known_before(TIMELINE.starts[positions])
+    position = TIMELINE.numbers(library.time)
+    return naive.nearest(paths, library.paths, position, library.group, known, exclusion, k)
+
+
+def nearest_of(asked: PathLibrary, paths: Any, positions: Any, **options: Any) -> Any:
+    """Ask a library of either kind for the neighbours that it counts."""
+    if isinstance(asked, Library):
+        return asked.nearest(paths, positions, TIMELINE, **options)
+    assert isinstance(asked, StoredLibrary)
+    known_by = TIMELINE.starts[positions] + LENGTH
+    return asked.store.nearest(paths, known_by=known_by, number=TIMELINE.numbers, **options)
+
+
+def up_to(library: Library, bar: int) -> Library:
+    return library.take(library.known <= TIMELINE.starts[bar])
 
 
 @pytest.mark.parametrize(("groups", "exclusion", "k"), [(1, 0, 8), (1, HORIZON, 20), (3, 40, 64)])
@@ -93,8 +107,8 @@ def test_nearest_are_those_of_the_definition(
     library = library_of(90, groups=groups)
     paths, positions = unit(30, seed=2), np.linspace(0, 190, 30).astype(np.int64)
     asked = make(library)
-    found = asked.nearest(paths, positions, exclusion=exclusion, k=k)
-    wins, k_eff = asked.count(paths, positions, exclusion=exclusion, k=k)
+    found = nearest_of(asked, paths, positions, exclusion=exclusion, k=k)
+    wins, k_eff = asked.count(paths, positions, TIMELINE, exclusion=exclusion, k=k)
     right = expected(library, paths, positions, exclusion=exclusion, k=k)
     for row, (score, index) in enumerate(right):
         n = len(index)
@@ -110,8 +124,8 @@ def test_future_twin_is_never_a_neighbour(make: Make) -> None:
     """An exact copy of the query, of which one bar too few is known, and then enough."""
     library = library_of(90)
     twin = np.array([60, 60], np.int64)
-    positions = library.known_at[twin] + np.array([-1, 0])
-    found = make(library).nearest(library.paths[twin], positions, exclusion=0, k=90)
+    positions = TIMELINE.numbers(library.known[twin]) + np.array([-1, 0])
+    found = nearest_of(make(library), library.paths[twin], positions, exclusion=0, k=90)
     assert 60 not in found.index[0]
     assert found.index[0].max() == 59
     assert found.index[1, 0] == 60
@@ -121,14 +135,14 @@ def test_future_twin_is_never_a_neighbour(make: Make) -> None:
 def test_equal_scores_go_to_the_earlier_row(make: Make) -> None:
     library = library_of(90)
     library.paths[[10, 40, 70]] = library.paths[5]
-    found = make(library).nearest(library.paths[[5]], np.array([300]), exclusion=0, k=8)
+    found = nearest_of(make(library), library.paths[[5]], np.array([300]), exclusion=0, k=8)
     assert found.index[0, :4].tolist() == [5, 10, 40, 70]
 
 
 def test_overlapping_rows_of_another_group_stay(make: Make) -> None:
     library = library_of(90, groups=2)
     library.paths[[20, 21, 22]] = library.paths[20]
-    found = make(library).nearest(library.paths[[20]], np.array([300]), exclusion=HORIZON, k=8)
+    found = nearest_of(make(library), library.paths[[20]], np.array([300]), exclusion=HORIZON, k=8)
     assert found.index[0, :2].tolist() == [20, 21]
     assert 22 not in found.index
 
@@ -138,26 +152,34 @@ def test_query_without_a_path_has_no_neighbours(make: Make) -> None:
     paths = library.paths[:3].copy()
     paths[1, 7] = np.nan
     asked = make(library)
-    found = asked.nearest(paths, np.array([300, 300, 300]), exclusion=0, k=4)
+    found = nearest_of(asked, paths, np.array([300, 300, 300]), exclusion=0, k=4)
     assert (found.index >= 0).all(axis=1).tolist() == [True, False, True]
     assert np.isnan(found.score[1]).all()
-    assert asked.count(paths, np.full(3, 300), exclusion=0, k=4)[1][:, 0].tolist() == [4, 0, 4]
+    assert asked.count(paths, np.full(3, 300), TIMELINE, exclusion=0, k=4)[1][:, 0].tolist() == [
+        4,
+        0,
+        4,
+    ]
 
 
 def test_empty_library_has_no_neighbours(make: Make) -> None:
     asked = make(library_of(0))
-    assert (len(asked), asked.last) == (0, -1)
-    found = asked.nearest(unit(2, seed=3), np.array([5, 300]), exclusion=0, k=4)
+    assert len(asked) == 0
+    assert np.isnat(asked.last)
+    found = nearest_of(asked, unit(2, seed=3), np.array([5, 300]), exclusion=0, k=4)
     assert (found.index == -1).all()
-    assert asked.nearest(unit(0, seed=3), np.zeros(0, np.int64), exclusion=0).index.shape == (0, 64)
+    assert nearest_of(asked, unit(0, seed=3), np.zeros(0, np.int64), exclusion=0).index.shape == (
+        0,
+        64,
+    )
 
 
 def test_library_grows_by_what_is_later(make: Make) -> None:
     whole = library_of(90)
-    asked = make(whole.up_to(100)).extend(whole.up_to(140)).extend(whole)
+    asked = make(up_to(whole, 100)).extend(up_to(whole, 140)).extend(whole)
     assert (len(asked), asked.last) == (90, whole.last)
     paths, positions = unit(20, seed=4), np.linspace(60, 190, 20).astype(np.int64)
-    found = asked.nearest(paths, positions, exclusion=HORIZON, k=16)
+    found = nearest_of(asked, paths, positions, exclusion=HORIZON, k=16)
     right = expected(whole, paths, positions, exclusion=HORIZON, k=16)
     assert [row[row >= 0].tolist() for row in found.index] == [index for _, index in right]
 
@@ -188,7 +210,7 @@ def test_live_bars_are_told_the_same_from_both(
         told: list[pl.DataFrame] = []
         for paths in ("exact", "database"):
             monkeypatch.setenv("SEP_PATHS", paths)
-            library = open_library(model, file, bars, engine="cpu")
+            library = open_library(model, file, engine="cpu")
             assert isinstance(library, Library if paths == "exact" else StoredLibrary)
             told.append(
                 predict_newest(model, library, bars, as_of=newest - early, count=50, engine="cpu")
@@ -200,24 +222,16 @@ def test_live_bars_are_told_the_same_from_both(
     PathStore(model.model_id).drop()
 
 
-def test_bars_close_when_the_next_may_open(trained: tuple[Model, Path, BarStore]) -> None:
-    model, _, bars = trained
-    times = bars.read("PLANTED", "H1")["timestamp"].dt.replace_time_zone(None).to_numpy()
-    found = closes(model.frozen, bars)
-    assert (found == times + np.timedelta64(1, "h")).all()
-    assert found.dtype == np.dtype("datetime64[us]")
-
-
 def test_without_pgvector_signals_need_the_file(
     trained: tuple[Model, Path, BarStore],
     home: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, file, bars = trained
+    model, file, _ = trained
     with empty_database(address("debian", home, request.config), monkeypatch):
         db.migrate()
-        assert len(open_library(model, file, bars, engine="cpu")) > 0
+        assert len(open_library(model, file, engine="cpu")) > 0
         monkeypatch.setenv("SEP_PATHS", "database")
         with pytest.raises(PathStoreError, match="SEP_PATHS=exact"):
-            open_library(model, file, bars, engine="cpu")
+            open_library(model, file, engine="cpu")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from infra.market.instruments import default_spread, pip
 from infra.market.timeframes import bar_seconds
+from tasks.document import from_plain, to_plain
 from tasks.research.recipe import Recipe
 
 
@@ -23,7 +26,7 @@ def test_a_synthetic_instrument_carries_its_own_costs() -> None:
 
 def test_a_recipe_survives_json() -> None:
     recipe = Recipe.default("EUR_USD", "M1", target_deviations=2.0, seed=3)
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert from_plain(Recipe, json.loads(json.dumps(to_plain(recipe)))) == recipe
 
 
 def test_the_fingerprint_tells_recipes_and_data_apart() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.document import from_plain, to_plain
 from tasks.research.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, split
 
 
@@ -45,7 +48,7 @@ def test_names_tell_the_span_of_each_bar() -> None:
 
 def test_spans_survive_json() -> None:
     spans = split(257, 5000, 8)
-    assert Spans.from_dict(spans.to_dict()) == spans
+    assert from_plain(Spans, json.loads(json.dumps(to_plain(spans)))) == spans
 
 
 def test_positions_step_through_a_span() -> None:

@@ -12,9 +12,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import tasks.research.search
+from infra.bars import content_hash, without_empty_quotes
 from infra.stores import tiers
 from infra.stores.bulk import BarStore
 from kernels.outcomes import Outcomes
+from tasks import document
 from tasks.ingest import planted_rows
 from tasks.live.newest import NoBars, predict_newest
 from tasks.research.library import Library
@@ -22,6 +24,7 @@ from tasks.research.measure import BarsError, Measures, measure
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
+from tasks.research.timeline import Timeline
 from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, queries, replay
 from tasks.strategy.strategies import damped
@@ -44,7 +47,7 @@ class Whole(NamedTuple):
 def run(bars: pl.DataFrame) -> Whole:
     measures = measure(bars, "H1", engine="cpu")
     outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
-    frozen = freeze(measures, RECIPE, "hash")
+    frozen = freeze(measures, RECIPE, content_hash(without_empty_quotes(bars)))
     library, counts = replay(measures, outcomes, frozen, engine="cpu")
     model = train(outcomes, frozen, counts)
     told = predictions(measures.metrics, outcomes, model, counts)
@@ -73,11 +76,14 @@ def test_confidence_is_told_in_calibration_and_test_only(whole: Whole) -> None:
 
 
 def test_every_library_row_was_known_to_its_queries(whole: Whole) -> None:
-    library, known = whole.library, whole.library.known_before(queries(whole.model.frozen))
-    for query, rows in zip(queries(whole.model.frozen)[::500], known[::500], strict=True):
-        assert (library.known_at[:rows] <= query).all()
-        assert (library.known_at[rows:] > query).all()
-        assert (library.position[:rows] + RECIPE.horizon < query).all()
+    library, timeline = whole.library, Timeline.of(whole.bars["timestamp"])
+    asked = queries(whole.model.frozen)
+    known = library.known_before(timeline.starts[asked])
+    known_at, position = timeline.numbers(library.known), timeline.numbers(library.time)
+    for query, rows in zip(asked[::500], known[::500], strict=True):
+        assert (known_at[:rows] <= query).all()
+        assert (known_at[rows:] > query).all()
+        assert (position[:rows] + RECIPE.horizon < query).all()
 
 
 def test_chunks_change_nothing(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +156,8 @@ def test_a_stretch_of_live_bars_equals_the_backtests(whole: Whole, store: BarSto
 
 def test_the_live_library_grows_past_the_models_own(whole: Whole, store: BarStore) -> None:
     """A library cut short is completed from the bars since, to the same answer."""
-    early = whole.library.up_to(5_500)
+    edge = Timeline.of(whole.bars["timestamp"]).starts[5_500]
+    early = whole.library.take(whole.library.known <= edge)
     as_of = whole.bars["timestamp"][-1] + HOUR
     grown = predict_newest(whole.model, early, store, as_of=as_of, engine="cpu")
     same = whole.told.tail(1)
@@ -183,9 +190,9 @@ def test_no_complete_bar_says_what_to_do(whole: Whole, store: BarStore) -> None:
 
 
 def test_models_and_libraries_survive_their_files(whole: Whole, tmp_path: Path) -> None:
-    whole.model.write(tmp_path / "model.json")
-    again = Model.read(tmp_path / "model.json")
-    assert again.frozen.to_dict() == whole.model.frozen.to_dict()
+    document.write(tmp_path / "model.json", whole.model)
+    again = document.read(tmp_path / "model.json", Model)
+    assert document.to_plain(again) == document.to_plain(whole.model)
     assert_frame_equal(again.predict(whole.counts), whole.model.predict(whole.counts))
     whole.library.write(tmp_path / "library.parquet")
     library = Library.read(tmp_path / "library.parquet")

@@ -1,0 +1,100 @@
+"""Flows whose parameters are one Pydantic model, and stay apart on the outside.
+
+`prefect deployment run backtest/local -p pair=EUR_USD` sets a field of the model; its limits are in
+the deployment's schema, so that the UI and the server refuse what the flow would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import wraps
+from inspect import Parameter, Signature, cleandoc, getdoc
+from typing import Annotated, Any, TypeVar
+
+from prefect import Flow, flow, get_run_logger
+from prefect.exceptions import MissingContextError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
+
+Pair = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=20)]
+Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
+
+
+def _utc(moment: datetime) -> datetime:
+    """Take a time without a zone for UTC, and say so."""
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    with suppress(MissingContextError):  # asked outside a run: nobody listens
+        get_run_logger().info("%s names no zone: taken as UTC", moment)
+    return moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+
+
+class Parameters(BaseModel):
+    """What a flow is asked for; each field is described once, where the UI finds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def flow_of(kind: type[M], *, run_name: str) -> Callable[[Callable[[M], R]], Flow[..., R]]:
+    """Make a function of a model a flow with a parameter for each of its fields.
+
+    Parameters
+    ----------
+    kind : type of BaseModel
+        Its fields' types, limits, defaults and descriptions are those of the flow's parameters.
+    run_name : str
+        Template of a run's name over the parameters, such as "{pair} {timeframe}".
+
+    Returns
+    -------
+    callable
+        A decorator. The flow's result is kept as JSON.
+    """
+
+    def decorate(function: Callable[[M], R]) -> Flow[..., R]:
+        @wraps(function)
+        def run(**values: Any) -> R:
+            return function(kind.model_validate(values))
+
+        run.__signature__ = _signature(kind)  # type: ignore[attr-defined]
+        run.__doc__ = _describe(function, kind)
+        make = flow(
+            name=function.__name__,
+            flow_run_name=run_name,
+            persist_result=True,
+            result_serializer="json",
+        )
+        return make(run)
+
+    return decorate
+
+
+def _signature(kind: type[BaseModel]) -> Signature:
+    fields = kind.model_fields.items()
+    return Signature(
+        [
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=Parameter.empty
+                if field.is_required()
+                else field.get_default(call_default_factory=True),
+                annotation=field.rebuild_annotation(),
+            )
+            for name, field in fields
+        ]
+    )
+
+
+def _describe(function: Callable[..., Any], kind: type[BaseModel]) -> str:
+    """Return the docstring as Prefect reads it: parameters in Google's form."""
+    said = cleandoc(getdoc(function) or "")
+    lines = [f"    {name}: {field.description}" for name, field in kind.model_fields.items()]
+    return "\n".join([said, "", "Args:", *lines])
