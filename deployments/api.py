@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import base64
 import os
-import time
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from infra.errors import SepError
 from infra.servers import prefect
 from infra.settings import Settings
+from infra.waiting import last_answer
 
 _BUSY = 503  # what a server on SQLite says while its file is locked
 _ATTEMPTS = 8
@@ -99,18 +100,19 @@ class Api:
 
     def _patiently(self, method: str, path: str, body: Any) -> httpx.Response:
         """Ask again while the server is busy, as Prefect's own client does."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                reply = self._client.request(method, path.lstrip("/"), json=body)
-            except httpx.HTTPError as error:
-                raise PrefectError(
-                    f"Prefect does not answer at {self.url} ({error or type(error).__name__}): "
-                    "run `sep up`, or correct SEP_PREFECT_API_URL"
-                ) from error
-            if reply.status_code != _BUSY:
-                break
-            time.sleep(0.1 * 2**attempt)
-        return reply
+        asking = Retrying(
+            retry=retry_if_result(lambda reply: reply.status_code == _BUSY),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential(0.1, max=12.8),
+            retry_error_callback=last_answer,
+        )
+        try:
+            return asking(self._client.request, method, path.lstrip("/"), json=body)
+        except httpx.HTTPError as error:
+            raise PrefectError(
+                f"Prefect does not answer at {self.url} ({error or type(error).__name__}): "
+                "run `sep up`, or correct SEP_PREFECT_API_URL"
+            ) from error
 
 
 def _headers(password: str | None) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from deployments.api import Api, PrefectError
 from deployments.automations import ensure_automations
 from deployments.parts import Part, masked, parts
 from deployments.pools import ensure_pools
-from infra.files import make_private
+from infra.files import locked, make_private
 from infra.records import alive
 from infra.servers import postgres, prefect, valkey
 from infra.servers.process import ServerError
@@ -112,14 +111,8 @@ def api_url(settings: Settings) -> str:
 def exclusive(home: Path, console: Console) -> Iterator[None]:
     """Be the only `sep` that starts or stops things under a home, waiting for another one."""
     make_private(home)
-    path = home / "run" / "sep.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print("another `sep` is at work here: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    busy = "another `sep` is at work here: waiting for it"
+    with locked(home / "run" / "sep.lock", waiting=lambda: console.print(busy)):
         yield
 
 

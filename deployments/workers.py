@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +67,7 @@ def start(
         port=None,
         environment=environment,
         folder=home,
+        pause=0.25,
     )
     start_process(home, worker_name(pool), launch)
     return "found" if state == "same" else "started"
@@ -121,10 +121,7 @@ def _reported(home: Path, pool: str, api: Api) -> bool:
     except PrefectError:
         workers = []
     seen = [datetime.fromisoformat(w["last_heartbeat_time"]).timestamp() for w in workers]
-    if record and any(moment > record.created for moment in seen):
-        return True
-    time.sleep(0.2)
-    return False
+    return record is not None and any(moment > record.created for moment in seen)
 
 
 def _state(

@@ -7,11 +7,13 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_native_id
 from typing import IO, Final
+
+from filelock import FileLock, Timeout
 
 from infra.errors import SepError
 
@@ -85,6 +87,30 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
     if durable:
         sync(path.parent)
+
+
+@contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock; the system frees that of a process that dies.
+
+    Parameters
+    ----------
+    path : Path
+        The lock's file; its folder is made.
+    waiting : callable
+        Called once if another holds the lock.
+    """
+    path.parent.mkdir(mode=_OWNER, parents=True, exist_ok=True)
+    lock = FileLock(path, mode=0o600, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_durably(pieces: Iterable[bytes], out: IO[bytes]) -> tuple[int, str]:

@@ -7,14 +7,13 @@ id or a file left by a crash is nothing to trip over. (Creation times move with 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra import files
 from infra.files import replaced
 
 
@@ -75,14 +74,9 @@ def secret(home: Path, name: str) -> str:
     return path.read_text()
 
 
-@contextmanager
-def locked(home: Path, name: str) -> Iterator[None]:
+def locked(home: Path, name: str) -> AbstractContextManager[None]:
     """Hold the lock of server `name`; the system frees it when its holder dies."""
-    path = record_path(home, name).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return files.locked(record_path(home, name).with_suffix(".lock"))
 
 
 def _command_of(pid: int) -> tuple[str, ...] | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import INPUTS, RUN_ID, CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.logging.loggers import LoggingAdapter
 
-from infra.postgres.outage import await_database, is_outage, reason
+from infra.postgres.outage import StaysAway, await_database, is_outage
 from infra.settings import settings
 
 P = ParamSpec("P")
@@ -37,8 +35,10 @@ def step(name: str, *, version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
     -------
     callable
         A decorator that makes a Prefect task. Its result is kept as JSON under the key
-        (flow run, inputs, name, version), so that a retry does no finished work again. The task
-        is `patient`.
+        (flow run, inputs, name, version), so that a retry does no finished work again. It must
+        be one that may be done twice: Prefect begins it again, up to `TRIES` times in all, when
+        the database that went away is back. Of all errors only an outage does that, and no
+        longer than `SEP_DATABASE_PATIENCE` seconds is waited for its end.
     """
 
     def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -52,40 +52,28 @@ def step(name: str, *, version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
             cache_policy=policy,
             persist_result=True,
             result_serializer="json",
-        )(patient(function))
+            retries=TRIES - 1,
+            retry_condition_fn=_lost_the_database,
+        )(_after_the_outage(function))
 
     return decorate
 
 
-def patient(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function begin again when the database that went away is back.
+def _lost_the_database(task: Task[Any, Any], run: TaskRun, state: State) -> bool:
+    error = state.data
+    lost = isinstance(error, BaseException) and is_outage(error)
+    return lost and not isinstance(error, StaysAway)
 
-    It must be one that may be done twice. Of all errors only an outage makes it begin again, and
-    no longer than `SEP_DATABASE_PATIENCE` seconds is waited for its end.
 
-    Raises
-    ------
-    infra.postgres.database.DatabaseError
-        Of the function: if the database stays away; the message says what to do.
-    """
+def _after_the_outage(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function wait for the database before it is begun again."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for _ in range(TRIES - 1):
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                _logger().warning("the database went away, waiting for it: %s", reason(error))
+        context = TaskRunContext.get()
+        if context is not None and context.task_run.run_count > 1:
+            get_run_logger().warning("the database went away, waiting for it")
             await_database(settings().database_patience)
         return function(*args, **kwargs)
 
     return call
-
-
-def _logger() -> logging.Logger | LoggingAdapter:
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger(__name__)

@@ -14,14 +14,13 @@ before is a hard link to that one's, where the file system has them. Passwords a
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -46,7 +45,7 @@ from infra.backups.manifest import (
     silent,
 )
 from infra.backups.manifest import write as write_manifest
-from infra.files import sync, write_durably
+from infra.files import locked, sync, write_durably
 from infra.postgres import database
 from infra.postgres.models import Base
 from infra.settings import settings
@@ -319,17 +318,11 @@ def _free_name(folder: Path) -> str:
             return name
 
 
-@contextmanager
-def _alone(folder: Path, tell: Tell) -> Iterator[None]:
-    """One backup at a time; the system frees the lock of one that dies."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another backup is under way: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _alone(folder: Path, tell: Tell) -> AbstractContextManager[None]:
+    """One backup at a time."""
+    return locked(
+        folder / ".lock", waiting=lambda: tell("another backup is under way: waiting for it")
+    )
 
 
 @contextmanager

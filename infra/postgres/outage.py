@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import psycopg
@@ -10,10 +9,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from infra.postgres.database import DatabaseError, engine
+from infra.waiting import until
 
 _PAUSE = 0.5
 _STATES = ("08", "57P", "53300")
 """Codes of PostgreSQL: connection lost, server going down or coming up, no connection free."""
+
+
+class StaysAway(DatabaseError):
+    """The database was waited for in vain."""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -34,18 +38,15 @@ def await_database(patience: float) -> None:
 
     Raises
     ------
-    DatabaseError
+    StaysAway
         If it has not answered by then; the message says what to do.
     """
-    deadline = time.monotonic() + patience
-    while (trouble := _trouble()) is not None:
-        if time.monotonic() >= deadline:
-            raise DatabaseError(
-                f"the database has not answered for {patience:g} s ({trouble}): start it, the "
-                "embedded one with `sep up`, then retry the run; its finished steps are not done "
-                "again"
-            )
-        time.sleep(_PAUSE)
+    trouble = until(_trouble, lambda trouble: trouble is None, seconds=patience, pause=_PAUSE)
+    if trouble is not None:
+        raise StaysAway(
+            f"the database has not answered for {patience:g} s ({trouble}): start it, the "
+            "embedded one with `sep up`, then retry the run; its finished steps are not done again"
+        )
 
 
 def _trouble() -> str | None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
@@ -18,6 +19,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 from infra.errors import SepError
 from infra.files import UMASK, replaced
 from infra.records import Record, alive, locked, log_path, read_record, record_path
+from infra.waiting import until
 
 MARK = "SEP_SERVER"
 _ATTEMPTS = 3
@@ -48,6 +50,8 @@ class Launch:
         Working folder.
     timeout : float
         Seconds to wait until healthy.
+    pause : float
+        Seconds between two looks at its health.
     """
 
     command: Callable[[int], Sequence[str]]
@@ -57,6 +61,7 @@ class Launch:
     user: str | None = None
     folder: Path | None = None
     timeout: float = 60.0
+    pause: float = 0.05
 
 
 def start(home: Path, name: str, launch: Launch) -> Record:
@@ -152,19 +157,18 @@ def _port(last: Record | None, preferred: int) -> int:
     """Prefer the port of the last run: who knew the address finds the server again."""
     if last is None or not last.port:
         return free_port(preferred)
-    deadline = time.monotonic() + _PORT_RELEASE
-    while (port := free_port(last.port)) != last.port and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return port
+    last_port = last.port
+    ask = partial(free_port, last_port)
+    return until(ask, lambda port: port == last_port, seconds=_PORT_RELEASE)
 
 
 def _wait(record: Record, launch: Launch) -> bool:
-    deadline = time.monotonic() + launch.timeout
-    while _process(record) and time.monotonic() < deadline:
-        if launch.healthy(record.port):
-            return True
-        time.sleep(0.05)
-    return False
+    def look() -> str:
+        if _process(record) is None:
+            return "ended"
+        return "healthy" if launch.healthy(record.port) else ""
+
+    return until(look, seconds=launch.timeout, pause=launch.pause) == "healthy"
 
 
 def _end(home: Path, name: str, *, ask: int = signal.SIGTERM, grace: float = 20) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,13 @@ from typing import Any, Final
 import httpx
 import polars as pl
 from pydantic import SecretStr
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from infra.bars import PRICES, QUOTES
 from infra.settings import settings
@@ -35,7 +41,7 @@ _SIDES: Final = {"mid": "", "bid": "bid_", "ask": "ask_"}
 _LETTERS: Final = dict(zip("ohlc", PRICES, strict=True))
 _QUOTE: Final = pl.Struct(dict.fromkeys("ohlc", pl.String()))
 _MOST_SAID: Final = 500
-_NO_ANSWER: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
 _CANDLE: Final = pl.Struct(
     {
         "complete": pl.Boolean(),
@@ -44,6 +50,10 @@ _CANDLE: Final = pl.Struct(
         **dict.fromkeys(_SIDES, _QUOTE),
     }
 )
+
+
+class _NoAnswer(Exception):
+    """The venue did not answer, or not with candles: it may do so the next time."""
 
 
 def _in_turn() -> Callable[[], None]:
@@ -153,25 +163,34 @@ class Candles:
             "includeFirst": str(first).lower(),
             "smooth": "false",
         }
-        path = f"/v3/instruments/{pair}/candles"
-        trouble = ""
-        for attempt in range(TRIES):
-            time.sleep(self.pause * 2 ** (attempt - 1) if attempt else 0)
-            self.wait()
-            try:
-                answer = client.get(path, params=query, headers=self._headers())
-                if answer.status_code == httpx.codes.OK:
-                    return _frame(answer.json(), pair)
-            except (httpx.RequestError, *_NO_ANSWER) as error:
-                trouble = type(error).__name__
-                continue
-            trouble = f"status {answer.status_code}"
-            if answer.status_code < 500 and answer.status_code != 429:
-                raise SourceError(_refusal(answer, self._redacted, pair, timeframe))
-        raise SourceError(
-            f"OANDA gave no good answer for {pair} {timeframe} in {TRIES} tries ({trouble}): "
-            "run it again later, it goes on where it stopped"
+        asking = Retrying(
+            retry=retry_if_exception_type(_NoAnswer),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_exponential(self.pause),
         )
+        try:
+            return asking(self._ask, client, pair, timeframe, query)
+        except RetryError as error:
+            raise SourceError(
+                f"OANDA gave no good answer for {pair} {timeframe} in {TRIES} tries "
+                f"({error.last_attempt.exception()}): run it again later, it goes on where it "
+                "stopped"
+            ) from None
+
+    def _ask(
+        self, client: httpx.Client, pair: str, timeframe: str, query: dict[str, str]
+    ) -> pl.DataFrame:
+        self.wait()
+        path = f"/v3/instruments/{pair}/candles"
+        try:
+            answer = client.get(path, params=query, headers=self._headers())
+            if answer.status_code == httpx.codes.OK:
+                return _frame(answer.json(), pair)
+        except (httpx.RequestError, *_UNREADABLE) as error:
+            raise _NoAnswer(type(error).__name__) from error
+        if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise _NoAnswer(f"status {answer.status_code}")
+        raise SourceError(_refusal(answer, self._redacted, pair, timeframe))
 
     def _redacted(self, said: str) -> str:
         """Leave the token out of what the venue says, which may repeat what it was sent."""

@@ -11,7 +11,6 @@ and a hash of its rows; rows that are there already leave it untouched.
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import TypeAlias
 import polars as pl
 
 from infra.bars import QUOTES, SCHEMA, content_hash, schema, within
+from infra.files import locked
 from infra.stores import years
 from infra.stores.years import StoreError, Year, Years
 
@@ -117,7 +117,7 @@ class BarStore:
         bars = _conform(bars)
         folder = self._folder(pair, timeframe)
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder / ".lock"):
             present = years.read(folder)
             changes = [_write_year(folder, name, rows, present) for name, rows in _by_year(bars)]
             fresh = {name: year for name, year, _ in changes}
@@ -285,11 +285,3 @@ def _merge(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 def _quoted(path: Path) -> bool:
     with path.open("rb") as file:
         return "bid_open" in pl.read_parquet_schema(file)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time; the system frees the lock of one that dies."""
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

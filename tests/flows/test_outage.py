@@ -16,6 +16,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import psycopg
 import pytest
+from prefect import flow
 from sqlalchemy import text
 
 import tasks.ingest
@@ -29,15 +30,17 @@ from infra.postgres.outage import is_outage
 from infra.servers import postgres
 from tasks import document
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import fetch_rows, planted_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, planted_rows, store, validate_rows
 from tasks.intake.request import IngestRequest
 from tasks.research.registry import appoint, register
-from tasks.steps import TRIES, patient
+from tasks.steps import TRIES, step
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
 from tests.servers import FAST
 from tests.stack import family
 from tests.tasks.test_walkforward import run as backtested
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 HOUR = timedelta(hours=1)
 SECONDS = 2.0
@@ -90,6 +93,14 @@ def at_call(name: str, do: Callable[[], None], number: int = 1) -> Iterator[None
     assert left[0] <= 0, f"{name} was not called"
 
 
+def in_a_flow(step: Callable[..., Any], *arguments: Any) -> Any:
+    @flow(name="one step")
+    def alone() -> Any:
+        return step(*arguments)
+
+    return alone()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -107,14 +118,13 @@ def test_step_is_done_again_when_the_database_is_back(
     request = IngestRequest(source="csv", path=path)
     validated = validate_rows(fetch_rows(request, str(tmp_path)), timeframe="H1")
     with at_call(call, lambda: goes_away(home)):
-        result = patient(store_rows)(validated, request)
+        result = in_a_flow(store, validated, request)
     assert result["stored"] == 24
     assert db.read_frame("SELECT reason FROM quarantine").height == 1
     shared = db.read_frame("SELECT timestamp, close FROM bars ORDER BY timestamp")
     assert shared.equals(bar_store().read("EUR_USD", "H1").select("timestamp", "close"))
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_run_completes_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = datetime(2024, 3, 4, tzinfo=UTC)
     minutes = random_minutes(start, 13_000, seed=6)
@@ -146,7 +156,6 @@ def replayed(home: Path) -> Iterator[dict[str, Any]]:
     shutil.rmtree(folder.path)
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_live_cycle_without_a_database_publishes_nothing(
     home: Path, replayed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,14 +184,14 @@ def test_live_cycle_without_a_database_publishes_nothing(
 def test_bug_is_no_outage(home: Path) -> None:
     calls = []
 
-    @patient
+    @step("wrong", version=1)
     def wrong() -> None:
         calls.append(1)
         with db.engine().begin() as connection:
             connection.execute(text("SELECT * FROM nowhere"))
 
     with pytest.raises(Exception, match="nowhere") as caught:
-        wrong()
+        in_a_flow(wrong)
     assert len(calls) == 1
     assert not is_outage(caught.value)
     assert not is_outage(ValueError("nowhere"))
@@ -191,14 +200,14 @@ def test_bug_is_no_outage(home: Path) -> None:
 def test_database_that_always_goes_away_is_given_up() -> None:
     calls = []
 
-    @patient
+    @step("unlucky", version=1)
     def unlucky() -> None:
         calls.append(1)
         with db.engine().begin() as connection:
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     with pytest.raises(Exception, match="terminating connection") as caught:
-        unlucky()
+        in_a_flow(unlucky)
     assert len(calls) == TRIES
     assert is_outage(caught.value)
 
