@@ -205,7 +205,8 @@ def _cache(settings: Settings) -> str:
 def _prefect(settings: Settings) -> str:
     if settings.prefect_api_url is None:
         _require(settings, PREFECT, "SEP_PREFECT_API_URL")
-        return prefect.start(settings.home, port=settings.prefect_port)
+        keeps = settings.prefect_database_url
+        return prefect.start(settings.home, port=settings.prefect_port, database=keeps)
     with Api(settings.prefect_api_url, timeout=10) as api:
         api.get("/health")
     return settings.prefect_api_url

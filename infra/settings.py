@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port the embedded Prefect server prefers; a free one if it is taken.",
     )
+    prefect_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL that the Prefect server keeps its runs in, with the extension "
+        "pg_trgm, `postgresql://user:password@host/name`; unset: its own SQLite file.",
+    )
     engine: EngineChoice = Field(
         default="auto",
         description="Engine of the kernels: `auto`, `cpu` or `gpu`.",

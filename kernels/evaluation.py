@@ -6,11 +6,11 @@ Arrays here are small and live on the host: NumPy only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -165,13 +165,22 @@ def wilson(wins: ArrayLike, count: ArrayLike, *, level: float = 0.95) -> tuple[A
     -------
     low, high : float or float64[n]
         0 and 1 where there was no trial.
+
+    Raises
+    ------
+    ValueError
+        If there are more successes than trials, or fewer than none.
+
+    Notes
+    -----
+    SciPy's own takes one pair of whole numbers at a time.
     """
     w, n = np.asarray(wins, np.float64), np.asarray(count, np.float64)
     if not (np.all(n >= 0) and np.all(w >= 0) and np.all(w <= n)):
         raise ValueError("wins must lie within 0 .. count; give successes and trials")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level}; 0.95 as a rule")
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    z2 = float(ndtri((1 + level) / 2)) ** 2
     centre = (w + z2 / 2) / (n + z2)
     reach = np.sqrt(z2 * (w * (n - w) / np.maximum(n, 1e-300) + z2 / 4)) / (n + z2)
     low, high = np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)

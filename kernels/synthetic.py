@@ -10,11 +10,12 @@ itself is given beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, sqrt
+from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -211,7 +212,7 @@ def _win_probability(horizon: int, drift: float, switch: float, cost: float) -> 
     total = drift * np.arange(-horizon, horizon + 1, dtype=np.float64)
     sides = np.column_stack([total, -total])
     law = _drift_law(horizon, switch)
-    return np.asarray(law @ _normal_cdf((sides - cost) / sqrt(horizon)))
+    return np.asarray(law @ ndtr((sides - cost) / sqrt(horizon)))
 
 
 def _drift_law(horizon: int, switch: float) -> Floats:
@@ -222,10 +223,6 @@ def _drift_law(horizon: int, switch: float) -> Floats:
         moved = np.einsum("sim,ij->sjm", law, _transition(switch))
         law = np.stack([np.roll(moved[:, j], j - 1, axis=-1) for j in range(len(STATES))], axis=1)
     return np.asarray(law.sum(axis=1))
-
-
-def _normal_cdf(z: Floats) -> Floats:
-    return np.array([0.5 * (1 + erf(value / sqrt(2))) for value in z.flat]).reshape(z.shape)
 
 
 def _filter(returns: Floats, drift: float, switch: float) -> Floats:

@@ -1,4 +1,4 @@
-"""A Prefect server on loopback, its SQLite file and settings in `home/prefect`.
+"""A Prefect server on loopback, its settings and, as a rule, its SQLite file in `home/prefect`.
 
 Who may ask it anything may run any command as its workers do. So it answers those alone who have
 the password in `home/secrets/prefect-server`, under its own names, and no foreign web page.
@@ -10,6 +10,9 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from infra.records import alive, secret
 from infra.servers.process import Launch
@@ -25,8 +28,17 @@ _PROMPT = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10"}
 _PATIENCE = 10  # seconds: a busy machine's server is slow, not gone
 
 
-def start(home: Path, *, port: int = PORT) -> str:
-    """Start the Prefect server unless it runs, on `port` if that is free.
+def start(home: Path, *, port: int = PORT, database: SecretStr | None = None) -> str:
+    """Start the Prefect server unless it runs.
+
+    Parameters
+    ----------
+    home : Path
+        `SEP_HOME`.
+    port : int
+        Preferred; another one if it is taken.
+    database : SecretStr, optional
+        Address of a PostgreSQL that keeps the runs; a SQLite file in `home` without it.
 
     Returns
     -------
@@ -36,7 +48,7 @@ def start(home: Path, *, port: int = PORT) -> str:
     Raises
     ------
     ServerError
-        If it does not answer within two minutes.
+        If it does not answer within two minutes; of a database that will not do, its log tells.
     """
     folder = home / "prefect"  # not the caller's, where a prefect.toml or .env may lie
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +57,7 @@ def start(home: Path, *, port: int = PORT) -> str:
         folder=folder,
         healthy=_answers,
         port=port,
-        environment={**environment(home), **_locks(home), **_PROMPT},
+        environment={**environment(home), **_locks(home), **_PROMPT, **_keeps(database)},
         timeout=120,
     )
     return prefect_address(start_process(home, NAME, launch).port)
@@ -81,7 +93,7 @@ def password_path(home: Path) -> Path:
 
 
 def stop(home: Path) -> None:
-    """End the server; runs, logs and artifacts stay in its SQLite file."""
+    """End the server; runs, logs and artifacts stay in its database."""
     stop_process(home, NAME)
 
 
@@ -105,6 +117,14 @@ def _locks(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
         "PREFECT_UI_API_URL": "/api",
     }
+
+
+def _keeps(database: SecretStr | None) -> dict[str, str]:
+    if database is None:
+        return {}
+    address = make_url(database.get_secret_value()).set(drivername="postgresql+asyncpg")
+    shown = address.render_as_string(hide_password=False)
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": shown}
 
 
 def _command(port: int) -> list[str]:

@@ -6,6 +6,7 @@ browser. The name it asks by gives it away: only names of loopback are answered.
 Its SQLite transactions are begun as writers. Prefect opens deferred ones that read first and write
 later; where another write comes between, SQLite answers "database is locked" at once, whatever the
 timeout, and the server logs an ERROR or replies 503. Begun as writers they wait for one another.
+Prefect's issues 10188 and 18934; once they are closed, `begin_as_writer` may go.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from inspect import signature
 from typing import Any
 
 from prefect.server.api import server
@@ -22,12 +24,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 HOSTS = ("127.0.0.1", "localhost", "[::1]", "prefect-in-memory")
 """Names that are answered; the last is what the server's own services call it."""
 
+_KNOWN = ("self", "session", "with_for_update")
+"""Parameters of the function that is replaced."""
+
 Begin = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 def begin_as_writer() -> None:
     """Make every transaction of a server on SQLite begin as one that writes."""
     begin: Begin = AioSqliteConfiguration.begin_transaction
+    if tuple(signature(begin).parameters) != _KNOWN:
+        raise RuntimeError(
+            f"this Prefect's begin_transaction takes {', '.join(signature(begin).parameters)}: "
+            "install the version of requirements.lock, or teach infra/servers/prefect_main.py"
+        )
 
     def begin_transaction(
         self: AioSqliteConfiguration, session: Any, with_for_update: bool = False

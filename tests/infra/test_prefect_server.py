@@ -9,10 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from prefect.server.database.configurations import AioSqliteConfiguration
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from infra.records import log_path
 from infra.servers import prefect
+from infra.servers.prefect_main import begin_as_writer
+from tests.infra.databases import address
+from tests.servers import temporary_home
 
 
 @pytest.fixture
@@ -87,3 +94,25 @@ def test_a_name_made_to_mean_loopback_is_refused(client: httpx.Client, host: str
 def test_the_ui_asks_for_the_password_at_its_own_address(prefect_server: str) -> None:
     page = httpx.get(f"{prefect_server.removesuffix('/api')}/ui-settings", timeout=60).json()
     assert (page["api_url"], page["auth"]) == ("/api", "BASIC")
+
+
+def test_runs_can_be_kept_in_a_postgresql(request: pytest.FixtureRequest) -> None:
+    server = address("debian", Path(), request.config)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE prefect")
+        database = make_url(server).set(database="prefect").render_as_string(hide_password=False)
+        with temporary_home("prefect-on-postgresql") as home:
+            api = prefect.start(home, port=0, database=SecretStr(database))
+            headers = {"Authorization": f"Basic {known(home, api)}"}
+            with httpx.Client(base_url=f"{api}/", headers=headers, timeout=60) as client:
+                deployment(client)
+            assert not list(home.rglob("prefect.db"))
+        connection.execute("DROP DATABASE prefect WITH (FORCE)")
+
+
+def test_another_prefect_is_not_patched_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin_transaction(self: object, session: object) -> None: ...
+
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", begin_transaction)
+    with pytest.raises(RuntimeError, match="takes self, session: install the version of"):
+        begin_as_writer()
