@@ -2,6 +2,7 @@
 # make test   the whole test suite, starting every server it needs
 VENV ?= .venv
 PYTHON ?= python3
+PARALLEL ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -10,8 +11,9 @@ INSTALLED := $(VENV)/.installed
 demo: install
 	$(BIN)/sep demo
 
+# Two at a time, each with servers of its own; a file's tests stay together and share them.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

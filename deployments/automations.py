@@ -46,11 +46,11 @@ ZOMBIES: dict[str, Any] = {
 def ensure_automations(api: Api) -> None:
     """Create the automations, or bring them back to what they are here."""
     query = {"automations": {"name": {"any_": [ZOMBIES["name"]]}}}
-    found = api.post("/automations/filter", query)
-    if not found:
+    automations = api.post("/automations/filter", query)
+    if not automations:
         api.post("/automations/", ZOMBIES)
-    elif not _contains(found[0], ZOMBIES):
-        api.put(f"/automations/{found[0]['id']}", ZOMBIES)
+    elif not _contains(automations[0], ZOMBIES):
+        api.put(f"/automations/{automations[0]['id']}", ZOMBIES)
 
 
 def _contains(whole: Any, part: Any) -> bool:

@@ -83,12 +83,12 @@ def missing(api: Api, project: Path = PROJECT) -> list[str]:
     """Return the entry points that are not registered in their present version."""
     wanted = {(item["entrypoint"], item["name"]) for item in declared(project)}
     present = version(project)
-    found = {
+    registered = {
         (item["entrypoint"], item["name"])
         for item in api.post("/deployments/filter", {})
         if item["version"] == present
     }
-    return sorted(entrypoint for entrypoint, _ in wanted - found)
+    return sorted(entrypoint for entrypoint, _ in wanted - registered)
 
 
 def register(api: Api, environment: Mapping[str, str], project: Path = PROJECT) -> bool:
@@ -107,9 +107,9 @@ def register(api: Api, environment: Mapping[str, str], project: Path = PROJECT) 
     if not missing(api, project):
         return False
     on = _schedules(api, active=True)
-    said = _deploy(environment, project)
+    output = _deploy(environment, project)
     if absent := missing(api, project):
-        raise PrefectError(f"not registered: {', '.join(absent)}. `prefect deploy` said:\n{said}")
+        raise PrefectError(f"not registered: {', '.join(absent)}. `prefect deploy` said:\n{output}")
     for key, path in _schedules(api, active=False).items():
         if key in on:
             api.patch(path, {"active": True})
@@ -117,12 +117,12 @@ def register(api: Api, environment: Mapping[str, str], project: Path = PROJECT) 
 
 
 def _deploy(environment: Mapping[str, str], project: Path) -> str:
-    known = {**os.environ, **environment, "SEP_VERSION": version(project)}
-    known.pop("SEP_ROOT", None)  # every worker fills in its own
+    variables = {**os.environ, **environment, "SEP_VERSION": version(project)}
+    variables.pop("SEP_ROOT", None)  # every worker fills in its own
     done = subprocess.run(  # noqa: S603
         _COMMAND,
         cwd=project,
-        env=known,
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

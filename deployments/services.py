@@ -101,10 +101,10 @@ def api_url(settings: Settings) -> str:
     PrefectError
         If no setting names one and none runs.
     """
-    found = settings.prefect_api_url or prefect.find(settings.home)
-    if found is None:
+    address = settings.prefect_api_url or prefect.find(settings.home)
+    if address is None:
         raise PrefectError(f"no Prefect server runs under {settings.home}: start it with `sep up`")
-    return found
+    return address
 
 
 @contextmanager
@@ -148,8 +148,8 @@ def _second_steps(
     variables = environment.worker_environment(settings, api.url)
     steps: dict[str, Callable[[], str]] = {}
     for pool, role in roles.items():
-        known = environment.worker_environment(settings, api.url, role=role, pool=pool)
-        steps[f"worker {pool}"] = partial(_worker, settings, pool, api, known)
+        own = environment.worker_environment(settings, api.url, role=role, pool=pool)
+        steps[f"worker {pool}"] = partial(_worker, settings, pool, api, own)
     return {**steps, "deployments": partial(_deployments, api, variables)}
 
 

@@ -120,8 +120,8 @@ def _reported(home: Path, pool: str, api: Api) -> bool:
         workers = api.post(f"/work_pools/{pool}/workers/filter", {})
     except PrefectError:
         workers = []
-    seen = [datetime.fromisoformat(w["last_heartbeat_time"]).timestamp() for w in workers]
-    return record is not None and any(moment > record.created for moment in seen)
+    heartbeats = [datetime.fromisoformat(w["last_heartbeat_time"]).timestamp() for w in workers]
+    return record is not None and any(moment > record.created for moment in heartbeats)
 
 
 def _state(

@@ -108,7 +108,7 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, recipe, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
-    searched = search_paths(folder, recipe, bars["hash"], engine)
+    searched = search_paths(folder, recipe, bars["hash"], measured["engine"])
     logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
     model = train_model(folder)
     simulate_trades(folder)

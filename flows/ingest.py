@@ -118,14 +118,14 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
         logger.warning("pass clock=... to say by which clock the timestamps of this file are")
 
 
-def _show_quality(request: IngestRequest, told: dict[str, Any]) -> None:
+def _show_quality(request: IngestRequest, report: dict[str, Any]) -> None:
     """Leave the quality of all stored bars in the Prefect UI: a table, and its pictures."""
     key = f"quality-{request.pair}-{request.timeframe}".lower().replace("_", "-")
-    create_table_artifact(key=key, table=told["table"], description=told["sentence"])
+    create_table_artifact(key=key, table=report["table"], description=report["sentence"])
     create_markdown_artifact(
-        key=f"{key}-report", markdown=told["markdown"], description=told["sentence"]
+        key=f"{key}-report", markdown=report["markdown"], description=report["sentence"]
     )
-    get_run_logger().info("quality of %s", told["sentence"])
+    get_run_logger().info("quality of %s", report["sentence"])
 
 
 def _title(request: IngestRequest) -> str:

@@ -37,28 +37,28 @@ def maintain(request: MaintainRequest) -> dict[str, Any]:
     parts = request.parts
     chosen = [part for part in get_args(Part) if parts is None or part in parts]
     states = {part: _STEPS[part](return_state=True) for part in chosen}
-    found = health()
+    findings = health()
     done = {part: state.result() for part, state in states.items() if state.is_completed()}
-    _show(done, found)
+    _show(done, findings)
     for state in states.values():
         state.result()  # a part that failed did not keep the others from being done
-    worst = max((row["state"] for row in found), key=ORDER.index)
+    worst = max((row["state"] for row in findings), key=ORDER.index)
     return {**{part: _plain(did) for part, did in done.items()}, "health": worst}
 
 
-def _show(done: dict[str, Any], found: list[dict[str, str]]) -> None:
+def _show(done: dict[str, Any], findings: list[dict[str, str]]) -> None:
     logger = get_run_logger()
     if "tiers" in done:
-        told = done["tiers"]
-        table = told["table"] or [{"tiers": "no bars yet: run `ingest` first"}]
-        create_table_artifact(key="memory-tiers", table=table, description=told["sentence"])
+        tiers = done["tiers"]
+        table = tiers["table"] or [{"tiers": "no bars yet: run `ingest` first"}]
+        create_table_artifact(key="memory-tiers", table=table, description=tiers["sentence"])
     create_table_artifact(
         key="maintain",
         table=[{"part": part, **_plain(did)} for part, did in done.items()] or [{"part": "none"}],
         description="What was done",
     )
-    create_table_artifact(key="health", table=found, description="Health")
-    for row in found:
+    create_table_artifact(key="health", table=findings, description="Health")
+    for row in findings:
         if row["state"] == "problem":
             logger.warning("%s: %s", row["what"], row["text"])
     logger.info("done: %s", {part: _plain(did) for part, did in done.items()})

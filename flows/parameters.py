@@ -95,6 +95,6 @@ def _signature(kind: type[BaseModel]) -> Signature:
 
 def _describe(function: Callable[..., Any], kind: type[BaseModel]) -> str:
     """Return the docstring as Prefect reads it: parameters in Google's form."""
-    said = cleandoc(getdoc(function) or "")
+    docstring = cleandoc(getdoc(function) or "")
     lines = [f"    {name}: {field.description}" for name, field in kind.model_fields.items()]
-    return "\n".join([said, "", "Args:", *lines])
+    return "\n".join([docstring, "", "Args:", *lines])

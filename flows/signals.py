@@ -83,8 +83,8 @@ def _show(request: SignalsRequest, done: list[dict[str, Any]]) -> None:
         rows += [{"pair": each["pair"], **row} for row in each["rows"]] or [
             {"pair": each["pair"], "signals": f"none: {why}"}
         ]
-        told = {name: each.get(name) for name in ("state", "new", "present", "mode", "newest")}
-        get_run_logger().info("%s %s: %s", each["pair"], each["timeframe"], told)
+        facts = {name: each.get(name) for name in ("state", "new", "present", "mode", "newest")}
+        get_run_logger().info("%s %s: %s", each["pair"], each["timeframe"], facts)
     new = sum(each["new"] for each in done)
     create_table_artifact(
         key="signals",

@@ -116,13 +116,13 @@ def check_database() -> Iterator[Finding]:
 
 def check_cache() -> Iterator[Finding]:
     """Say whether the cache makes room by itself; the embedded one does."""
-    found = cache.memory()
-    if found is None:
+    memory = cache.memory()
+    if memory is None:
         yield Finding("cache", "note", "does not answer: all runs without it, reads are slower")
         return
-    limit = f"of {found.limit / _MIB:,.0f} MiB" if found.limit else "without a limit"
-    used = f"{found.used / _MIB:,.1f} MiB {limit}, {found.policy}"
-    if found.bounded:
+    limit = f"of {memory.limit / _MIB:,.0f} MiB" if memory.limit else "without a limit"
+    used = f"{memory.used / _MIB:,.1f} MiB {limit}, {memory.policy}"
+    if memory.bounded:
         yield Finding("cache", "ok", used)
     else:
         advice = "set maxmemory, and maxmemory-policy to allkeys-lru"

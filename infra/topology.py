@@ -151,8 +151,8 @@ def read_topology() -> Topology:
 
     `HWLOC_SYNTHETIC` and `HWLOC_XMLFILE` name another machine, as they do for all of hwloc.
     """
-    found = _export()
-    return from_sys() if found is None else from_xml(found[0], here=found[1])
+    exported = _export()
+    return from_sys() if exported is None else from_xml(exported[0], here=exported[1])
 
 
 def from_xml(text: str, *, here: bool = False) -> Topology:
@@ -235,11 +235,11 @@ def pci_address(gpu: int) -> str | None:
 
 def parse_cpus(text: str) -> frozenset[int]:
     """Return the numbers in a list as the kernel writes it, such as "0-3,8"."""
-    found: set[int] = set()
+    cpus: set[int] = set()
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+        cpus.update(range(int(first), int(last or first) + 1))
+    return frozenset(cpus)
 
 
 def format_cpus(cpus: Iterable[int]) -> str:
@@ -281,30 +281,30 @@ def _export() -> tuple[str, bool] | None:
 
 
 def _from_machine(machine: ElementTree.Element, here: bool) -> Topology:
-    found: dict[str, list[_Object]] = defaultdict(list)
+    objects: dict[str, list[_Object]] = defaultdict(list)
     for item, cpus in _objects(machine, frozenset()):
-        found[item["type"]].append((item, cpus))
+        objects[item["type"]].append((item, cpus))
     nodes = _with_processors(
         Node(int(item["os_index"]), cpus, int(item.get("local_memory", 0)))
-        for item, cpus in found["NUMANode"]
+        for item, cpus in objects["NUMANode"]
     )
     caches = [
         (int(item["depth"]), int(item["cache_size"]), cpus)
         for level in range(1, 6)
-        for item, cpus in found[f"L{level}Cache"]
+        for item, cpus in objects[f"L{level}Cache"]
     ]
     gpus = [
         Gpu(item["pci_busid"], _home(cpus, nodes))
-        for item, cpus in found["PCIDev"]
+        for item, cpus in objects["PCIDev"]
         if _is_gpu(*_kind_and_vendor(item["pci_type"]))
     ]
     if not nodes:
         raise ValueError("it holds no NUMA node with processors")
     version = machine.find("info[@name='hwlocVersion']")
     return Topology(
-        packages=len(found["Package"]) or 1,
-        cores=len(found["Core"] or found["PU"]),
-        threads=len(found["PU"]),
+        packages=len(objects["Package"]) or 1,
+        cores=len(objects["Core"] or objects["PU"]),
+        threads=len(objects["PU"]),
         nodes=nodes,
         caches=_alike(caches),
         gpus=tuple(sorted(gpus, key=lambda gpu: gpu.address)),
@@ -341,11 +341,11 @@ def _nodes_in(folder: Path, cpus: frozenset[int]) -> tuple[Node, ...]:
 def _with_processors(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """Leave out nodes of memory alone; hwloc gives them the processors of their neighbours."""
     kept: list[Node] = []
-    seen: set[int] = set()
+    placed: set[int] = set()
     for node in sorted(nodes, key=lambda node: node.number):
-        if node.cpus - seen:
+        if node.cpus - placed:
             kept.append(node)
-            seen |= node.cpus
+            placed |= node.cpus
     return tuple(kept)
 
 
@@ -392,8 +392,8 @@ def _is_gpu(kind: str, vendor: str) -> bool:
 
 def _home(local: frozenset[int], nodes: tuple[Node, ...]) -> int | None:
     """Return the one node to which the processors near a device belong."""
-    found = [node.number for node in nodes if local and local <= node.cpus]
-    return found[0] if len(found) == 1 else None
+    numbers = [node.number for node in nodes if local and local <= node.cpus]
+    return numbers[0] if len(numbers) == 1 else None
 
 
 def _text(path: Path) -> str:

@@ -41,7 +41,7 @@ def architecture(capability: str) -> str:
     supported = nvrtc().getSupportedArchs()
     if int(capability) in supported:
         return f"sm_{capability}a" if capability == HOPPER else f"sm_{capability}"
-    older = [known for known in supported if known < int(capability)]
+    older = [each for each in supported if each < int(capability)]
     if not older:
         raise RuntimeError(f"NVRTC compiles for no GPU of compute capability {capability}")
     return f"compute_{max(older)}"

@@ -400,8 +400,8 @@ class Confidence:
         xp = array_module(wins)
         won, of, row = _pairs(to_host(wins), to_host(k_eff))
         cells = [self._tell(w, k) for w, k in zip(won.tolist(), of.tolist(), strict=True)]
-        told = np.array(cells).reshape(-1, 3)[row]
-        confidence, lower, upper = (move(column, xp) for column in told.T)
+        columns = np.array(cells).reshape(-1, 3)[row]
+        confidence, lower, upper = (move(column, xp) for column in columns.T)
         return confidence, lower, upper
 
     def _tell(self, wins: int, k_eff: int) -> tuple[float, float, float]:

@@ -105,9 +105,9 @@ def log_loss(probability: ArrayLike, outcome: ArrayLike) -> float:
 def murphy(probability: ArrayLike, outcome: ArrayLike, *, bins: int = BINS) -> Murphy:
     """Split the Brier score (Murphy 1973, J. Appl. Meteor. 12) over equal-mass bins."""
     p, y = _pair(probability, outcome)
-    said, came, share = _bin_means(p, y, bins)
-    reliability = float((share * (said - came) ** 2).sum())
-    resolution = float((share * (came - y.mean()) ** 2).sum())
+    forecast, observed, share = _bin_means(p, y, bins)
+    reliability = float((share * (forecast - observed) ** 2).sum())
+    resolution = float((share * (observed - y.mean()) ** 2).sum())
     uncertainty = float(((y - y.mean()) ** 2).mean())
     within = brier(p, y) - (reliability - resolution + uncertainty)
     return Murphy(reliability, resolution, uncertainty, within)
@@ -125,8 +125,8 @@ def calibration_error(probability: ArrayLike, outcome: ArrayLike, *, bins: int =
     bins : int
         At most; equal probabilities stay in one bin.
     """
-    said, came, share = _bin_means(*_pair(probability, outcome), bins)
-    return float((share * np.abs(said - came)).sum())
+    forecast, observed, share = _bin_means(*_pair(probability, outcome), bins)
+    return float((share * np.abs(forecast - observed)).sum())
 
 
 def reliability(
@@ -137,10 +137,10 @@ def reliability(
     Outcomes that overlap are fewer than they seem: choose rows by `non_overlapping` first.
     """
     p, y = _pair(probability, outcome)
-    said, came, share = _bin_means(p, y, bins)
+    forecast, observed, share = _bin_means(p, y, bins)
     count = np.rint(share * len(p)).astype(np.int64)
-    low, high = wilson(came * count, count, level=level)
-    return Reliability(said, came, count, np.asarray(low), np.asarray(high))
+    low, high = wilson(observed * count, count, level=level)
+    return Reliability(forecast, observed, count, np.asarray(low), np.asarray(high))
 
 
 def equal_mass(values: ArrayLike, bins: int = BINS) -> NDArray[np.int64]:
@@ -233,5 +233,5 @@ def _pair(probability: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:
 def _bin_means(p: Floats, y: Floats, bins: int) -> tuple[Floats, Floats, Floats]:
     group = equal_mass(p, bins)
     count = np.bincount(group)
-    said, came = np.bincount(group, p) / count, np.bincount(group, y) / count
-    return said, came, count / len(p)
+    forecast, observed = np.bincount(group, p) / count, np.bincount(group, y) / count
+    return forecast, observed, count / len(p)

@@ -156,20 +156,20 @@ class PathIndex:
         """Search the library; see `nearest` for the arguments and errors."""
         _check_queries(queries, known_before, len(self.paths), exclusion, k)
         back, xp = array_module(queries), self.engine.xp
-        asked, known = move(queries, xp), move(known_before, xp)
+        asked, limit = move(queries, xp), move(known_before, xp)
         if self._rows is None:
-            found = self._scan(asked, known, exclusion, k)
+            neighbours = self._scan(asked, limit, exclusion, k)
         else:
             gpu = Gpu.current()
             plan = Plan.fit(0, len(asked), k, gpu.free())
-            found = search_batches(gpu, asked, self._rows, known, plan, exclusion)
-        return Neighbours(*(move(array, back) for array in found))
+            neighbours = search_batches(gpu, asked, self._rows, limit, plan, exclusion)
+        return Neighbours(*(move(array, back) for array in neighbours))
 
-    def _scan(self, queries: Array, known: Array, exclusion: int, k: int) -> tuple[Array, Array]:
+    def _scan(self, queries: Array, limit: Array, exclusion: int, k: int) -> tuple[Array, Array]:
         _require_unit("queries", queries)
         count = len(queries)
         score, index = np.empty((count, k), np.float32), np.empty((count, k), np.int64)
-        arrays = (queries, self.paths, self.position, self.group, known)
+        arrays = (queries, self.paths, self.position, self.group, limit)
         numbers = (np.int64(k), np.int64(exclusion))
         launch(self.engine, "nearest", "nearest", count, *arrays, *numbers, score, index)
         return score, index
@@ -246,15 +246,15 @@ def _spread(
 
     def search(part: Part) -> tuple[Array, Array]:
         gpu = Gpu.current()
-        asked, known = take((queries, known_before), part, gpu.xp)
+        asked, limit = take((queries, known_before), part, gpu.xp)
         plan = Plan.fit(len(library[0]), len(asked), k, gpu.free())
-        return search_parts(gpu, asked, library, known, plan, exclusion)
+        return search_parts(gpu, asked, library, limit, plan, exclusion)
 
     among = devices() if array_module(queries, *library, known_before) is np else []
     if len(among) > 1:
         library = _whole_library(library, -(-len(queries) // len(among)), k)
-    found = spread(search, len(queries), among)
-    return Neighbours(*(move(array, array_module(queries)) for array in found))
+    neighbours = spread(search, len(queries), among)
+    return Neighbours(*(move(array, array_module(queries)) for array in neighbours))
 
 
 def _whole_library(

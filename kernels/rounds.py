@@ -141,8 +141,8 @@ def search(
         batch.count[:] = CAPACITY + 1
     where = (rows.paths, rows.position, rows.group)
     numbers = (np.int64(k), np.int64(exclusion))
-    found = (queries, *where, *numbers, batch.count, batch.row, batch.score, score, index)
-    gpu.load("nearest", "finish")((count,), (BLOCK,), found)
+    arguments = (queries, *where, *numbers, batch.count, batch.row, batch.score, score, index)
+    gpu.load("nearest", "finish")((count,), (BLOCK,), arguments)
     rest = (queries, *where, known_before, *numbers, batch.count, score, index)
     launch_blocks(gpu.load, "nearest", "exhaust", count, *rest)
 

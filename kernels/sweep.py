@@ -232,8 +232,8 @@ def sweep(
 
     on_host = array_module(quotes.bid_open, *bars[1:], sets.threshold) is np
     among = devices() if chosen.name == "gpu" and on_host else []
-    found, back = spread(share, len(sets), among), array_module(quotes.bid_open)
-    trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in found)
+    shares, back = spread(share, len(sets), among), array_module(quotes.bid_open)
+    trades, wins, profit, drawdown, total, squares, table = (move(out, back) for out in shares)
     return Sweep(
         trades=trades,
         wins=wins,
@@ -341,8 +341,8 @@ def _check_range(low: Array, high: Array, slip: int, point: float, xp: Any) -> N
 
 def _signals(score: Array, xp: Any) -> tuple[Array, Array]:
     """Return the score of the side that may signal and whether it is the short one."""
-    known = xp.where(xp.isnan(score), np.float32(-np.inf), score)
-    long, short = known[:, 0], known[:, 1]
+    scores = xp.where(xp.isnan(score), np.float32(-np.inf), score)
+    long, short = scores[:, 0], scores[:, 1]
     return xp.maximum(long, short), short > long
 
 

@@ -95,11 +95,22 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     }
 
 
-@step("search", version=1)
+@step("search", version=2)
 def search_paths(
     folder: str, recipe: dict[str, Any], data_hash: str, engine: str
 ) -> dict[str, Any]:
     """Build the path library and count the neighbours of each bar, causally.
+
+    Parameters
+    ----------
+    folder : str
+        Of the run.
+    recipe : dict
+        A plain `Recipe`.
+    data_hash : str
+        Content hash of the bars.
+    engine : {"cpu", "gpu"}
+        The one that measured them: a run's numbers come from one engine, and say which.
 
     Returns
     -------
@@ -108,7 +119,7 @@ def search_paths(
     """
     run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     measures = _measures(run)
-    frozen = freeze(measures, plan, data_hash)
+    frozen = freeze(measures, plan, data_hash, engine=engine)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
     shown = create_progress_artifact(0.0, key="search", description="nearest past paths")
     library, counts = replay(
@@ -136,7 +147,7 @@ def _measures(run: RunFolder) -> Measures:
     return Measures(pl.read_parquet(run.metrics), trajectory)
 
 
-@step("train", version=1)
+@step("train", version=2)
 def train_model(folder: str) -> dict[str, Any]:
     """Learn confidence and break-even, and tell both of every counted bar.
 
@@ -148,11 +159,10 @@ def train_model(folder: str) -> dict[str, Any]:
     run = RunFolder(Path(folder))
     frozen = document.read(run.frozen, Frozen)
     metrics, counts = pl.read_parquet(run.metrics), pl.read_parquet(run.counts)
-    outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine="cpu")
+    outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine=frozen.engine)
     model = train(outcomes, frozen, counts)
     document.write(run.model, model)
-    told = predictions(metrics, outcomes, model, counts)
-    told.write_parquet(run.predictions)
+    predictions(metrics, outcomes, model, counts).write_parquet(run.predictions)
     return {"model_id": model.model_id, "break_even": model.break_even}
 
 
@@ -166,9 +176,9 @@ def simulate_trades(folder: str) -> dict[str, Any]:
         `signals` and `trades` (numbers), `net` (sum of gains).
     """
     run = RunFolder(Path(folder))
-    frozen, told = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
-    signals = _signals(frozen.recipe, told)
-    simulation = _simulate(run, frozen, told, signals)
+    frozen, predicted = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
+    signals = _signals(frozen.recipe, predicted)
+    simulation = _simulate(run, frozen, predicted, signals)
     simulation.trades.write_parquet(run.trades)
     simulation.equity.write_parquet(run.equity)
     return {
@@ -188,14 +198,15 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         The summary, with `report` (path of the HTML file).
     """
     run = RunFolder(Path(folder))
-    model, told = document.read(run.model, Model), pl.read_parquet(run.predictions)
+    model, predicted = document.read(run.model, Model), pl.read_parquet(run.predictions)
     recipe = model.frozen.recipe
-    signals = _signals(recipe, told)
+    signals = _signals(recipe, predicted)
     simulation = Simulation(pl.read_parquet(run.trades), pl.read_parquet(run.equity))
-    known = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
-    summary = summarise(told, signals, simulation, horizon=recipe.horizon, about={**known, **about})
+    what = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
+    about = {**what, "engine": model.frozen.engine, **about}
+    summary = summarise(predicted, signals, simulation, horizon=recipe.horizon, about=about)
     run.summary.write_text(json.dumps(summary, indent=1))
-    report = write_report(run.path, told, signals, simulation, summary)
+    report = write_report(run.path, predicted, signals, simulation, summary)
     return {**summary, "report": str(report)}
 
 
@@ -215,15 +226,15 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     return {"model_id": model.model_id}
 
 
-def _signals(recipe: Recipe, told: pl.DataFrame) -> pl.DataFrame:
-    return strategy(recipe.strategy)(told.filter(pl.col("split") == "test"))
+def _signals(recipe: Recipe, predictions: pl.DataFrame) -> pl.DataFrame:
+    return strategy(recipe.strategy)(predictions.filter(pl.col("split") == "test"))
 
 
 def _simulate(
-    run: RunFolder, frozen: Frozen, told: pl.DataFrame, signals: pl.DataFrame
+    run: RunFolder, frozen: Frozen, predictions: pl.DataFrame, signals: pl.DataFrame
 ) -> Simulation:
     test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
-    distances = signals.join(told, on="timestamp", maintain_order="left")
+    distances = signals.join(predictions, on="timestamp", maintain_order="left")
     stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
     return simulate(
         pl.read_parquet(run.bars)[test],

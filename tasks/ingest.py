@@ -109,16 +109,16 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     """
     raw = Path(fetched["raw"])
     rows = pl.read_parquet(raw, glob=False)
-    told = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
+    validated = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
-    told.bars.write_parquet(bars, compression=_FAST)
-    told.quarantined.write_parquet(quarantine, compression=_FAST)
-    reasons = told.quarantined["reason"].value_counts(sort=True)
+    validated.bars.write_parquet(bars, compression=_FAST)
+    validated.quarantined.write_parquet(quarantine, compression=_FAST)
+    reasons = validated.quarantined["reason"].value_counts(sort=True)
     return {
         "bars": str(bars),
         "quarantine": str(quarantine),
         "rows": fetched["rows"],
-        "good": told.bars.height,
+        "good": validated.bars.height,
         "reasons": dict(reasons.iter_rows()),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from infra.stores import hot
+from kernels.device import choose_engine
 from tasks import document
 from tasks.folder import RunFolder, bar_store
 from tasks.live import publish
@@ -42,8 +43,8 @@ def find_champions(timeframe: str, pairs: list[str] | None) -> list[str]:
     NoModel
         If a pair that was asked for has none, or no pair at all.
     """
-    found = registry.champions(timeframe)
-    chosen = [each for each in found if pairs is None or each.pair in pairs]
+    champions = registry.champions(timeframe)
+    chosen = [each for each in champions if pairs is None or each.pair in pairs]
     missing = set(pairs or ()) - {each.pair for each in chosen}
     if missing or not chosen:
         raise registry.NoModel(
@@ -74,7 +75,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
     dict
         `pair`, `timeframe`, `paused` (why the model is refused or there is no bar; None as a
         rule) and then `predictions` and `model` (folders), `newest` (start of the newest bar),
-        `bars`.
+        `bars`, `engine` (that predicted, and that of the model).
     """
     chosen, store = registry.entry(model_id), bar_store()
     series = {"pair": chosen.pair, "timeframe": chosen.timeframe}
@@ -104,6 +105,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
         "model": str(trained.path),
         "newest": predictions["timestamp"][-1].isoformat(),
         "bars": len(predictions),
+        "engine": f"{choose_engine(engine).name} on a model of {model.frozen.engine}",
     }
 
 

@@ -38,15 +38,15 @@ def make(console: Console, folder: Path | None) -> None:
 def show(console: Console, folder: Path | None) -> None:
     """List the backups of a folder, the newest last."""
     place = folder or backup_folder()
-    found = find(place)
-    if not found:
+    copies = find(place)
+    if not copies:
         console.print(f"no backups in {place}: `sep backup` makes one")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    table.add_column("backup, by its time", no_wrap=True, min_width=len(found[0].name))
+    table.add_column("backup, by its time", no_wrap=True, min_width=len(copies[0].name))
     for heading in ("files", "size", "rows", "version", "PostgreSQL"):
         table.add_column(heading, no_wrap=True, justify="right")
-    for path in found:
+    for path in copies:
         table.add_row(path.name, *_line(path))
     console.print(table)
     console.print(f"in {place}")
@@ -77,8 +77,8 @@ def restore(settings: Settings, console: Console, path: Path, *, force: bool) ->
 
 def _refuse_services(settings: Settings) -> None:
     others = [part for part in parts(settings) if part.name != postgres.NAME]
-    if found := [part.title for part in others if alive(settings.home, part.name)]:
-        raise BackupError(f"these run: {', '.join(found)}. Stop them first: `sep down`")
+    if running := [part.title for part in others if alive(settings.home, part.name)]:
+        raise BackupError(f"these run: {', '.join(running)}. Stop them first: `sep down`")
 
 
 @contextmanager

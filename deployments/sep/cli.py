@@ -242,8 +242,8 @@ def _is_for_users(error: Exception) -> bool:
     """Say whether the message is enough: what is told of us, of the disk, or of what was given."""
     from infra.errors import SepError
 
-    told = isinstance(error, SepError | OSError)
-    return told or type(error).__name__ in ("ValidationError", "EngineUnavailable")
+    ours = isinstance(error, SepError | OSError)
+    return ours or type(error).__name__ in ("ValidationError", "EngineUnavailable")
 
 
 if __name__ == "__main__":

@@ -77,9 +77,9 @@ def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int)
 def _run(console: Console, deployment: str, parameters: dict[str, Any]) -> Any:
     from prefect.deployments import run_deployment
 
-    said = " ".join(f"{name}={value}" for name, value in parameters.items())
+    options = " ".join(f"{name}={value}" for name, value in parameters.items())
     began = time.monotonic()
-    with console.status(f"{deployment} {said}"):
+    with console.status(f"{deployment} {options}"):
         run: Any = run_deployment(
             deployment, parameters=parameters, timeout=LONG, poll_interval=0.5, as_subflow=False
         )
@@ -89,7 +89,7 @@ def _run(console: Console, deployment: str, parameters: dict[str, Any]) -> Any:
             f"{deployment} ended as {state}: {run.state.message if run.state else ''} "
             f"(prefect flow-run logs {run.id})"
         )
-    console.print(f"[green]✓[/] {deployment} {said} [dim]{time.monotonic() - began:.0f} s[/]")
+    console.print(f"[green]✓[/] {deployment} {options} [dim]{time.monotonic() - began:.0f} s[/]")
     return run.state.result()
 
 

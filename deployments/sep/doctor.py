@@ -75,19 +75,19 @@ def _packages() -> Iterator[Finding]:
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield _package(requirement)
     for name in _OPTIONAL:
-        found = _version(name)
-        if found:
-            yield Finding(name, "ok", found)
+        installed = _version(name)
+        if installed:
+            yield Finding(name, "ok", installed)
 
 
 def _package(requirement: Requirement) -> Finding:
-    found = _version(requirement.name)
+    installed = _version(requirement.name)
     advice = f"`make install` brings {requirement}"
-    if found is None:
+    if installed is None:
         return Finding(requirement.name, "problem", "not installed", advice)
-    if found not in requirement.specifier:
-        return Finding(requirement.name, "problem", f"{found} is outside the range", advice)
-    return Finding(requirement.name, "ok", found)
+    if installed not in requirement.specifier:
+        return Finding(requirement.name, "problem", f"{installed} is outside the range", advice)
+    return Finding(requirement.name, "ok", installed)
 
 
 def _version(name: str) -> str | None:
@@ -160,7 +160,7 @@ def _extensions() -> Iterator[Finding]:
 
     with engine().connect() as connection:
         query = text("SELECT name, default_version FROM pg_available_extensions")
-        found = dict(connection.execute(query).tuples().all())
+        installed = dict(connection.execute(query).tuples().all())
         catalog = connection.scalar(
             text("SELECT to_regclass('timescaledb_information.hypertables')")
         )
@@ -169,8 +169,8 @@ def _extensions() -> Iterator[Finding]:
         )
         hypertables = catalog is not None and connection.execute(made).rowcount
     for name, (purpose, cost) in EXTENSIONS.items():
-        yield _extension(name, found.get(name), purpose, cost)
-    if "timescaledb" in found and not hypertables:
+        yield _extension(name, installed.get(name), purpose, cost)
+    if "timescaledb" in installed and not hypertables:
         plain = "in this server, but bars, metrics and equity are plain tables"
         advice = "name it in shared_preload_libraries before the first `sep up` on a database"
         yield Finding("timescaledb", "note", plain, advice)

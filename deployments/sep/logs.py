@@ -20,9 +20,9 @@ def log_files(home: Path, part: str | None = None) -> list[Path]:
     every = sorted((home / "logs").glob("*.log"))
     chosen = [path for path in every if part is None or part in path.stem]
     if not chosen:
-        known = ", ".join(path.stem for path in every) or "none yet: `sep up` makes them"
+        names = ", ".join(path.stem for path in every) or "none yet: `sep up` makes them"
         wanted = "no log" if part is None else f"no log of {part!r}"
-        raise FileNotFoundError(f"{wanted} under {home / 'logs'}; there are: {known}")
+        raise FileNotFoundError(f"{wanted} under {home / 'logs'}; there are: {names}")
     return chosen
 
 

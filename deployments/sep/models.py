@@ -16,14 +16,14 @@ from tasks.research.registry import Entry, ModelRefused
 
 def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
     """List models, the newest first; the one in force is marked."""
-    found = registry.entries(pair, timeframe)
-    if not found:
+    models = registry.entries(pair, timeframe)
+    if not models:
         console.print("no models yet: `prefect deployment run backtest/local` makes one")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("", "model", "pair", "timeframe", "strategy", "verdict", "made"):
         table.add_column(heading, no_wrap=True)
-    for each in found:
+    for each in models:
         verdict = str(each.metrics.get("verdict", ""))
         made = f"{each.created_at:%Y-%m-%d %H:%M}"
         key = (each.pair, each.timeframe, each.strategy)

@@ -254,11 +254,11 @@ def _below(folder: Path) -> list[Path]:
 def _copy_all(
     sources: Mapping[str, Path], draft: Path, before: Path | None, tell: Tell
 ) -> tuple[list[File], int]:
-    known = {file.path: file for file in _files_of(before)}
+    copied = {file.path: file for file in _files_of(before)}
     files, shared = [], 0
     for number, (name, source) in enumerate(sources.items(), 1):
         tell(f"copying {number:,} of {len(sources):,}: {name}")
-        old, target = known.get(name), draft / name
+        old, target = copied.get(name), draft / name
         if before and old and _share(source, before, old, target):
             files.append(old)
             shared += 1

@@ -63,10 +63,12 @@ def programs(server: int) -> Programs:
     DumpError
         If all that are installed are older than the server.
     """
-    found = [Programs(folder, version) for folder in _folders() if (version := _version(folder))]
-    fit = [each for each in found if each.version >= server]
+    candidates = [
+        Programs(folder, version) for folder in _folders() if (version := _version(folder))
+    ]
+    fit = [each for each in candidates if each.version >= server]
     if not fit:
-        there = ", ".join(f"{each.version} in {each.folder}" for each in found) or "none"
+        there = ", ".join(f"{each.version} in {each.folder}" for each in candidates) or "none"
         raise DumpError(
             f"the server is PostgreSQL {server} and needs pg_dump {server} or newer; "
             f"installed: {there}. Install postgresql-client-{server}"
@@ -154,12 +156,12 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program; killed where the block raises, an error where it fails itself."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
-    with TemporaryFile() as said:
+    with TemporaryFile() as messages:
         process = subprocess.Popen(  # noqa: S603
             command,
             stdin=pipe if stdin else null,
             stdout=pipe if stdout else null,
-            stderr=said,
+            stderr=messages,
             env=_environment(address),
         )
         try:
@@ -170,8 +172,8 @@ def _running(
                     process.kill()
                     raise
         finally:
-            said.seek(0)
-            text = said.read().decode(errors="replace").strip()
+            messages.seek(0)
+            text = messages.read().decode(errors="replace").strip()
         if process.returncode:
             name = Path(command[0]).name
             raise DumpError(f"{name} failed ({process.returncode}): {text or 'it said nothing'}")
@@ -179,8 +181,8 @@ def _running(
 
 def _target(address: URL) -> tuple[str, ...]:
     """Return the options that name a database, without its password."""
-    known = {name: value for name, value in _parameters(address).items() if name != "password"}
-    return ("--no-password", f"--dbname={make_conninfo('', **known)}")
+    parameters = {name: value for name, value in _parameters(address).items() if name != "password"}
+    return ("--no-password", f"--dbname={make_conninfo('', **parameters)}")
 
 
 def _environment(address: URL) -> dict[str, str]:
@@ -195,16 +197,16 @@ def _parameters(address: URL) -> dict[str, str]:
 
 def _folders() -> list[Path]:
     """Return where programs may be: the embedded package's, Debian's, Red Hat's, the path's."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
     with suppress(ServerError):
-        found.insert(0, postgres.binaries())
+        folders.insert(0, postgres.binaries())
     if named := shutil.which("pg_dump"):
-        found.append(Path(named).parent)
-    return [folder for folder in found if all((folder / name).exists() for name in _NEEDED)]
+        folders.append(Path(named).parent)
+    return [folder for folder in folders if all((folder / name).exists() for name in _NEEDED)]
 
 
 def _version(folder: Path) -> int | None:
     command = [str(folder / "pg_dump"), "--version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    number = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
+    output = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    number = re.search(r"\(PostgreSQL\) (\d+)", output.stdout)
     return int(number[1]) if number else None

@@ -194,8 +194,8 @@ def _whole(manifest: Manifest) -> Manifest:
         above = {str(folder) for folder in PurePosixPath(name).parents}
         if not above & places:
             raise ValueError(f"{name!r} is neither of the bulk store nor of a model")
-        if found := above & names:
-            raise ValueError(f"{found.pop()!r} is a file, and the folder of {name!r}")
+        if nested := above & names:
+            raise ValueError(f"{nested.pop()!r} is a file, and the folder of {name!r}")
     return manifest
 
 
@@ -216,17 +216,17 @@ def read(path: Path) -> Manifest:
         If it is missing, damaged, malformed or of another version.
     """
     try:
-        content, said = (_content(path, name) for name in (MANIFEST, GUARD))
+        content, expected = (_content(path, name) for name in (MANIFEST, GUARD))
     except OSError as error:
         raise BackupError(f"{path} is no whole backup: {error}") from error
-    if said != guard(content):
+    if expected != guard(content):
         raise BackupError(f"{path / MANIFEST} is damaged: it does not match {GUARD}")
     return _parse(path, content)
 
 
 def _content(path: Path, name: str) -> bytes:
-    if found := _irregular(path, name):
-        raise BackupError(f"{path / name} {found}")
+    if irregular := _irregular(path, name):
+        raise BackupError(f"{path / name} {irregular}")
     return (path / name).read_bytes()
 
 
@@ -268,8 +268,8 @@ def verify(path: Path, *, tell: Tell = silent) -> list[str]:
     faults = []
     for number, file in enumerate(files, 1):
         tell(f"checking {number:,} of {len(files):,}: {file.path}")
-        if found := fault(path, file):
-            faults.append(f"{path / file.path} {found}")
+        if problem := fault(path, file):
+            faults.append(f"{path / file.path} {problem}")
     return faults
 
 
@@ -299,8 +299,8 @@ def fault(folder: Path, file: File) -> str | None:
     """Say what is wrong with a file of a backup, None if it is as the manifest says."""
     path = folder / file.path
     try:
-        if found := _irregular(folder, file.path):
-            return found
+        if irregular := _irregular(folder, file.path):
+            return irregular
         size = path.stat().st_size
         if size != file.bytes:
             return f"is damaged: {size:,} bytes instead of {file.bytes:,}"

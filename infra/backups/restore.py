@@ -146,9 +146,9 @@ def _refuse_extensions(connection: Connection, manifest: Manifest) -> None:
 
 
 def _refuse_sessions(connection: Connection) -> None:
-    if found := connection.scalars(text(_SESSIONS)).all():
+    if sessions := ", ".join(map(str, connection.scalars(text(_SESSIONS)))):
         raise BackupError(
-            f"the database is in use by {', '.join(map(str, found))}: `sep down` on every machine "
+            f"the database is in use by {sessions}: `sep down` on every machine "
             "that uses it stops the services"
         )
 
@@ -157,17 +157,17 @@ def _refuse_content(connection: Connection, manifest: Manifest) -> None:
     """Refuse a database with rows, a store with files, a model's folder that is there."""
     rows, home = count_rows(connection, _our_tables(connection)), settings().home
     filled = ", ".join(f"{name} {count:,}" for name, count in rows.items() if count)
-    found = [f"rows in the database: {filled}"] if filled else []
+    content = [f"rows in the database: {filled}"] if filled else []
     if files := [file for file in (home / STORE).rglob("*") if file.is_file() and _counts(file)]:
-        found.append(f"{home / STORE}: {len(files):,} files")
+        content.append(f"{home / STORE}: {len(files):,} files")
     if (home / STORE).is_symlink():
-        found.append(f"{home / STORE}: a symbolic link")
-    found += [str(home / place) for place in _places(manifest) if os.path.lexists(home / place)]
-    if found:
+        content.append(f"{home / STORE}: a symbolic link")
+    content += [str(home / place) for place in _places(manifest) if os.path.lexists(home / place)]
+    if content:
         raise BackupError(
             "restoring needs an empty database and an empty home, here is:\n"
-            + "\n".join(found[:_SHOWN])
-            + _more(found)
+            + "\n".join(content[:_SHOWN])
+            + _more(content)
             + "\nWith --force all of that is deleted and replaced by the backup, for good."
         )
 
@@ -176,8 +176,8 @@ def _counts(file: Path) -> bool:
     return file.name != ".lock"
 
 
-def _more(found: list[str]) -> str:
-    return f"\nand {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+def _more(things: list[str]) -> str:
+    return f"\nand {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
 
 
 def _our_tables(connection: Connection) -> list[str]:

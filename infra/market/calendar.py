@@ -109,8 +109,8 @@ class Week:
         """
         if (weeks := _weeks(timestamps)) < LEAST_WEEKS:
             raise ValueError(f"{weeks} weeks of bars tell no week: {LEAST_WEEKS} are needed")
-        seen = {zone: _observe(timestamps, timeframe, zone) for zone in (NEW_YORK, "UTC")}
-        (local, drift), (utc, utc_drift) = seen[NEW_YORK], seen["UTC"]
+        by_zone = {zone: _observe(timestamps, timeframe, zone) for zone in (NEW_YORK, "UTC")}
+        (local, drift), (utc, utc_drift) = by_zone[NEW_YORK], by_zone["UTC"]
         forex_like = local.opening // 60 * 60 == _minute("Sun 17:00")
         return local if drift < utc_drift or (drift == utc_drift and forex_like) else utc
 
@@ -130,8 +130,8 @@ class Week:
             return "around the clock"
         _, closes, opens = closures.pop()
         breaks = sum(length for length, *_ in closures)
-        told = f", less breaks of {breaks:,} minutes a week" if breaks else ""
-        return f"{_clock(opens)} to {_clock(closes)} {self.zone}{told}"
+        less = f", less breaks of {breaks:,} minutes a week" if breaks else ""
+        return f"{_clock(opens)} to {_clock(closes)} {self.zone}{less}"
 
     def _closures(self) -> list[tuple[int, int, int]]:
         """Length, start and end of each closure, minutes of the week."""
@@ -249,8 +249,8 @@ class Calendar:
 
         def open_until(moment: Ints) -> Ints:
             i = np.searchsorted(opens, moment, side="right") - 1
-            told: Ints = before[i] + np.minimum(moment, closes[i]) - opens[i]
-            return told
+            minutes: Ints = before[i] + np.minimum(moment, closes[i]) - opens[i]
+            return minutes
 
         return np.where(until > since, open_until(until) - open_until(since), 0)
 
@@ -322,12 +322,12 @@ def _observe(timestamps: pl.Series, timeframe: str, zone: str) -> tuple[Week, fl
 def _break_minutes(minute: pl.Series, ends: pl.DataFrame, step: int) -> NDArray[np.bool_]:
     """Return the minutes of the day without bars on days whose bars reach around them."""
     slots = DAY // step
-    seen = np.bincount(minute.to_numpy() // step, minlength=slots)
+    counts = np.bincount(minute.to_numpy() // step, minlength=slots)
     first, last = (ends[name].to_numpy() // step for name in ("first", "last"))
     begun = np.cumsum(np.bincount(first, minlength=slots))
     over = np.cumsum(np.bincount(last, minlength=slots + 1))
     around = begun[:slots] - over[:slots]
-    return np.repeat((around > 0) & (seen < BREAK_SHARE * around), step)
+    return np.repeat((around > 0) & (counts < BREAK_SHARE * around), step)
 
 
 def _fill_small_closures(is_open: NDArray[np.bool_]) -> None:
@@ -391,11 +391,11 @@ def _utc(start: date, minutes: Ints, zone: str) -> Ints:
     """
     day = (start - date(1970, 1, 1)).days * DAY
     clock = pl.Series((minutes + day) * _MINUTE).cast(pl.Datetime("us"))
-    told = [
+    candidates = [
         wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
         for wall in (clock, clock + timedelta(hours=1))
     ]
-    return _whole(told[0].fill_null(told[1]))
+    return _whole(candidates[0].fill_null(candidates[1]))
 
 
 def _without(spans: Spans, holes: Spans) -> Spans:

@@ -102,16 +102,16 @@ def _rows(frame: pl.DataFrame) -> Bytes:
 
 def _field(column: pl.Series) -> tuple[Offsets, NDArray[Any]]:
     """Lengths of a column's fields, -1 for null, and the bytes or values of those not null."""
-    known, present = column.is_not_null().to_numpy(), column.drop_nulls()
+    given, present = column.is_not_null().to_numpy(), column.drop_nulls()
     if column.dtype == pl.String:
         lengths = column.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
         blob = present.str.join("").item() if len(present) else ""
-        return np.where(known, lengths, -1), np.frombuffer(blob.encode(), np.uint8)
+        return np.where(given, lengths, -1), np.frombuffer(blob.encode(), np.uint8)
     name, wire = WIRE[column.dtype]
     values = present.to_physical().to_numpy().astype(wire, copy=False)
     if name in _EPOCH:
         values = _shift(column.name, values, name)
-    return np.where(known, values.itemsize, -1), values
+    return np.where(given, values.itemsize, -1), values
 
 
 def _shift(column: str, values: NDArray[Any], name: str) -> NDArray[Any]:
@@ -123,9 +123,9 @@ def _shift(column: str, values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _put(out: Bytes, place: Offsets, lengths: Offsets, values: NDArray[Any]) -> None:
-    known = lengths >= 0
-    if not known.all():
-        place, lengths = place[known], lengths[known]
+    given = lengths >= 0
+    if not given.all():
+        place, lengths = place[given], lengths[given]
     if values.dtype == np.uint8 and not (lengths == 1).all():
         out[_span(place, lengths)] = values
     elif values.size:
@@ -152,24 +152,24 @@ def _frame(messages: list[Message], schema: Mapping[str, pl.DataType]) -> pl.Dat
 def _column(
     name: str, dtype: pl.DataType, data: Bytes, place: Offsets, lengths: Offsets
 ) -> pl.Series:
-    known = lengths >= 0
+    given = lengths >= 0
     if dtype == pl.String:
         column = _texts(data, place, np.maximum(lengths, 0))
     else:
         wire = WIRE[dtype]
-        values = _take(data, wire[1], np.where(known, place, 0))
-        column = _values(name, values, known, wire[0]).cast(dtype)
-    if not known.all():
-        column = column.zip_with(pl.Series(known), pl.Series([None], dtype=dtype))
+        values = _take(data, wire[1], np.where(given, place, 0))
+        column = _values(name, values, given, wire[0]).cast(dtype)
+    if not given.all():
+        column = column.zip_with(pl.Series(given), pl.Series([None], dtype=dtype))
     return column.alias(name)
 
 
-def _values(name: str, values: NDArray[Any], known: NDArray[np.bool_], kind: str) -> pl.Series:
+def _values(name: str, values: NDArray[Any], given: NDArray[np.bool_], kind: str) -> pl.Series:
     native = values.astype(values.dtype.newbyteorder("="))
     if kind not in _EPOCH:
         return pl.Series(native)
     limits, epoch = np.iinfo(native.dtype), _EPOCH[kind]
-    native = np.where(known, native, 0)
+    native = np.where(given, native, 0)
     if ((native == limits.min) | (native > limits.max - epoch)).any():
         raise ValueError(f"column {name!r}: Polars holds no such {kind}, cast it to text")
     return pl.Series(native + native.dtype.type(epoch))

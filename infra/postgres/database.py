@@ -87,9 +87,9 @@ def url(role: str | None = None) -> URL:
             f"no database runs under {settings().home}: start it with `sep up`, "
             "or name one in SEP_DATABASE_URL"
         )
-    found = make_url(address).set(drivername="postgresql+psycopg")
+    parsed = make_url(address).set(drivername="postgresql+psycopg")
     chosen = role or settings().database_role
-    return found if chosen == "owner" else found.set(username=chosen, password=_password(chosen))
+    return parsed if chosen == "owner" else parsed.set(username=chosen, password=_password(chosen))
 
 
 def engine(role: str | None = None) -> Engine:
@@ -237,13 +237,13 @@ def _is_new(cursor: psycopg.Cursor[Any], frame: pl.DataFrame, table: Table) -> b
     spans = frame.group_by(series).agg(pl.col(time).min(), pl.col(time).max().alias("until"))
     if len(spans) > _SPANS or not frame[time].is_between(*_CALENDAR).all():
         return False
-    found = sql.SQL("SELECT FROM {} WHERE ({}) = ({}) AND {} BETWEEN %s AND %s LIMIT 1").format(
+    query = sql.SQL("SELECT FROM {} WHERE ({}) = ({}) AND {} BETWEEN %s AND %s LIMIT 1").format(
         sql.Identifier(table.name),
         _listed(series),
         sql.SQL(", ").join(sql.Placeholder() * len(series)),
         sql.Identifier(time),
     )
-    return not any(cursor.execute(found, span).rowcount for span in spans.iter_rows())
+    return not any(cursor.execute(query, span).rowcount for span in spans.iter_rows())
 
 
 def _append(
@@ -313,8 +313,8 @@ def _sql_type(column: Column[Any]) -> str:
 
 
 def _type_name(code: int) -> str:
-    known = psycopg.adapters.types.get(code)
-    return known.name if known else "text"
+    info = psycopg.adapters.types.get(code)
+    return info.name if info else "text"
 
 
 def _cursor(connection: Connection) -> psycopg.Cursor[Any]:

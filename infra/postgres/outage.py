@@ -60,8 +60,8 @@ def _trouble() -> str | None:
 
 def reason(error: BaseException) -> str:
     """Return the first line of what the database or its driver said."""
-    said = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return next(iter(str(said).splitlines()), type(said).__name__)
+    message = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return next(iter(str(message).splitlines()), type(message).__name__)
 
 
 def _is_outage(error: BaseException) -> bool:

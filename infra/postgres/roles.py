@@ -70,8 +70,8 @@ def ensure_roles() -> str | None:
             kept = _logins(connection) if settings().database_url else set()
             create_roles(connection, {r: p for r, p in passwords.items() if r not in kept})
     except psycopg.errors.InsufficientPrivilege as error:
-        user, said = url("owner").username, " ".join(str(error).split())
-        return f"{user} may not create the roles {' and '.join(ROLES)}: {said}"
+        user, message = url("owner").username, " ".join(str(error).split())
+        return f"{user} may not create the roles {' and '.join(ROLES)}: {message}"
     return unusable()
 
 
@@ -83,8 +83,8 @@ def unusable() -> str | None:
             with psycopg.connect(
                 address.render_as_string(hide_password=False), connect_timeout=5
             ) as connection:
-                known = connection.execute("SELECT has_table_privilege('signal', 'SELECT')")
-                if known.fetchone() != (True,):
+                answer = connection.execute("SELECT has_table_privilege('signal', 'SELECT')")
+                if answer.fetchone() != (True,):
                     return f"the role {role} may not read signals"
         except DatabaseError as error:
             return str(error)

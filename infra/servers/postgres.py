@@ -59,9 +59,9 @@ def start(home: Path, *, options: Sequence[str] = ()) -> str:
         if alive(home, NAME) is None:
             _prepare(home, data)
         record = start_process(home, NAME, _launch(home, data, options))
-        found = postgres_address(home, record.port)
-        _create_database(found)
-    return found
+        address = postgres_address(home, record.port)
+        _create_database(address)
+    return address
 
 
 def find(home: Path) -> str | None:
@@ -163,11 +163,11 @@ def _initdb(data: Path, password: str, owner: str | None) -> subprocess.Complete
     )
 
 
-def _create_database(found: str) -> None:
-    server = found.rsplit("/", 1)[0] + "/postgres"
+def _create_database(address: str) -> None:
+    server = address.rsplit("/", 1)[0] + "/postgres"
     with psycopg.connect(server, autocommit=True) as connection:
-        known = "SELECT FROM pg_database WHERE datname = %s"
-        if connection.execute(known, [DATABASE]).fetchone() is None:
+        query = "SELECT FROM pg_database WHERE datname = %s"
+        if connection.execute(query, [DATABASE]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{DATABASE}"')
 
 
@@ -182,14 +182,14 @@ def _answers(home: Path, port: int) -> bool:
 
 def _left(data: Path) -> list[psutil.Process]:
     """Server processes that outlived their postmaster: they work in the data folder."""
-    found = []
+    folders = []
     for process in psutil.process_iter(["name"]):
         try:
             if process.info["name"] == "postgres" and Path(process.cwd()) == data:
-                found.append(process)
+                folders.append(process)
         except (psutil.Error, OSError):
             continue
-    return found
+    return folders
 
 
 def _owner() -> str | None:

@@ -191,14 +191,14 @@ def _process(record: Record) -> psutil.Process | None:
 
 def _marked(mark: str) -> list[psutil.Process]:
     """Processes of a server whose leader died, or whose record was never written."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == mark:
-                found.append(process)
+                processes.append(process)
         except (psutil.Error, OSError):
             continue
-    return [process for process in found if process.pid != os.getpid()]
+    return [process for process in processes if process.pid != os.getpid()]
 
 
 def _mark(home: Path, name: str) -> str:

@@ -122,8 +122,8 @@ def _told_apart(frame: pl.DataFrame, length: timedelta | None) -> pl.Series:
     rows = rows.with_columns(block=pl.col("twice").rle_id()).filter("twice")
     rows = rows.with_columns(again=again.over(*within).fill_null(False).cast(pl.Int32))
     second, turns = pl.col("again").cum_sum().over(*within), pl.col("again").sum().over(*within)
-    told = pl.when(turns == 1).then(
+    shift = pl.when(turns == 1).then(
         pl.when(second == 1).then(pl.col("late")).otherwise(pl.col("early"))
     )
-    rows = rows.select("row", told=told)
+    rows = rows.select("row", told=shift)
     return frame["early"].scatter(rows["row"], rows["told"])

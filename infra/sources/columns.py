@@ -77,14 +77,14 @@ def map_columns(
         If there is no time, or neither open, high, low, close nor all of bid and ask, or the
         mapping names a column that is nowhere.
     """
-    known = _known(names, path, mapping or {})
-    times = [known[name] for name in _TIMES if name in known and _is_time(name, names)]
-    if {"date", "time"} <= known.keys() and known["date"] == next(iter(times), None):
-        times = [known["date"], known["time"]]
+    columns = _known(names, path, mapping or {})
+    times = [columns[name] for name in _TIMES if name in columns and _is_time(name, names)]
+    if {"date", "time"} <= columns.keys() and columns["date"] == next(iter(times), None):
+        times = [columns["date"], columns["time"]]
     else:
         times = times[:1]
-    values = {name: known[name] for name in (*PRICES, *QUOTES) if name in known}
-    volume = next((known[name] for name in _VOLUMES if name in known), None)
+    values = {name: columns[name] for name in (*PRICES, *QUOTES) if name in columns}
+    volume = next((columns[name] for name in _VOLUMES if name in columns), None)
     values |= {"volume": volume} if volume is not None else {}
     missing = [name for name in PRICES if name not in values]
     if not times or (missing and any(name not in values for name in QUOTES)):
@@ -106,8 +106,8 @@ def _known(names: Sequence[str], path: Path, mapping: Mapping[str, str]) -> dict
         )
     timed = any(name in _TIMES for name in mapping)
     free = [name for name in reversed(names) if name not in mapping.values()]
-    known = {_plain(name): name for name in free if not (timed and _plain(name) in _TIMES)}
-    return {**known, **mapping}
+    columns = {_plain(name): name for name in free if not (timed and _plain(name) in _TIMES)}
+    return {**columns, **mapping}
 
 
 def _plain(name: str) -> str:

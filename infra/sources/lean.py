@@ -88,7 +88,7 @@ def _of_day(day: date) -> pl.Expr:
 def _day(text: Text) -> date:
     """Return the day that a file is of, which its name holds."""
     names = (Path(text.name).stem, text.path.stem)
-    days = {found for name in names for found in _DAY.findall(name)}
+    days = {written for name in names for written in _DAY.findall(name)}
     try:
         (day,) = days
         return date.fromisoformat(day)

@@ -192,9 +192,9 @@ class Candles:
             raise _NoAnswer(f"status {answer.status_code}")
         raise SourceError(_refusal(answer, self._redacted, pair, timeframe))
 
-    def _redacted(self, said: str) -> str:
+    def _redacted(self, message: str) -> str:
         """Leave the token out of what the venue says, which may repeat what it was sent."""
-        return said.replace(self.token.get_secret_value(), "***")
+        return message.replace(self.token.get_secret_value(), "***")
 
     def _headers(self) -> dict[str, str]:
         token = self.token.get_secret_value()
@@ -205,16 +205,16 @@ def _refusal(
     answer: httpx.Response, redacted: Callable[[str], str], pair: str, timeframe: str
 ) -> str:
     try:
-        said = redacted(str(answer.json()["errorMessage"]))[:_MOST_SAID]
+        message = redacted(str(answer.json()["errorMessage"]))[:_MOST_SAID]
     except (ValueError, KeyError, TypeError):
-        said = f"status {answer.status_code}"
+        message = f"status {answer.status_code}"
     if answer.status_code in (401, 403):
         return (
-            f"OANDA refuses the token ({said}): set SEP_OANDA_TOKEN to one of the venue that "
+            f"OANDA refuses the token ({message}): set SEP_OANDA_TOKEN to one of the venue that "
             "SEP_OANDA_URL names"
         )
     return (
-        f"OANDA refuses candles of {pair} {timeframe} ({said}): ask for a pair that the account "
+        f"OANDA refuses candles of {pair} {timeframe} ({message}): ask for a pair that the account "
         "may see, such as EUR_USD"
     )
 

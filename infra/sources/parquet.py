@@ -85,5 +85,5 @@ def _probe(path: Path) -> None:
     command = [sys.executable, "-I", "-c", _PROBE, str(path)]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise SourceError(f"{path} is no Parquet file, or a damaged one: {said[0]}")
+        messages = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise SourceError(f"{path} is no Parquet file, or a damaged one: {messages[0]}")

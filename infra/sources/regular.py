@@ -26,11 +26,11 @@ def regular(path: Path) -> Path:
         If it is missing or out of reach, or anything but an ordinary file.
     """
     try:
-        found = path.expanduser().resolve(strict=True)
-        kind = stat.S_IFMT(found.stat().st_mode)
+        resolved = path.expanduser().resolve(strict=True)
+        kind = stat.S_IFMT(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{str(path)!r} cannot be read: {reason}") from error
     if kind != stat.S_IFREG:
         raise SourceError(f"{path} is {_KINDS.get(kind, 'no file: name one')}")
-    return found
+    return resolved

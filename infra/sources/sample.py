@@ -32,16 +32,16 @@ def sample_path() -> Path:
         If the package is not installed or no longer carries the file.
     """
     try:
-        found = [file for file in files(_PACKAGE) or () if file.name == _FILE]
+        installed = [file for file in files(_PACKAGE) or () if file.name == _FILE]
     except PackageNotFoundError as error:
         raise SourceError(
             "the sample is not installed: run `pip install 'sep-trader[sample]'`"
         ) from error
-    if not found:
+    if not installed:
         raise SourceError(
             f"the installed {_PACKAGE} has no {_FILE}: run `pip install 'sep-trader[sample]'`"
         )
-    return Path(str(found[0].locate()))
+    return Path(str(installed[0].locate()))
 
 
 def read_sample() -> pl.DataFrame:

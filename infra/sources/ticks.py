@@ -167,8 +167,8 @@ def _prices() -> list[pl.Expr]:
 
 def _judged(rows: pl.DataFrame, clock: str, form: str) -> pl.DataFrame:
     """Ticks with their time in UTC, numbers, and `fault`: null or why a tick is none."""
-    known = rows["time"].str.contains(f"^(?:{form})$")
-    aware, naive = read_times(rows["time"].set(~known, None))
+    readable = rows["time"].str.contains(f"^(?:{form})$")
+    aware, naive = read_times(rows["time"].set(~readable, None))
     local = Clock.of(clock).to_utc(naive)
     timestamp = aware.fill_null(local["timestamp"])
     numbers = pl.col("bid", "ask").cast(pl.Float64, strict=False)
@@ -190,5 +190,5 @@ def _beyond(rows: pl.DataFrame) -> dict[str, pl.Expr]:
 
 
 def _first(faults: dict[str, pl.Expr]) -> pl.Expr:
-    named = [pl.when(found).then(pl.lit(name)) for name, found in faults.items()]
+    named = [pl.when(here).then(pl.lit(name)) for name, here in faults.items()]
     return pl.coalesce("fault", *named)

@@ -187,8 +187,8 @@ class BarStore:
     def pairs(self) -> list[tuple[str, str]]:
         """Return the (pair, timeframe) that have bars, sorted."""
         files = (*self.root.glob(f"*/*/{years.MANIFEST}"), *self.root.glob(f"*/*/{years.BEFORE}"))
-        found = {(file.parent.parent.name, file.parent.name) for file in files}
-        return sorted(found)
+        series = {(file.parent.parent.name, file.parent.name) for file in files}
+        return sorted(series)
 
     def _folder(self, pair: str, timeframe: str) -> Path:
         for name in (pair, timeframe):
@@ -256,14 +256,14 @@ def _by_year(bars: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 
 def _write_year(folder: Path, name: str, rows: pl.DataFrame, present: Years) -> Change:
     """Write a year's rows over those that are there, if that changes any."""
-    known, before = present.get(name), 0
-    if known is not None:
-        path = folder / known.file
+    stored, before = present.get(name), 0
+    if stored is not None:
+        path = folder / stored.file
         years.stored_hash(path)  # a damaged file could end the process when it is read
         old = pl.read_parquet(path, glob=False)
         before, rows = old.height, _merge(old, rows)
-    if known is not None and content_hash(rows) == known.content:
-        year = known
+    if stored is not None and content_hash(rows) == stored.content:
+        year = stored
     else:
         year = years.write(folder, name, rows)
     written = Written(
@@ -271,7 +271,7 @@ def _write_year(folder: Path, name: str, rows: pl.DataFrame, present: Years) -> 
         folder / year.file,
         rows.height,
         rows.height - before,
-        year != known,
+        year != stored,
         year.content,
     )
     return name, year, written

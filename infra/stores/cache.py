@@ -152,10 +152,10 @@ def recall(key: str) -> bytes | None:
 
 def memory() -> Memory | None:
     """Return what the cache holds and its bounds; None where none answers."""
-    told = ask(lambda valkey: valkey.info("memory"))
-    if not isinstance(told, dict):
+    info = ask(lambda valkey: valkey.info("memory"))
+    if not isinstance(info, dict):
         return None
-    return Memory(told["used_memory"], told["maxmemory"], told["maxmemory_policy"])
+    return Memory(info["used_memory"], info["maxmemory"], info["maxmemory_policy"])
 
 
 def _address() -> str | None:

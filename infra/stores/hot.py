@@ -93,12 +93,12 @@ def keep(
 def look(kind: Kind, pair: str, timeframe: str) -> Kept | None:
     """Tell what is kept without reading it; None where nothing is."""
     key = _key(kind, pair, timeframe)
-    found: list[Any] | None = cache.ask(
+    fields: list[Any] | None = cache.ask(
         lambda valkey: valkey.hmget(key, "version", "start", "rows")
     )
-    if found is None or None in found:
+    if fields is None or None in fields:
         return None
-    version, start, rows = (field.decode() for field in found)
+    version, start, rows = (field.decode() for field in fields)
     return Kept(pair, timeframe, version, datetime.fromisoformat(start), int(rows))
 
 
@@ -110,11 +110,11 @@ def take(kind: Kind, pair: str, timeframe: str, *, version: str) -> pl.DataFrame
         with valkey.pipeline() as whole:
             whole.hmget(key, "version", "frame")
             whole.expire(key, LIFETIME)
-            found: list[bytes | None] = whole.execute()[0]
-            return found
+            values: list[bytes | None] = whole.execute()[0]
+            return values
 
-    found, data = cache.ask(read) or (None, None)
-    if found != version.encode() or data is None:
+    stored, data = cache.ask(read) or (None, None)
+    if stored != version.encode() or data is None:
         return None
     try:
         return pl.read_ipc(data)
@@ -132,9 +132,9 @@ def kept(kind: Kind) -> Iterator[Kept]:
     keys = cache.ask(lambda valkey: sorted(valkey.scan_iter(_key(kind, "*", "*"), count=1000)))
     for key in keys or ():
         pair, timeframe = key.decode().rsplit(":", 2)[1:]
-        found = look(kind, pair, timeframe)
-        if found is not None:
-            yield found
+        window = look(kind, pair, timeframe)
+        if window is not None:
+            yield window
 
 
 def _key(kind: Kind, pair: str, timeframe: str) -> str:

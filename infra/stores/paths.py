@@ -149,8 +149,8 @@ class PathStore:
     def last(self, group: int = 0) -> np.datetime64:
         """Return when the last bar of a group began (UTC), NaT where it has no row."""
         with self._reading() as connection:
-            found = self._last(connection).get(group)
-        return np.datetime64("NaT" if found is None else found, "us")
+            newest = self._last(connection).get(group)
+        return np.datetime64("NaT" if newest is None else newest, "us")
 
     def __len__(self) -> int:
         with self._reading() as connection:
@@ -192,15 +192,15 @@ class PathStore:
         PathStoreError
             If the library is not loaded.
         """
-        found = Found.nothing(len(queries), k)
+        neighbours = Found.nothing(len(queries), k)
         with self._reading() as connection:
             eligible = self._eligible(connection, known_by)
         asked = ~np.isnan(queries).any(axis=1) & (eligible > 0)
         many = asked & (eligible > self.exact)
-        self._fill(found, np.flatnonzero(many), queries, known_by, BY_INDEX)
-        full = found.index[:, -1] >= 0  # else the filter left the index too few
-        self._fill(found, np.flatnonzero(asked & ~full), queries, known_by, EXACTLY)
-        return found.thinned(exclusion, number)
+        self._fill(neighbours, np.flatnonzero(many), queries, known_by, BY_INDEX)
+        full = neighbours.index[:, -1] >= 0  # else the filter left the index too few
+        self._fill(neighbours, np.flatnonzero(asked & ~full), queries, known_by, EXACTLY)
+        return neighbours.thinned(exclusion, number)
 
     def drop(self) -> None:
         """Delete the library; nothing where it is not there."""
@@ -225,8 +225,8 @@ class PathStore:
             yield connection
 
     def _is_there(self, connection: Connection) -> bool:
-        found = connection.scalar(text("SELECT to_regclass(:table)"), {"table": self._table})
-        return found is not None
+        table = connection.scalar(text("SELECT to_regclass(:table)"), {"table": self._table})
+        return table is not None
 
     def _create(self, connection: Connection) -> None:
         create = (
@@ -283,7 +283,7 @@ class PathStore:
 
     def _fill(
         self,
-        found: Found,
+        neighbours: Found,
         places: NDArray[np.int64],
         queries: NDArray[np.float32],
         known_by: Times,
@@ -292,7 +292,7 @@ class PathStore:
         """Ask for the neighbours of some queries, in one transaction."""
         if not len(places):
             return
-        k = found.index.shape[1]
+        k = neighbours.index.shape[1]
         with (
             self._reading(settings) as connection,
             psycopg.RawCursor(_driver(connection)) as cursor,
@@ -300,7 +300,7 @@ class PathStore:
             for place in places:
                 query, values = self._question(queries[place], known_by[place], k)
                 cursor.execute(query, values, prepare=False)  # a plan kept would ignore settings
-                found.put(place, np.array(cursor.fetchall(), np.float64).reshape(-1, 6))
+                neighbours.put(place, np.array(cursor.fetchall(), np.float64).reshape(-1, 6))
 
     def _question(
         self, query: NDArray[np.float32], known_by: np.datetime64, k: int
@@ -319,8 +319,8 @@ def libraries() -> list[str]:
 
 
 def _utc(moment: np.datetime64) -> datetime:
-    found: datetime = moment.astype("datetime64[us]").item()
-    return found.replace(tzinfo=UTC)
+    time: datetime = moment.astype("datetime64[us]").item()
+    return time.replace(tzinfo=UTC)
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:

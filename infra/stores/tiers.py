@@ -61,12 +61,12 @@ class Usage:
         """Return the reads of all processes in the last `DAYS` days, and those not yet told."""
         today = datetime.now(UTC)
         keys = [_day(today - timedelta(days=back)) for back in range(DAYS)]
-        found: Reads = Counter(self._untold)
+        reads: Reads = Counter(self._untold)
         days: list[Any] = cache.ask(lambda valkey: [valkey.hgetall(key) for key in keys]) or []
-        for field, n in (told for day in days for told in day.items()):
+        for field, n in (counted for day in days for counted in day.items()):
             pair, timeframe, tier = field.decode().split(":")
-            found[pair, timeframe, tier] += int(n)
-        return found
+            reads[pair, timeframe, tier] += int(n)
+        return reads
 
 
 usage = Usage()

@@ -110,10 +110,10 @@ def read(
         return None
     with _snapshot() as connection:
         key = {"pair": pair, "timeframe": timeframe, "source": SOURCE}
-        found = connection.execute(text(_VERSION), key).one_or_none()
-        if found is None or found.content_hash != version or not found.first:
+        row = connection.execute(text(_VERSION), key).one_or_none()
+        if row is None or row.content_hash != version or not row.first:
             return None
-        return _rows(connection, pair, timeframe, start, end) if found.first <= start else None
+        return _rows(connection, pair, timeframe, start, end) if row.first <= start else None
 
 
 def read_shared(

@@ -12,9 +12,9 @@ from numba import njit, prange
 def direction(n: int, close: Any, segments: Any, bits: Any, valid: Any) -> None:
     """Bit 1 where the close rose, 0 where it fell, none where it stood."""
     for t in prange(n):
-        known = t > 0 and segments[t - 1] == segments[t] and close[t - 1] > 0 and close[t] > 0
-        bits[t] = known and close[t] > close[t - 1]
-        valid[t] = known and close[t] != close[t - 1]
+        both = t > 0 and segments[t - 1] == segments[t] and close[t - 1] > 0 and close[t] > 0
+        bits[t] = both and close[t] > close[t - 1]
+        valid[t] = both and close[t] != close[t - 1]
 
 
 @njit(parallel=True, nogil=True, cache=True)

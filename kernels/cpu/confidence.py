@@ -25,17 +25,17 @@ def tally(
     """Count one query and side a lane; `k_eff` is -1 where an index leaves the rows."""
     for t in prange(n):
         query, side = t // sides, t % sides
-        won, known = 0, 0
+        won, resolved = 0, 0
         for j in range(k):
             row = index[query, j]
             if row < -1 or row >= rows:
-                won, known = 0, -1
+                won, resolved = 0, -1
                 break
             if row >= 0:
                 won += win[row, side] == 1
-                known += win[row, side] >= 0
+                resolved += win[row, side] >= 0
         mean = np.nan
-        if known > 0:
+        if resolved > 0:
             alone = np.isinf(strength[side])
-            mean = prior[side] if alone else (won + prior[side]) / (known + strength[side])
-        wins[query, side], k_eff[query, side], posterior[query, side] = won, known, mean
+            mean = prior[side] if alone else (won + prior[side]) / (resolved + strength[side])
+        wins[query, side], k_eff[query, side], posterior[query, side] = won, resolved, mean

@@ -124,13 +124,13 @@ def sides(folded: Any) -> Any:
 @njit(cache=True)
 def edges(least: int, most: int) -> Any:
     """Return where chunks begin and end: what all queries know, then twice as much each time."""
-    found = [0]
+    starts = [0]
     edge = max(CHUNK, least // LANES * LANES)
     while edge < most:
-        found.append(edge)
+        starts.append(edge)
         edge *= 2
-    found.append(most)
-    return np.array(found)
+    starts.append(most)
+    return np.array(starts)
 
 
 @njit(cache=True)

@@ -39,10 +39,10 @@ def exits(
                 t + 1, last, leave_open, adverse, favourable,
                 has_stop, has_target, sign, stop_level, target_level,
             )  # fmt: skip
-        known = not np.isnan(entry + price)
-        entry_price[t] = entry if known else np.nan
-        exit_price[t] = price if known else np.nan
-        exit_bar[t] = bar if known else -1
+        priced = not np.isnan(entry + price)
+        entry_price[t] = entry if priced else np.nan
+        exit_price[t] = price if priced else np.nan
+        exit_bar[t] = bar if priced else -1
 
 
 @njit(cache=True)

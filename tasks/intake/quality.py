@@ -216,10 +216,10 @@ def _completeness(
     missing = expected.filter(~present)
     before = times.search_sorted(missing)
     gaps = pl.DataFrame({"before": before, "start": missing})
-    found = gaps.group_by("before", maintain_order=True).agg(
+    holes = gaps.group_by("before", maintain_order=True).agg(
         pl.col("start").first(), end=pl.col("start").last() + length, bars=pl.len().cast(pl.Int64)
     )
-    return counted, found.drop("before")
+    return counted, holes.drop("before")
 
 
 def _outside(times: pl.Series, timeframe: str, calendar: Calendar) -> int:
@@ -243,8 +243,8 @@ def _spikes(bars: pl.DataFrame, decimals: int | None) -> pl.DataFrame:
     above = pl.col("high") - pl.max_horizontal(_beside("high"))
     below = pl.min_horizontal(_beside("low")) - pl.col("low")
     reach = pl.max_horizontal(returned, above, below)
-    told = logs.select("timestamp", deviations=reach / deviation)
-    return told.slice(1, max(bars.height - 2, 0)).filter(pl.col("deviations") > SPIKE)
+    spikes = logs.select("timestamp", deviations=reach / deviation)
+    return spikes.slice(1, max(bars.height - 2, 0)).filter(pl.col("deviations") > SPIKE)
 
 
 def _beside(name: str) -> list[pl.Expr]:

@@ -63,5 +63,5 @@ def _aggregated(bars: pl.DataFrame) -> pl.DataFrame:
     columns = {name: _HOW[name.rpartition("_")[2]](pl.col(name)) for name in (*PRICES, *quotes)}
     columns["volume"] = pl.col("volume").sum()
     complete = {name: pl.col(name).null_count() == 0 for name in columns}
-    known = {name: pl.when(complete[name]).then(column) for name, column in columns.items()}
-    return bars.group_by("timestamp", maintain_order=True).agg(**known).select(bars.columns)
+    aggregated = {name: pl.when(complete[name]).then(column) for name, column in columns.items()}
+    return bars.group_by("timestamp", maintain_order=True).agg(**aggregated).select(bars.columns)

@@ -127,8 +127,8 @@ def validate(
     if "excess" in raw.columns:
         rows = rows.with_columns(raw["excess"])
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
-    known = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
-    rows = _sequence(rows.with_columns(reason=pl.coalesce(known, _first(faults))))
+    fault = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
+    rows = _sequence(rows.with_columns(reason=pl.coalesce(fault, _first(faults))))
     good = rows["reason"].is_null()
     bars = rows.filter(good).select(name for name in SCHEMA if name in rows.columns)
     bad = rows.filter(~good).select("source_row", "reason")

@@ -137,8 +137,8 @@ def _window(
     while content != (content := bars.store.content_hash(*key)):
         timeline = Timeline.of(bars.store.starts(*key, start))
         stop = timeline.before(end)
-        known = -1 if np.isnat(last) else int(timeline.numbers(np.array([last]))[0])
-        first = max(0, min(stop - 1 - count, known) + 1 - LOOKBACK)
+        last_number = -1 if np.isnat(last) else int(timeline.numbers(np.array([last]))[0])
+        first = max(0, min(stop - 1 - count, last_number) + 1 - LOOKBACK)
         window = bars.newest(*key, stop - first, end)
     if window.is_empty():
         raise NoBars(

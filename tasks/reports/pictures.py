@@ -100,14 +100,14 @@ def draw_reliability(predictions: pl.DataFrame, *, horizon: int) -> bytes:
     figure, (above, below) = _panels(2, height=6.4, ratios=(3.4, 1), sharex=True)
     _title(above, "Reliability", "does a confidence of 60 % win six times in ten?")
     _title(below, "Histogram of confidence", "")
-    known = {side: _resolved(predictions, side) for side in COLOURS}
-    if not any(confidence.size for confidence, _ in known.values()):
+    outcomes = {side: _resolved(predictions, side) for side in COLOURS}
+    if not any(confidence.size for confidence, _ in outcomes.values()):
         return _png(_say(figure, above, "no confidence with a known outcome"))
-    for side, (confidence, win) in known.items():
+    for side, (confidence, win) in outcomes.items():
         _draw_bins(above, side, confidence, win, horizon)
-    _draw_histogram(below, known)
+    _draw_histogram(below, outcomes)
     above.axline((0.5, 0.5), slope=1, color=MUTED, linewidth=1, linestyle=DASHES)
-    _limit_confidence(above, known)
+    _limit_confidence(above, outcomes)
     above.yaxis.set_major_formatter(FuncFormatter(_share))
     below.xaxis.set_major_formatter(FuncFormatter(_share))
     above.set_ylabel("won, after costs", color=MUTED)
@@ -267,8 +267,8 @@ def _draw_close(axis: Axes, frame: pl.DataFrame, colour: str = INK) -> None:
 
 
 def _mark_spans(axis: Axes, predictions: pl.DataFrame) -> None:
-    known = predictions.filter(pl.col("split").is_not_null())
-    for (name, *_), rows in known.group_by("split", maintain_order=True):
+    spans = predictions.filter(pl.col("split").is_not_null())
+    for (name, *_), rows in spans.group_by("split", maintain_order=True):
         first, last = _times(rows[[0, -1]])
         axis.axvspan(first, last, color=BAND, alpha=0.25 if name == "test" else 0.07, linewidth=0)
         label: Look = {"ha": "center", "va": "top", "transform": axis.get_xaxis_transform()}
@@ -296,38 +296,40 @@ def _draw_trades(axis: Axes, trades: pl.DataFrame) -> None:
 def _resolved(predictions: pl.DataFrame, side: str) -> tuple[Floats, Floats]:
     test = _test(predictions)
     confidence, win = _values(test, f"confidence_{side}"), _values(test, f"win_{side}")
-    known = np.isfinite(confidence) & (win >= 0)
-    return confidence[known], win[known]
+    resolved = np.isfinite(confidence) & (win >= 0)
+    return confidence[resolved], win[resolved]
 
 
 def _draw_bins(axis: Axes, side: str, confidence: Floats, win: Floats, horizon: int) -> None:
     effective = confidence.size / (horizon + 1)
     group = equal_mass(confidence, int(np.clip(effective / OUTCOMES_A_BIN, 2, BINS)))
     size = np.bincount(group)
-    said, won = np.bincount(group, confidence) / size, np.bincount(group, win) / size
+    confidences, won = np.bincount(group, confidence) / size, np.bincount(group, win) / size
     count = np.maximum(1.0, size / (horizon + 1))
     low, high = wilson(won * count, count)
     reach = np.abs(np.stack([won - low, high - won]))  # rounding may leave -1e-17
     look: Look = {"color": COLOURS[side], "marker": MARKERS[side], "markersize": 7, "capsize": 0}
-    axis.errorbar(said, won, yerr=reach, linestyle="none", elinewidth=1.4, label=side, **look)
+    axis.errorbar(
+        confidences, won, yerr=reach, linestyle="none", elinewidth=1.4, label=side, **look
+    )
 
 
-def _draw_histogram(axis: Axes, known: Mapping[str, tuple[Floats, Floats]]) -> None:
-    edges = np.histogram_bin_edges(_said(known), bins=40).tolist()
-    for side, (confidence, _) in known.items():
+def _draw_histogram(axis: Axes, outcomes: Mapping[str, tuple[Floats, Floats]]) -> None:
+    edges = np.histogram_bin_edges(_said(outcomes), bins=40).tolist()
+    for side, (confidence, _) in outcomes.items():
         fill: Look = {"color": COLOURS[side], "alpha": 0.2, "linewidth": 0}
         axis.hist(confidence, bins=edges, histtype="stepfilled", **fill)
         axis.hist(confidence, bins=edges, histtype="step", color=COLOURS[side], linewidth=1.2)
 
 
-def _limit_confidence(axis: Axes, known: Mapping[str, tuple[Floats, Floats]]) -> None:
-    low, high = np.quantile(_said(known), [0.001, 0.999])
+def _limit_confidence(axis: Axes, outcomes: Mapping[str, tuple[Floats, Floats]]) -> None:
+    low, high = np.quantile(_said(outcomes), [0.001, 0.999])
     middle, reach = (low + high) / 2, max(0.03, 0.56 * (high - low))
     axis.set_xlim(middle - reach, middle + reach)
 
 
-def _said(known: Mapping[str, tuple[Floats, Floats]]) -> Floats:
-    return np.concatenate([confidence for confidence, _ in known.values()])
+def _said(outcomes: Mapping[str, tuple[Floats, Floats]]) -> Floats:
+    return np.concatenate([confidence for confidence, _ in outcomes.values()])
 
 
 def _draw_ribbon(axis: Axes, frame: pl.DataFrame, name: str) -> None:

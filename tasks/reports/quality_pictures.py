@@ -47,19 +47,19 @@ CLASSES: Final = {
 COLUMNS, BINS, REACH = 54, 160, 4.0
 
 
-def draw_quality(told: Quality) -> dict[str, bytes]:
+def draw_quality(quality: Quality) -> dict[str, bytes]:
     """Draw what there is to draw, by name; the spread where bid and ask are known."""
-    pictures = {"completeness": draw_completeness(told)}
-    if told.spread.height:
-        pictures["spread"] = draw_spread(told)
-    return pictures | {"returns": draw_returns(told)}
+    pictures = {"completeness": draw_completeness(quality)}
+    if quality.spread.height:
+        pictures["spread"] = draw_spread(quality)
+    return pictures | {"returns": draw_returns(quality)}
 
 
-def draw_completeness(told: Quality) -> bytes:
+def draw_completeness(quality: Quality) -> bytes:
     """Draw a calendar: a block a year, a column a week, a row a weekday."""
-    cells, years = _calendar(told.days)
+    cells, years = _calendar(quality.days)
     figure, (axis,) = _panels(1, height=1.2 + 0.095 * max(len(cells), 8))
-    _title(axis, "Completeness", f"a column a week, a row a weekday, {told.week.zone}")
+    _title(axis, "Completeness", f"a column a week, a row a weekday, {quality.week.zone}")
     axis.grid(visible=False)
     if not years:
         return _png(_say(figure, axis, "no session between the first and the last bar"))
@@ -79,12 +79,14 @@ def draw_completeness(told: Quality) -> bytes:
     return _png(figure)
 
 
-def draw_spread(told: Quality) -> bytes:
+def draw_spread(quality: Quality) -> bytes:
     """Draw median and 95 % of the spread for each hour of New York's day."""
     figure, (axis,) = _panels(1, height=3.4)
     _title(axis, "Spread by hour", "pips, New York time; the trading day ends at 17:00")
-    hour = told.spread["hour"].to_numpy()
-    usual, high = (told.spread[name].to_numpy() / pip(told.pair) for name in ("median", "high"))
+    hour = quality.spread["hour"].to_numpy()
+    usual, high = (
+        quality.spread[name].to_numpy() / pip(quality.pair) for name in ("median", "high")
+    )
     axis.bar(hour, high, width=0.8, color=BAND, alpha=0.35, linewidth=0, label="95 % stay below")
     axis.bar(hour, usual, width=0.8, color=LONG, linewidth=0, label="median")
     axis.set_xticks(range(0, 24, 3), [f"{hour:02}:00" for hour in range(0, 24, 3)])
@@ -93,17 +95,17 @@ def draw_spread(told: Quality) -> bytes:
     return _png(figure)
 
 
-def draw_returns(told: Quality) -> bytes:
+def draw_returns(quality: Quality) -> bytes:
     """Draw the distribution of moves within four deviations, in bins of whole price steps."""
     figure, (axis,) = _panels(1, height=3.4)
-    zeros = "" if told.zero_returns is None else f"{_share(told.zero_returns)} exactly zero"
+    zeros = "" if quality.zero_returns is None else f"{_share(quality.zero_returns)} exactly zero"
     _title(axis, "Moves from bar to bar", zeros)
-    deviation = mean_deviation(told.moves) / pip(told.pair)
+    deviation = mean_deviation(quality.moves) / pip(quality.pair)
     if not deviation:
         return _png(_say(figure, axis, "the price does not move"))
-    step = 10.0 ** -(told.decimals or 0) / pip(told.pair)
+    step = 10.0 ** -(quality.decimals or 0) / pip(quality.pair)
     width = step * max(1.0, np.ceil(2 * REACH * deviation / BINS / step))
-    centres, share = _histogram(told.moves / pip(told.pair), width, REACH * deviation)
+    centres, share = _histogram(quality.moves / pip(quality.pair), width, REACH * deviation)
     axis.bar(centres, share, width=0.9 * width, color=LONG, linewidth=0)
     curve = np.linspace(-REACH, REACH, 201)
     normal = np.exp(-(curve**2) / 2) / np.sqrt(2 * np.pi) * width / deviation

@@ -80,34 +80,34 @@ class Line(NamedTuple):
     text: str
 
 
-def report(told: Quality) -> list[Line]:
+def report(quality: Quality) -> list[Line]:
     """Return the report, a line for each question."""
-    return [line(told) for line in (_LINES if told.rows else _LINES[:1])]
+    return [line(quality) for line in (_LINES if quality.rows else _LINES[:1])]
 
 
-def verdict(told: Quality) -> Verdict:
+def verdict(quality: Quality) -> Verdict:
     """Return the worst verdict of all lines."""
-    return max((line.verdict for line in report(told)), key=_RANKS.index)
+    return max((line.verdict for line in report(quality)), key=_RANKS.index)
 
 
-def as_table(told: Quality) -> list[dict[str, str]]:
+def as_table(quality: Quality) -> list[dict[str, str]]:
     """Return the report as rows of a table artifact."""
     names = ("metric", "value", "verdict", "what it means")
-    return [dict(zip(names, line, strict=True)) for line in report(told)]
+    return [dict(zip(names, line, strict=True)) for line in report(quality)]
 
 
-def as_markdown(told: Quality) -> str:
+def as_markdown(quality: Quality) -> str:
     """Return the report's sentence, what to look at, and the longest gaps."""
-    lines = [f"**{sentence(told)}**", ""]
+    lines = [f"**{sentence(quality)}**", ""]
     lines += [
         f"- **{line.metric}** ({line.verdict}): {line.value}; {line.text}"
-        for line in report(told)
+        for line in report(quality)
         if line.verdict != "ok"
     ]
-    if told.gaps.height:
-        lines += ["", f"Longest of {told.gaps.height:,} unscheduled gaps (UTC)", ""]
+    if quality.gaps.height:
+        lines += ["", f"Longest of {quality.gaps.height:,} unscheduled gaps (UTC)", ""]
         lines += ["| from | to | bars missing |", "|---|---|---:|"]
-        longest = told.gaps.sort("bars", "start", descending=[True, False]).head(LONGEST)
+        longest = quality.gaps.sort("bars", "start", descending=[True, False]).head(LONGEST)
         lines += [
             f"| {_moment(start)} | {_moment(end)} | {bars:,} |"
             for start, end, bars in longest.iter_rows()
@@ -115,12 +115,12 @@ def as_markdown(told: Quality) -> str:
     return "\n".join([*lines, ""])
 
 
-def sentence(told: Quality) -> str:
+def sentence(quality: Quality) -> str:
     """Return the verdict in one sentence."""
-    name = f"{told.pair} {told.timeframe}".strip()
+    name = f"{quality.pair} {quality.timeframe}".strip()
     named = []
     for verdict, words in (("bad", "bad are"), ("look", "worth a look are")):
-        metrics = [line.metric.lower() for line in report(told) if line.verdict == verdict]
+        metrics = [line.metric.lower() for line in report(quality) if line.verdict == verdict]
         named += [f"{words} {', '.join(metrics)}"] if metrics else []
     return f"{name}: {'; '.join(named) or 'nothing stands out'}."
 
@@ -148,125 +148,130 @@ def check_bars(
         quarantined = pl.read_parquet(validated["quarantine"], glob=False)
         rows = pl.read_parquet(fetched["raw"], glob=False)
         duplicates = told_duplicates(rows, quarantined.select("source_row", "reason"))
-    told = quality(bar_store().read(pair, timeframe), timeframe, pair=pair, duplicates=duplicates)
+    measured = quality(
+        bar_store().read(pair, timeframe), timeframe, pair=pair, duplicates=duplicates
+    )
     pictures = (
-        f"{CAPTIONS[name]}\n\n![]({_inline(png)})" for name, png in draw_quality(told).items()
+        f"{CAPTIONS[name]}\n\n![]({_inline(png)})" for name, png in draw_quality(measured).items()
     )
     return {
-        "verdict": verdict(told),
-        "sentence": sentence(told),
-        "table": as_table(told),
-        "markdown": "\n\n".join([as_markdown(told), *pictures]),
+        "verdict": verdict(measured),
+        "sentence": sentence(measured),
+        "table": as_table(measured),
+        "markdown": "\n\n".join([as_markdown(measured), *pictures]),
     }
 
 
 check = step("quality", version=1)(check_bars)
 
 
-def _week_line(told: Quality) -> Line:
-    lacks = Week.forex().minutes - told.week.minutes
-    if not told.week.inferred:
+def _week_line(quality: Quality) -> Line:
+    lacks = Week.forex().minutes - quality.week.minutes
+    if not quality.week.inferred:
         return Line(
             "Week",
-            str(told.week),
+            str(quality.week),
             "ok",
             "given, or the forex week where bars of fewer than 4 weeks tell none",
         )
     if lacks > SHORT_WEEK:
         text = f"read off the bars: {lacks / 60:.1f} hours of the forex week are never there"
-        return Line("Week", str(told.week), "look", text)
-    return Line("Week", str(told.week), "ok", "read off the bars; signals must not use it")
+        return Line("Week", str(quality.week), "look", text)
+    return Line("Week", str(quality.week), "ok", "read off the bars; signals must not use it")
 
 
-def _bars_line(told: Quality) -> Line:
-    if told.first is None or told.last is None:
+def _bars_line(quality: Quality) -> Line:
+    if quality.first is None or quality.last is None:
         return Line("Bars", "0", "bad", "there is nothing to judge")
-    span = f"{told.rows:,}, {_moment(told.first)} to {_moment(told.last)} UTC"
+    span = f"{quality.rows:,}, {_moment(quality.first)} to {_moment(quality.last)} UTC"
     return Line("Bars", span, "ok", "each timestamp once")
 
 
-def _complete_line(told: Quality) -> Line:
-    if told.completeness is None:
+def _complete_line(quality: Quality) -> Line:
+    if quality.completeness is None:
         return Line("Completeness", "–", "look", "no session lies between the first and last bar")
-    verdict = _judge(1 - told.completeness, MISSING)
-    missing = told.expected - int(told.days["present"].sum())
-    text = f"{missing:,} of {told.expected:,} bars inside sessions are missing"
-    return Line("Completeness", _percent(told.completeness, 3), verdict, text)
+    verdict = _judge(1 - quality.completeness, MISSING)
+    missing = quality.expected - int(quality.days["present"].sum())
+    text = f"{missing:,} of {quality.expected:,} bars inside sessions are missing"
+    return Line("Completeness", _percent(quality.completeness, 3), verdict, text)
 
 
-def _gaps_line(told: Quality) -> Line:
-    if told.gaps.is_empty():
+def _gaps_line(quality: Quality) -> Line:
+    if quality.gaps.is_empty():
         return Line("Unscheduled gaps", "0", "ok", "no bar is missing where one was expected")
-    hours = 4 * 3600 // bar_seconds(told.timeframe)
-    cuts = told.gaps.filter(pl.col("bars") > max(12, hours)).height
-    longest = told.gaps.sort("bars").row(-1, named=True)
-    value = (
-        f"{told.gaps.height:,}, longest {longest['bars']:,} bars from {_moment(longest['start'])}"
-    )
-    years = (told.days["date"][-1] - told.days["date"][0]).days / 365.25
+    hours = 4 * 3600 // bar_seconds(quality.timeframe)
+    cuts = quality.gaps.filter(pl.col("bars") > max(12, hours)).height
+    longest = quality.gaps.sort("bars").row(-1, named=True)
+    worst = f"longest {longest['bars']:,} bars from {_moment(longest['start'])}"
+    value = f"{quality.gaps.height:,}, {worst}"
+    years = (quality.days["date"][-1] - quality.days["date"][0]).days / 365.25
     verdict = _judge(cuts / max(years, 1), CUTS_A_YEAR)
     return Line("Unscheduled gaps", value, verdict, f"{cuts:,} are long enough to end a segment")
 
 
-def _outside_line(told: Quality) -> Line:
-    verdict = _judge(told.outside / told.rows, OUTSIDE)
+def _outside_line(quality: Quality) -> Line:
+    verdict = _judge(quality.outside / quality.rows, OUTSIDE)
     text = "bars in time that the calendar calls closed"
-    return Line("Outside sessions", f"{told.outside:,}", verdict, text)
+    return Line("Outside sessions", f"{quality.outside:,}", verdict, text)
 
 
-def _duplicates_line(told: Quality) -> Line:
-    value = f"{told.exact:,} exact, {told.conflicting:,} conflicting"
-    verdict = _judge(told.conflicting / told.rows, DUPLICATES)
-    if told.conflicting:
+def _duplicates_line(quality: Quality) -> Line:
+    value = f"{quality.exact:,} exact, {quality.conflicting:,} conflicting"
+    verdict = _judge(quality.conflicting / quality.rows, DUPLICATES)
+    if quality.conflicting:
         return Line("Duplicates", value, verdict, "of conflicting rows the first was kept")
-    text = "the same row twice: harmless, kept once" if told.exact else "every timestamp comes once"
+    text = (
+        "the same row twice: harmless, kept once" if quality.exact else "every timestamp comes once"
+    )
     return Line("Duplicates", value, verdict, text)
 
 
-def _spikes_line(told: Quality) -> Line:
-    verdict = _judge(told.spikes.height / told.rows, SPIKES)
+def _spikes_line(quality: Quality) -> Line:
+    verdict = _judge(quality.spikes.height / quality.rows, SPIKES)
     text = f"beyond {SPIKE:g} robust deviations and back in the next bar"
-    if told.spikes.is_empty():
+    if quality.spikes.is_empty():
         return Line("Spikes that return", "0", verdict, text)
-    when, worst = told.spikes.sort("deviations").row(-1)
-    value = f"{told.spikes.height:,}, worst {worst:.0f} deviations at {_moment(when)}"
+    when, worst = quality.spikes.sort("deviations").row(-1)
+    value = f"{quality.spikes.height:,}, worst {worst:.0f} deviations at {_moment(when)}"
     return Line("Spikes that return", value, verdict, text)
 
 
-def _flat_line(told: Quality) -> Line:
-    bars_an_hour = 3600 / bar_seconds(told.timeframe)
+def _flat_line(quality: Quality) -> Line:
+    bars_an_hour = 3600 / bar_seconds(quality.timeframe)
     longs = (max(2.0, hours * bars_an_hour) for hours in FLAT_HOURS)
     limit = Limit(*(min(bars, long) for bars, long in zip(FLAT, longs, strict=True)))
-    verdict = _judge(told.flat_bars, limit)
-    if told.flat_start is None:
+    verdict = _judge(quality.flat_bars, limit)
+    if quality.flat_start is None:
         return Line("Flat runs", "0 bars", verdict, "no bar has a single price")
-    value = f"longest {told.flat_bars:,} bars from {_moment(told.flat_start)}"
+    value = f"longest {quality.flat_bars:,} bars from {_moment(quality.flat_start)}"
     return Line("Flat runs", value, verdict, "one price for open, high, low and close throughout")
 
 
-def _zeros_line(told: Quality) -> Line:
+def _zeros_line(quality: Quality) -> Line:
     text = "closes equal to the one before give no bit"
-    if told.zero_returns is not None and told.zero_returns > ZEROS.look:
+    if quality.zero_returns is not None and quality.zero_returns > ZEROS.look:
         text += "; entropy that reacts to them measures rounding"
-    return Line("Zero returns", _percent(told.zero_returns), _judge(told.zero_returns, ZEROS), text)
+    return Line(
+        "Zero returns", _percent(quality.zero_returns), _judge(quality.zero_returns, ZEROS), text
+    )
 
 
-def _decimals_line(told: Quality) -> Line:
-    value = f"{told.decimals}, {_percent(told.coarser, 1)} of prices with fewer"
-    verdicts = _judge(told.price_step, STEP), _judge(told.coarser, COARSER)
+def _decimals_line(quality: Quality) -> Line:
+    value = f"{quality.decimals}, {_percent(quality.coarser, 1)} of prices with fewer"
+    verdicts = _judge(quality.price_step, STEP), _judge(quality.coarser, COARSER)
     text = "the price does not move"
-    if told.price_step is not None:
-        text = f"the smallest step is {told.price_step:.2f} deviations of a bar"
+    if quality.price_step is not None:
+        text = f"the smallest step is {quality.price_step:.2f} deviations of a bar"
     if verdicts[1] != "ok":
         text += "; 10 % with fewer would be chance: decimals differ within the history"
     return Line("Decimals", value, max(verdicts, key=_RANKS.index), text)
 
 
-def _spread_line(told: Quality) -> Line:
-    if told.spread.is_empty():
+def _spread_line(quality: Quality) -> Line:
+    if quality.spread.is_empty():
         text = "no bid and ask: costs are assumed, not measured"
         return Line("Spread", "unknown", "look", text)
-    pips = told.spread.with_columns(pl.col("median", "high") / pip(told.pair))
+    pips = quality.spread.with_columns(pl.col("median", "high") / pip(quality.pair))
     usual = pips.select(pl.median("median")).item()
     widest = pips.sort("median", "high").row(-1, named=True)
     value = f"median {usual:.1f} pips, widest {widest['median']:.1f} at {widest['hour']:02}:00"
@@ -274,20 +279,20 @@ def _spread_line(told: Quality) -> Line:
     return Line("Spread", value, "ok", text)
 
 
-def _crossed_line(told: Quality) -> Line:
-    if told.negative is None:
+def _crossed_line(quality: Quality) -> Line:
+    if quality.negative is None:
         return Line("Spreads of zero or less", "unknown", "ok", "no bid and ask")
-    value = f"{_percent(told.negative)} negative, {_percent(told.zero)} zero"
-    verdict = _judge(told.negative + (told.zero or 0.0), CROSSED)
+    value = f"{_percent(quality.negative)} negative, {_percent(quality.zero)} zero"
+    verdict = _judge(quality.negative + (quality.zero or 0.0), CROSSED)
     text = "bars in which ask is not above bid: indications that nobody could trade"
     return Line("Spreads of zero or less", value, verdict, text)
 
 
-def _volume_line(told: Quality) -> Line:
+def _volume_line(quality: Quality) -> Line:
     text = "in forex a count of price updates; the volume encoder needs it"
-    if not told.volume:
+    if not quality.volume:
         return Line("Volume", "unknown", "ok", text)
-    return Line("Volume", _percent(told.volume), _judge(1 - told.volume, UNKNOWN), text)
+    return Line("Volume", _percent(quality.volume), _judge(1 - quality.volume, UNKNOWN), text)
 
 
 _LINES: Final[tuple[Callable[[Quality], Line], ...]] = (

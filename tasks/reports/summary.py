@@ -166,15 +166,15 @@ def _refuse_in_sample(predictions: pl.DataFrame, signals: pl.DataFrame) -> None:
 
 def _span(predictions: pl.DataFrame, split: str, horizon: int) -> Summary:
     rows = predictions.filter(pl.col("split") == split)
-    known = rows.filter((pl.col("win_long") >= 0) | (pl.col("win_short") >= 0))
+    resolved = rows.filter((pl.col("win_long") >= 0) | (pl.col("win_short") >= 0))
     first, last = (when.isoformat() if when else None for when in _ends(rows))
     return {
         "name": split,
         "first": first,
         "last": last,
         "bars": rows.height,
-        "outcomes": known.height,
-        "independent": _independent(known["position"].to_numpy(), horizon),
+        "outcomes": resolved.height,
+        "independent": _independent(resolved["position"].to_numpy(), horizon),
     }
 
 
@@ -235,20 +235,25 @@ def _money(simulation: Simulation) -> Summary:
     }
 
 
+_RESOLVED = ("confidence", "won", "base", "own")
+
+
 def _calibration(predictions: pl.DataFrame, horizon: int, *, seed: int, draws: int) -> Summary:
     """Judge confidence against the base rate, both sides of each test bar together."""
     rows = _resolved(predictions)
     bars = rows["bar"].to_numpy()
-    told, won, base, own = (rows[name].to_numpy() for name in ("told", "won", "base", "own"))
+    confidence, won, base, own = (rows[name].to_numpy() for name in _RESOLVED)
     block = _block_length(bars, horizon)
-    known = {"outcomes": rows.height, "block": block, "draws": draws, "seed": seed}
+    facts = {"outcomes": rows.height, "block": block, "draws": draws, "seed": seed}
     if not np.isfinite(base).all() or (base == won).all():
-        return known | dict.fromkeys(("brier_skill", "skill_low", "calibration_error"))
-    losses = [np.bincount(bars, (share - won) ** 2).astype(float) for share in (told, base, own)]
-    return known | {
-        "brier_skill": _finite(brier_skill(told, won, base)),
+        return facts | dict.fromkeys(("brier_skill", "skill_low", "calibration_error"))
+    losses = [
+        np.bincount(bars, (share - won) ** 2).astype(float) for share in (confidence, base, own)
+    ]
+    return facts | {
+        "brier_skill": _finite(brier_skill(confidence, won, base)),
         "skill_low": _skill_low(losses, block, seed=seed, draws=draws),
-        "calibration_error": _finite(calibration_error(told, won)),
+        "calibration_error": _finite(calibration_error(confidence, won)),
     }
 
 
@@ -260,10 +265,13 @@ def _resolved(predictions: pl.DataFrame) -> pl.DataFrame:
     test = predictions.filter(pl.col("split") == "test").with_row_index("bar")
     parts = []
     for side in SIDES:
-        told, won = (pl.col(f"{name}_{side}").cast(pl.Float64) for name in ("confidence", "win"))
-        known = test.filter(told.is_finite() & (won >= 0))
+        confidence, won = (
+            pl.col(f"{name}_{side}").cast(pl.Float64) for name in ("confidence", "win")
+        )
+        resolved = test.filter(confidence.is_finite() & (won >= 0))
         base = pl.lit(_base_rate(predictions, side), dtype=pl.Float64).fill_null(math.nan)
-        parts.append(known.select("bar", told=told, won=won, base=base, own=won.mean()))
+        columns = dict(zip(_RESOLVED, (confidence, won, base, won.mean()), strict=True))
+        parts.append(resolved.select("bar", **columns))
     return pl.concat(parts).with_columns(pl.col("bar").cast(pl.Int64))
 
 

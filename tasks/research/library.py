@@ -179,8 +179,10 @@ class Library:
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count wins and neighbours of each query; see `PathLibrary`."""
-        found = self.nearest(paths, positions, timeline, exclusion=exclusion, k=k, engine=engine)
-        wins, k_eff = count_wins(found, self.win)
+        neighbours = self.nearest(
+            paths, positions, timeline, exclusion=exclusion, k=k, engine=engine
+        )
+        wins, k_eff = count_wins(neighbours, self.win)
         return wins, k_eff
 
     def write(self, path: Path) -> None:

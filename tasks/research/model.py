@@ -48,6 +48,8 @@ class Frozen:
         Content hash of the bars.
     code_version : str
         Of the code that decided its numbers (`tasks.version`).
+    engine : str
+        What computed trajectories, outcomes and neighbours: "cpu" or "gpu".
     first_bar, last_bar : datetime
         Start of bar 0, from which positions count, and of the last bar.
     bars : int
@@ -62,6 +64,7 @@ class Frozen:
     recipe: Recipe
     data_hash: str
     code_version: str
+    engine: str
     first_bar: datetime
     last_bar: datetime
     bars: int
@@ -108,12 +111,12 @@ class Model:
         columns: dict[str, Any] = {"position": counts["position"], "k_eff": k_eff}
         for side in SIDES:
             wins = counts[f"wins_{side}"].to_numpy()
-            told = self.confidence[side].apply(wins, k_eff)
+            confidence, lower, upper = self.confidence[side].apply(wins, k_eff)
             columns[f"posterior_{side}"] = self.confidence[side].posterior(wins, k_eff)
             columns |= {
-                f"confidence_{side}": told[0],
-                f"lower_{side}": told[1],
-                f"upper_{side}": told[2],
+                f"confidence_{side}": confidence,
+                f"lower_{side}": lower,
+                f"upper_{side}": upper,
                 f"break_even_{side}": np.full(len(wins), self.break_even[side]),
             }
         return pl.DataFrame(columns).fill_nan(None)

@@ -138,8 +138,8 @@ def champions(timeframe: str | None = None) -> list[Entry]:
         models.Pair.timeframe == models.Model.timeframe,
         models.Pair.enabled,
     )
-    found = _entries(select(models.Model).where(enabled.exists()))
-    chosen = [e for e in found if e.champion and timeframe in (None, e.timeframe)]
+    enabled_models = _entries(select(models.Model).where(enabled.exists()))
+    chosen = [e for e in enabled_models if e.champion and timeframe in (None, e.timeframe)]
     return sorted(chosen, key=lambda each: (each.timeframe, each.pair, each.strategy))
 
 

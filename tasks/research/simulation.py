@@ -237,10 +237,10 @@ def _bar_numbers(signals: pl.DataFrame, bars: pl.DataFrame) -> Ints:
     if bar.null_count():
         when = signals["timestamp"].filter(bar.is_null())[0]
         raise ValueError(f"the signal at {when} lies on no bar: pass the bars it was made from")
-    found: Ints = bar.to_numpy().astype(np.int64)
-    if (np.diff(found) <= 0).any():
+    numbers: Ints = bar.to_numpy().astype(np.int64)
+    if (np.diff(numbers) <= 0).any():
         raise ValueError("signals must ascend, one a bar: sort them and drop duplicates")
-    return found
+    return numbers
 
 
 def _per_bar(distance: Distance, bar: Ints, n: int) -> Floats | None:

@@ -82,17 +82,19 @@ class StoredLibrary:
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count wins and neighbours of each query; see `PathLibrary`. `engine` changes nothing."""
-        found = self.store.nearest(
+        neighbours = self.store.nearest(
             paths,
             known_by=timeline.starts[positions] + self.length,
             number=timeline.numbers,
             exclusion=exclusion,
             k=k,
         )
-        there = found.index >= 0
+        there = neighbours.index >= 0
         # The rows found are laid out one after the other, so that kernels can count them in place.
         place = np.where(there, np.arange(there.size).reshape(there.shape), -1)
-        return count_wins(Neighbours(found.score, place), found.win.reshape(-1, len(SIDES)))
+        return count_wins(
+            Neighbours(neighbours.score, place), neighbours.win.reshape(-1, len(SIDES))
+        )
 
 
 def open_library(model: Model, file: Path, *, engine: str) -> PathLibrary:

@@ -56,9 +56,9 @@ class Timeline:
         NoSuchBar
             If no bar begins at one of them.
         """
-        found = np.searchsorted(self.starts, times)
-        there = self.starts[np.minimum(found, len(self) - 1)] == times if len(self) else found < 0
+        places = np.searchsorted(self.starts, times)
+        there = self.starts[np.minimum(places, len(self) - 1)] == times if len(self) else places < 0
         if not np.all(there):
             missing = np.asarray(times)[~there][0]
             raise NoSuchBar(f"no bar begins at {missing}, which the library knows: train again")
-        return found.astype(np.int64)
+        return places.astype(np.int64)

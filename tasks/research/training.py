@@ -62,18 +62,20 @@ def predictions(
     counts : polars.DataFrame
         Neighbour counts of some bars; the others get nulls.
     """
-    became: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for side, name in enumerate(SIDES):
-        became[f"win_{name}"] = outcomes.win[:, side]
-        became[f"gain_{name}"] = outcomes.gain[:, side]
+        columns[f"win_{name}"] = outcomes.win[:, side]
+        columns[f"gain_{name}"] = outcomes.gain[:, side]
     bars = with_distances(metrics, model.frozen.recipe).with_columns(
         position=pl.int_range(pl.len(), dtype=pl.Int64),
         split=pl.Series(model.frozen.spans.names(len(metrics)), dtype=pl.String),
-        **became,
+        **columns,
     )
-    known = bars.with_columns(pl.col("^win_.*$").replace(-1, None))
-    told = known.join(model.predict(counts), on="position", how="left", maintain_order="left")
-    return told.fill_nan(None)
+    resolved = bars.with_columns(pl.col("^win_.*$").replace(-1, None))
+    predicted = resolved.join(
+        model.predict(counts), on="position", how="left", maintain_order="left"
+    )
+    return predicted.fill_nan(None)
 
 
 def _counts(counts: pl.DataFrame, side: str, win: NDArray[np.int8], span: Span) -> Counts:

@@ -21,8 +21,18 @@ from tasks.research.timeline import Timeline
 from tasks.version import code_version
 
 
-def freeze(measures: Measures, recipe: Recipe, data_hash: str) -> Frozen:
+def freeze(measures: Measures, recipe: Recipe, data_hash: str, *, engine: str) -> Frozen:
     """Fix spans, stride and standardisation before any neighbour is looked for.
+
+    Parameters
+    ----------
+    measures : Measures
+        Of all bars.
+    recipe : Recipe
+    data_hash : str
+        Content hash of the bars.
+    engine : {"cpu", "gpu"}
+        What measured them, and is to compute all that follows.
 
     Raises
     ------
@@ -43,6 +53,7 @@ def freeze(measures: Measures, recipe: Recipe, data_hash: str) -> Frozen:
         recipe=recipe,
         data_hash=data_hash,
         code_version=code_version(),
+        engine=engine,
         first_bar=stamps[0],
         last_bar=stamps[-1],
         bars=len(stamps),

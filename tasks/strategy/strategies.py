@@ -77,9 +77,9 @@ def strategy(name: str) -> Strategy:
 
 
 def _margin(side: str) -> pl.Expr:
-    known = [_number(f"{name}_{side}").is_not_null() for name in BELIEFS]
+    given = [_number(f"{name}_{side}").is_not_null() for name in BELIEFS]
     margin = _number(f"lower_{side}") - _number(f"break_even_{side}")
-    return pl.when(pl.all_horizontal(known)).then(margin)
+    return pl.when(pl.all_horizontal(given)).then(margin)
 
 
 def _of_side(name: str) -> pl.Expr:

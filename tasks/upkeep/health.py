@@ -27,7 +27,7 @@ def look_after() -> list[dict[str, Any]]:
     list of dict
         `what`, `state` (ok, note or problem), `text`, `since` (ISO time).
     """
-    found = health.remember(settings().home, health.look(checks()), whole=True)
+    findings = health.remember(settings().home, health.look(checks()), whole=True)
     return [
         {
             "what": f.topic,
@@ -35,7 +35,7 @@ def look_after() -> list[dict[str, Any]]:
             "text": str(f),
             "since": f.since and f.since.isoformat(),
         }
-        for f in found
+        for f in findings
     ]
 
 

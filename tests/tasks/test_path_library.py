@@ -191,7 +191,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path, BarS
     bars = planted_rows(3_000, timeframe="H1", seed=5).drop("source_row", strict=False)
     measures = measure(bars[:2_700], "H1", engine="cpu")
     outcomes = resolve(bars[:2_700], measures.metrics, recipe, engine="cpu")
-    frozen = freeze(measures, recipe, "hash")
+    frozen = freeze(measures, recipe, "hash", engine="cpu")
     library, counts = replay(measures, outcomes, frozen, engine="cpu")
     library.write(folder / "library.parquet")
     store = BarStore(folder / "bars")

@@ -47,7 +47,7 @@ class Whole(NamedTuple):
 def run(bars: pl.DataFrame) -> Whole:
     measures = measure(bars, "H1", engine="cpu")
     outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
-    frozen = freeze(measures, RECIPE, content_hash(without_empty_quotes(bars)))
+    frozen = freeze(measures, RECIPE, content_hash(without_empty_quotes(bars)), engine="cpu")
     library, counts = replay(measures, outcomes, frozen, engine="cpu")
     model = train(outcomes, frozen, counts)
     told = predictions(measures.metrics, outcomes, model, counts)
