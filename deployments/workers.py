@@ -12,7 +12,6 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api, PrefectError
-from deployments.pools import GPU_POOL
 from infra.records import alive, read_record
 from infra.servers.process import MARK, Launch
 from infra.servers.process import start as start_process
@@ -109,8 +108,7 @@ def placement(topology: Topology, settings: Settings) -> Pinning:
 
 def _command(pool: str) -> list[str]:
     worker = ("--pool", pool, "--type", "process", "--name", f"{pool}@{gethostname()}")
-    prefect = "deployments.worker_main" if pool == GPU_POOL else "prefect"
-    return [sys.executable, "-m", prefect, "worker", "start", *worker]
+    return [sys.executable, "-m", "deployments.worker_main", "worker", "start", *worker]
 
 
 def _reported(home: Path, pool: str, api: Api) -> bool:

@@ -134,6 +134,12 @@ def sync(path: Path) -> None:
         os.close(opened)
 
 
+def is_full(folder: Path) -> bool:
+    """Say whether next to nothing can be written where a folder is, or will be."""
+    present = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(present).free < _NOTHING
+
+
 def _tell_full(folder: Path, error: Exception) -> None:
     """Say that a disk is full: of that writers of Parquet tell as of a damaged file.
 
@@ -143,7 +149,7 @@ def _tell_full(folder: Path, error: Exception) -> None:
         If it is.
     """
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or shutil.disk_usage(folder).free < _NOTHING:
+    if full or is_full(folder):
         raise NoSpace(f"no space left on {folder}: free some, then retry") from error
 
 

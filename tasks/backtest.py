@@ -17,7 +17,7 @@ from infra.market.quotes import Costs
 from kernels.device import choose_engine
 from tasks import document
 from tasks.document import from_plain, to_plain
-from tasks.folder import RunFolder, bar_store
+from tasks.folder import RunFolder, bar_store, keep
 from tasks.reports.report import write_report
 from tasks.reports.summary import summarise
 from tasks.research.measure import Measures, measure, refuse_bad_prices
@@ -54,7 +54,7 @@ def take_bars(
     span = (datetime.fromisoformat(edge) if edge else None for edge in (start, end))
     bars = without_empty_quotes(bar_store().read(pair, timeframe, *span))
     refuse_bad_prices(bars)
-    bars.write_parquet(RunFolder(Path(folder)).bars)
+    keep(bars, RunFolder(Path(folder)).bars)
     return {
         "rows": len(bars),
         "hash": content_hash(bars),
@@ -81,10 +81,10 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
         params=plan.damping,
         engine=engine,
     )
-    measures.metrics.write_parquet(run.metrics)
+    keep(measures.metrics, run.metrics)
     flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
     names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
-    pl.from_numpy(flat, names).write_parquet(run.trajectory, compression="uncompressed")
+    keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
     measured = measures.metrics.filter(pl.col("steps") > 0)
     return {
         "bars": len(measures.metrics),
@@ -130,7 +130,7 @@ def search_paths(
         progress=lambda share: update_progress_artifact(shown, 100 * share),  # type: ignore[arg-type]
     )
     library.write(run.library)
-    counts.write_parquet(run.counts)
+    keep(counts, run.counts)
     document.write(run.frozen, frozen)
     return {
         "library": len(library),
@@ -162,7 +162,7 @@ def train_model(folder: str) -> dict[str, Any]:
     outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine=frozen.engine)
     model = train(outcomes, frozen, counts)
     document.write(run.model, model)
-    predictions(metrics, outcomes, model, counts).write_parquet(run.predictions)
+    keep(predictions(metrics, outcomes, model, counts), run.predictions)
     return {"model_id": model.model_id, "break_even": model.break_even}
 
 
@@ -179,8 +179,8 @@ def simulate_trades(folder: str) -> dict[str, Any]:
     frozen, predicted = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
     signals = _signals(frozen.recipe, predicted)
     simulation = _simulate(run, frozen, predicted, signals)
-    simulation.trades.write_parquet(run.trades)
-    simulation.equity.write_parquet(run.equity)
+    keep(simulation.trades, run.trades)
+    keep(simulation.equity, run.equity)
     return {
         "signals": len(signals),
         "trades": len(simulation.trades),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
+import polars as pl
+
+from infra.files import replaced
 from infra.settings import settings
 from infra.stores.bulk import BarStore
 
@@ -86,6 +89,29 @@ class RunFolder:
         """Delete what was of use to the run alone: call it once nothing is left to be retried."""
         for file in self.files("run"):
             (self.path / file.name).unlink(missing_ok=True)
+
+
+def keep(
+    frame: pl.DataFrame,
+    path: Path,
+    compression: Literal["zstd", "lz4", "uncompressed"] = "zstd",
+) -> None:
+    """Write a frame as Parquet: whole or not at all.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+    path : Path
+    compression : {"zstd", "lz4", "uncompressed"}
+        lz4 is the fastest that shrinks; noise, such as a trajectory, does not shrink.
+
+    Raises
+    ------
+    infra.files.NoSpace
+        If the disk is full.
+    """
+    with replaced(path) as draft:
+        frame.write_parquet(draft, compression=compression)
 
 
 def bar_store() -> BarStore:

@@ -22,7 +22,7 @@ from infra.sources.regular import regular
 from infra.stores import warm
 from infra.stores.bulk import BarStore
 from kernels.synthetic import planted_walk
-from tasks.folder import bar_store
+from tasks.folder import bar_store, keep
 from tasks.intake import validation
 from tasks.intake.request import PLANTED_START, IngestRequest
 from tasks.intake.resample import resample
@@ -39,7 +39,6 @@ FIRST_BARS: Final = 5_000
 """What the first read of a pair covers, the longer of both; a `start` reaches back further."""
 
 _NUMBERS: Final = (*PRICES, "volume", *QUOTES)
-_FAST: Final = "lz4"
 """Of files that live as long as the run."""
 
 
@@ -95,7 +94,7 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
         whole |= part
     else:
         rows, whole["clock"], whole["price"] = _read(request)
-    rows.write_parquet(path, compression=_FAST)
+    keep(rows, path, "lz4")
     return {"raw": str(path), "rows": rows.height, **whole}
 
 
@@ -111,8 +110,8 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     rows = pl.read_parquet(raw, glob=False)
     validated = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
-    validated.bars.write_parquet(bars, compression=_FAST)
-    validated.quarantined.write_parquet(quarantine, compression=_FAST)
+    keep(validated.bars, bars, "lz4")
+    keep(validated.quarantined, quarantine, "lz4")
     reasons = validated.quarantined["reason"].value_counts(sort=True)
     return {
         "bars": str(bars),

@@ -11,7 +11,7 @@ import polars as pl
 from infra.stores import hot
 from kernels.device import choose_engine
 from tasks import document
-from tasks.folder import RunFolder, bar_store
+from tasks.folder import RunFolder, bar_store, keep
 from tasks.live import publish
 from tasks.live.newest import NoBars, predict_newest
 from tasks.research import registry
@@ -96,7 +96,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
         return {**series, "paused": str(error)}
     note_model(chosen, None)
     folder = RunFolder.of("signals", run, chosen.pair)
-    predictions.write_parquet(folder.predictions)
+    keep(predictions, folder.predictions)
     hot.keep("metrics", chosen.pair, chosen.timeframe, predictions, version=content)
     return {
         **series,

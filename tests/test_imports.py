@@ -57,7 +57,13 @@ ROOMS = {
     "infra/records": {"infra/files"},
     "infra/site": {"infra/records", "infra/settings"},
     "infra/servers": {"infra/files", "infra/records", "infra/site"},
-    "infra/postgres": {"infra/bars", "infra/records", "infra/settings", "infra/site"},
+    "infra/postgres": {
+        "infra/bars",
+        "infra/files",
+        "infra/records",
+        "infra/settings",
+        "infra/site",
+    },
     "infra/stores": {"infra/bars", "infra/files", "infra/postgres", "infra/settings"}
     | {"infra/site"},
     "infra/sources": {"infra/bars", "infra/market", "infra/settings", "infra/stores"},

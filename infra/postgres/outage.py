@@ -8,7 +8,9 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from infra.files import is_full
 from infra.postgres.database import DatabaseError, engine
+from infra.settings import settings
 from infra.waiting import until
 
 _PAUSE = 0.5
@@ -44,9 +46,16 @@ def await_database(patience: float) -> None:
     trouble = until(_trouble, lambda trouble: trouble is None, seconds=patience, pause=_PAUSE)
     if trouble is not None:
         raise StaysAway(
-            f"the database has not answered for {patience:g} s ({trouble}): start it, the "
-            "embedded one with `sep up`, then retry the run; its finished steps are not done again"
+            f"the database has not answered for {patience:g} s ({trouble}): {_way_out()}, then "
+            "retry the run; its finished steps are not done again"
         )
+
+
+def _way_out() -> str:
+    """PostgreSQL gives up on a full disk: to start it again alone would not help."""
+    start = "start it, the embedded one with `sep up`"
+    home = settings().home
+    return f"no space is left on {home}, free some and {start}" if is_full(home) else start
 
 
 def _trouble() -> str | None:

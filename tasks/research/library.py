@@ -18,6 +18,7 @@ from kernels.confidence import count_wins
 from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
+from tasks.folder import keep
 from tasks.research.timeline import Timeline, Times
 
 NEVER = np.datetime64("NaT", "us")
@@ -188,12 +189,13 @@ class Library:
     def write(self, path: Path) -> None:
         """Write the library as Parquet."""
         frame = pl.from_numpy(self.paths, [f"path_{d}" for d in range(self.paths.shape[1])])
-        frame.with_columns(
+        frame = frame.with_columns(
             time=self.time,
             known=self.known,
             group=self.group,
             **{f"win_{side}": self.win[:, s] for s, side in enumerate(SIDES)},
-        ).write_parquet(path)
+        )
+        keep(frame, path)
 
     @classmethod
     def read(cls, path: Path) -> Library:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.pools import GPU_POOL, POOLS
-from deployments.workers import _command
+from deployments.pools import GPU_POOL
+from deployments.worker_main import _KNOWN, report_crashes_once
 from infra.topology import format_cpus, parse_cpus
 from tests.infra.machines import FIRST, TWO_NODES, fake_cupy, policy_follows, with_hwloc
 
@@ -22,24 +22,39 @@ subprocess.run([sys.executable, "-c", look])
 """
 
 
-def worker(*arguments: str, **variables: str) -> str:
+STARTER = f"""
+import runpy
+start, runpy.run_module = runpy.run_module, lambda *_, **__: exec({PREFECT!r})
+start("deployments.worker_main", run_name="__main__", alter_sys=True)
+"""
+PROGRAM = ("-m", "deployments.worker_main")
+
+
+def worker(*arguments: str, program: tuple[str, str] = PROGRAM, **variables: str) -> str:
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEP_", "HWLOC_"))}
-    command = [sys.executable, "-m", "deployments.worker_main", *arguments]
+    command = [sys.executable, *program, *arguments]
     environment = {**plain, **variables}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return found.stdout
 
 
-def test_the_pool_of_the_gpu_has_it() -> None:
-    assert GPU_POOL in POOLS
-    modules = {pool: _command(pool)[2] for pool in POOLS}
-    assert modules == {GPU_POOL: "deployments.worker_main", "droplet": "prefect"}
-
-
 def test_it_is_the_command_prefect() -> None:
-    first, _, rest = worker("worker", "start", "--help", SEP_PIN="off").partition("\n")
+    command = ("worker", "start", "--pool", GPU_POOL, "--help")
+    first, _, rest = worker(*command, SEP_PIN="off").partition("\n")
     assert first == "topology: SEP_PIN=off: nothing is pinned"
     assert "--pool" in rest
+
+
+def test_only_that_of_the_gpu_is_moved() -> None:
+    assert "topology" not in worker("worker", "start", "--pool", "droplet", "--help")
+
+
+def test_another_prefect_is_not_patched_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def report(self: object, run: object) -> None: ...
+
+    monkeypatch.setitem(_KNOWN, report, ("self", "flow_run", "message"))
+    with pytest.raises(RuntimeError, match="report takes self, run: install the version of"):
+        report_crashes_once()
 
 
 @with_hwloc
@@ -48,11 +63,16 @@ def test_it_is_the_command_prefect() -> None:
 )
 def test_its_flow_runs_are_where_the_gpu_is(tmp_path: Path) -> None:
     """The made-up machine passes for this one; a made-up prefect starts the flow run."""
-    (tmp_path / "prefect.py").write_text(PREFECT)
     cpus = os.sched_getaffinity(0) & parse_cpus("0-3")
     machine = {"HWLOC_XMLFILE": str(TWO_NODES), "HWLOC_THISSYSTEM": "1"}
-    said = worker("start", PYTHONPATH=fake_cupy(tmp_path, f"['{FIRST}']"), **machine)
+    said = worker(
+        "start",
+        GPU_POOL,
+        program=("-c", STARTER),
+        PYTHONPATH=fake_cupy(tmp_path, f"['{FIRST}']"),
+        **machine,
+    )
     first, _, rest = said.partition("\n")
     reason = f"topology: pinned to node 0 of GPU {FIRST}, CPUs {format_cpus(cpus)}"
     policy_follows(first, reason, rest)
-    assert rest.splitlines()[0] == f"['start'] {' '.join(map(str, sorted(cpus)))}"
+    assert rest.splitlines()[0] == f"['start', '{GPU_POOL}'] {' '.join(map(str, sorted(cpus)))}"

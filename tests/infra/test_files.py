@@ -14,6 +14,8 @@ import pytest
 
 from infra.files import NoSpace, make_private, replaced
 from infra.stores.bulk import BarStore
+from tasks.ingest import fetch_rows
+from tasks.intake.request import IngestRequest
 
 
 @pytest.fixture
@@ -41,6 +43,16 @@ def test_a_full_disk_is_told_and_leaves_no_draft(small: Path) -> None:
         store.write("EUR_USD", "M1", bars)
     assert store.content_hash("EUR_USD", "M1") == before
     assert not list(small.rglob("*.new"))
+
+
+def test_a_step_that_fills_the_disk_says_so(small: Path) -> None:
+    noise = np.random.default_rng(1).uniform(1, 2, (40_000, 4))
+    lines = [f"2018-01-01T00:00:00Z,{','.join(map(str, row))}" for row in noise]
+    path = small.with_name("bars.csv")
+    path.write_text("\n".join(["time,open,high,low,close", *lines]))
+    with pytest.raises(NoSpace, match=r"no space left on .*small.*: free some, then retry"):
+        fetch_rows(IngestRequest(source="csv", path=path), str(small))
+    assert not [path for path in small.rglob("*") if path.is_file()]
 
 
 def test_a_block_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
