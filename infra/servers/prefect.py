@@ -28,6 +28,13 @@ _PATIENCE = 10  # seconds: a busy machine's server is slow, not gone
 def start(home: Path, *, port: int = PORT) -> str:
     """Start the Prefect server unless it runs, on `port` if that is free.
 
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    port : int
+        Wanted at the first start; later ones try the last port first.
+
     Returns
     -------
     str

@@ -62,6 +62,14 @@ class Launch:
 def start(home: Path, name: str, launch: Launch) -> Record:
     """Start server `name` unless it runs, and wait until it is healthy.
 
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    launch : Launch
+
     Raises
     ------
     ServerError
@@ -81,13 +89,35 @@ def start(home: Path, name: str, launch: Launch) -> Record:
 
 
 def stop(home: Path, name: str, *, ask: signal.Signals = signal.SIGTERM, grace: float = 20) -> None:
-    """End server `name` and what it left behind: asked first, killed after `grace` seconds."""
+    """End server `name` and what it left behind: asked first, killed after `grace` seconds.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    ask : signal.Signals
+        Asks the server to end; what it left behind gets SIGTERM.
+    grace : float
+        Seconds.
+    """
     with locked(home, name):
         _end(home, name, ask=ask, grace=grace)
 
 
 def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace: float) -> None:
-    """Ask processes to end, kill those that live on after `grace` seconds, wait for all."""
+    """Ask processes to end, kill those that live on after `grace` seconds, wait for all.
+
+    Parameters
+    ----------
+    processes : sequence of psutil.Process
+        May have ended already.
+    ask : int
+        Signal.
+    grace : float
+        Seconds; as long again for the killed ones.
+    """
     _signal(processes, ask)
     _, left = psutil.wait_procs(list(processes), timeout=grace)
     _signal(left, signal.SIGKILL)
@@ -95,7 +125,17 @@ def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace
 
 
 def log_tail(home: Path, name: str, *, lines: int = 20) -> str:
-    """Return the end of the server's log, headed by its path."""
+    """Return the end of the server's log, headed by its path.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    lines : int
+        How many at most.
+    """
     path = log_path(home, name)
     try:
         text = path.read_text(errors="replace").splitlines()[-lines:]
