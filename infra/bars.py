@@ -25,7 +25,13 @@ def schema(*, quotes: bool) -> pl.Schema:
 
 
 def within(start: datetime | None, end: datetime | None) -> list[pl.Expr]:
-    """Return what bars with start <= timestamp < end fulfil; None sets no limit."""
+    """Return what bars with start <= timestamp < end fulfil; None sets no limit.
+
+    Parameters
+    ----------
+    start, end : datetime or None
+        With a zone.
+    """
     time = pl.col("timestamp")
     first = [] if start is None else [time >= start]
     return first if end is None else [*first, time < end]
@@ -42,6 +48,7 @@ def content_hash(bars: pl.DataFrame) -> str:
     digest = hashlib.sha256(SCHEMA_VERSION.encode())
     for column in bars.rechunk():
         digest.update(column.name.encode())
+        # apart from the values, where a null counts as 0
         digest.update(column.is_null().to_numpy().tobytes())
         digest.update(column.to_physical().fill_null(0).to_numpy().tobytes())
     return digest.hexdigest()

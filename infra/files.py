@@ -114,7 +114,21 @@ def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterato
 
 
 def write_durably(pieces: Iterable[bytes], out: IO[bytes]) -> tuple[int, str]:
-    """Write durably; return size and hash."""
+    """Write durably; return size and hash.
+
+    Parameters
+    ----------
+    pieces : iterable of bytes
+    out : binary file
+        Open for writing; stays open.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    str
+        SHA-256 of them, hexadecimal.
+    """
     size, digest = 0, hashlib.sha256()
     for piece in pieces:
         out.write(piece)

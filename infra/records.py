@@ -40,17 +40,41 @@ class Record:
 
 
 def record_path(home: Path, name: str) -> Path:
-    """Return the file that holds the record of server `name`."""
+    """Return the file that holds the record of server `name`.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     return home / "run" / f"{name}.json"
 
 
 def log_path(home: Path, name: str) -> Path:
-    """Return the log file of server `name`."""
+    """Return the log file of server `name`.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     return home / "logs" / f"{name}.log"
 
 
 def read_record(home: Path, name: str) -> Record | None:
-    """Return the last record of server `name`, whether or not it still runs."""
+    """Return the last record of server `name`, whether or not it still runs.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     try:
         fields = json.loads(record_path(home, name).read_text())
         return Record(**{**fields, "command": tuple(fields["command"])})
@@ -59,13 +83,29 @@ def read_record(home: Path, name: str) -> Record | None:
 
 
 def alive(home: Path, name: str) -> Record | None:
-    """Return the record of server `name` if that very process runs."""
+    """Return the record of server `name` if that very process runs.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     record = read_record(home, name)
     return record if record and _command_of(record.pid) == record.command else None
 
 
 def secret(home: Path, name: str) -> str:
-    """Return the password of server `name`, made at first use and readable by its owner alone."""
+    """Return the password of server `name`, made at first use and readable by its owner alone.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     path = home / "secrets" / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
@@ -75,7 +115,15 @@ def secret(home: Path, name: str) -> str:
 
 
 def locked(home: Path, name: str) -> AbstractContextManager[None]:
-    """Hold the lock of server `name`; the system frees it when its holder dies."""
+    """Hold the lock of server `name`; the system frees it when its holder dies.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
     return files.locked(record_path(home, name).with_suffix(".lock"))
 
 

@@ -129,13 +129,29 @@ def worker_name(pool: str) -> str:
 
 
 def postgres_address(home: Path, port: int) -> str:
-    """Return the address of a home's own PostgreSQL on a port, with its password."""
+    """Return the address of a home's own PostgreSQL on a port, with its password.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    port : int
+        On 127.0.0.1.
+    """
     password = quote(records.secret(home, POSTGRES), safe="")
     return f"postgresql://postgres:{password}@127.0.0.1:{port}/{DATABASE}"
 
 
 def valkey_address(home: Path, port: int) -> str:
-    """Return the address of a home's own Valkey on a port, with its password."""
+    """Return the address of a home's own Valkey on a port, with its password.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    port : int
+        On 127.0.0.1.
+    """
     return f"redis://:{records.secret(home, VALKEY)}@127.0.0.1:{port}/0"
 
 

@@ -158,6 +158,13 @@ def read_topology() -> Topology:
 def from_xml(text: str, *, here: bool = False) -> Topology:
     """Read what `lstopo --of xml` writes (the format of hwloc 2).
 
+    Parameters
+    ----------
+    text : str
+        The file's content.
+    here : bool
+        Whether it describes this machine.
+
     Raises
     ------
     ValueError
@@ -207,7 +214,16 @@ def plan(topology: Topology, gpu: int | None) -> Pinning:
 
 
 def decide(topology: Topology, address: str | None, allowed: frozenset[int]) -> Pinning:
-    """Decide from what is known: the PCI address of the GPU, and the CPUs the process may use."""
+    """Decide from what is known: the PCI address of the GPU, and the CPUs the process may use.
+
+    Parameters
+    ----------
+    topology : Topology
+    address : str or None
+        Lower case, such as `0000:17:00.0`; None for no GPU.
+    allowed : frozenset of int
+        Numbers of CPUs.
+    """
     if len(topology.nodes) < 2:
         return Pinning("one node: nothing to pin")
     if not topology.here:

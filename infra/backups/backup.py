@@ -131,11 +131,19 @@ def find(folder: Path) -> list[Path]:
 
 
 def copy(source: Path, target: Path) -> File:
-    """Copy a file durably and return what was copied; the path is the target's name."""
+    """Copy a file durably and return what was copied; the path is the target's name.
+
+    Parameters
+    ----------
+    source : Path
+    target : Path
+        Must not be there yet; its folder is made if need be.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as file, target.open("xb") as out:
         state = os.fstat(file.fileno())
         size, digest = write_durably(iter(lambda: file.read(_PIECE), b""), out)
+    # the next backup takes a file of the same size and time for unchanged
     os.utime(target, ns=(state.st_mtime_ns, state.st_mtime_ns))
     return File(target.name, size, digest, state.st_mtime_ns)
 
@@ -198,7 +206,14 @@ def _describe(connection: Connection) -> dict[str, Any]:
 
 
 def count_rows(connection: Connection, tables: Iterable[str]) -> dict[str, int]:
-    """Return the number of rows of each table."""
+    """Return the number of rows of each table.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    tables : iterable of str
+        Names, without quotes.
+    """
     sources = {name: table(quoted_name(name, quote=True)) for name in tables}
     count = select(func.count())
     return {

@@ -256,6 +256,13 @@ def _cause(error: ValueError) -> str:
 def verify(path: Path, *, tell: Tell = silent) -> list[str]:
     """Check every file of a backup against its manifest.
 
+    Parameters
+    ----------
+    path : Path
+        Folder of the backup.
+    tell : callable
+        Hears of progress.
+
     Returns
     -------
     list of str
@@ -275,6 +282,12 @@ def verify(path: Path, *, tell: Tell = silent) -> list[str]:
 
 def write(draft: Path, manifest: Manifest) -> None:
     """Write the manifest and its guard durably; every folder of the backup is durable then.
+
+    Parameters
+    ----------
+    draft : Path
+        Folder of the backup, its other files already there.
+    manifest : Manifest
 
     Raises
     ------
@@ -296,7 +309,20 @@ def guard(content: bytes) -> bytes:
 
 
 def fault(folder: Path, file: File) -> str | None:
-    """Say what is wrong with a file of a backup, None if it is as the manifest says."""
+    """Say what is wrong with a file of a backup, None if it is as the manifest says.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the backup.
+    file : File
+        What the manifest says of it.
+
+    Returns
+    -------
+    str or None
+        To be put after the file's path: "is missing".
+    """
     path = folder / file.path
     try:
         if irregular := _irregular(folder, file.path):
@@ -322,7 +348,15 @@ def _irregular(folder: Path, name: str) -> str | None:
 
 
 def first_link(folder: Path, name: str) -> Path | None:
-    """Return the first symbolic link on the way from a folder to a path below it."""
+    """Return the first symbolic link on the way from a folder to a path below it.
+
+    Parameters
+    ----------
+    folder : Path
+        May be a link itself.
+    name : str
+        Path below the folder, with slashes.
+    """
     path = PurePosixPath(name)
     steps = [folder / step for step in (*reversed(path.parents), path) if step.parts]
     return next((step for step in steps if step.is_symlink()), None)

@@ -114,6 +114,14 @@ class PaperBroker:
         """Say how and when a trade ended, if it has by `now` (mathematics, section 6).
 
         A bar's open counts from its start, its range only once it is closed.
+
+        Parameters
+        ----------
+        holding : Holding
+        now : datetime
+            With a zone.
+        bar : timedelta
+            Length of a bar.
         """
         side = "bid" if holding.side == "long" else "ask"
         since = self._quotes(

@@ -75,12 +75,24 @@ class Week:
             Length of the venue's daily break from 17:00 on; 5 at OANDA.
         """
         is_open = _open_minutes("Sun 17:00", "Fri 17:00")
+        # through a view: the minutes of each day are closed in `is_open` itself
         is_open.reshape(7, DAY)[:, CLOSE : CLOSE + break_minutes] = False
         return cls(NEW_YORK, _runs(is_open))
 
     @classmethod
     def utc(cls, opens: str = "Mon 00:00", closes: str = "Fri 21:00") -> Week:
-        """Return a week between two moments in UTC, such as "Mon 00:00" and "Fri 21:00"."""
+        """Return a week between two moments in UTC, such as "Mon 00:00" and "Fri 21:00".
+
+        Parameters
+        ----------
+        opens, closes : str
+            `closes` is exclusive, and may come before `opens`.
+
+        Raises
+        ------
+        ValueError
+            If one is no such moment.
+        """
         return cls("UTC", _runs(_open_minutes(opens, closes)))
 
     @classmethod
@@ -164,6 +176,12 @@ class Calendar:
         """Return the calendar that a history seems to follow; the forex week where it is short.
 
         A venue that never closes has no holidays. See `Week.observed`: not for signals.
+
+        Parameters
+        ----------
+        timestamps : polars.Series
+            Starts of the bars, UTC, ascending.
+        timeframe : str
         """
         if _weeks(timestamps) < LEAST_WEEKS:
             return cls(Week.forex())
@@ -190,17 +208,39 @@ class Calendar:
         return pl.DataFrame({"opens": opens[touching], "closes": closes[touching]}).cast(TIME)
 
     def open_time(self, start: pl.Series, end: pl.Series, *, surely: bool = True) -> pl.Series:
-        """Return how long the venue is open between two moments, row by row: Duration."""
+        """Return how long the venue is open between two moments, row by row: Duration.
+
+        Parameters
+        ----------
+        start, end : polars.Series
+            Datetime with a zone, equally long; no time if end <= start.
+        surely : bool
+            Leave out the hours around holidays in which only some venues trade.
+        """
         since, until = _whole(start), _whole(end)
         return pl.Series(self._open_time(since, until, surely=surely)).cast(pl.Duration("us"))
 
     def is_open(self, timestamps: pl.Series, *, surely: bool = True) -> pl.Series:
-        """Return whether the venue is open at each moment: Boolean."""
+        """Return whether the venue is open at each moment: Boolean.
+
+        Parameters
+        ----------
+        timestamps : polars.Series
+            Datetime with a zone.
+        surely : bool
+            Leave out the hours around holidays in which only some venues trade.
+        """
         moment = _whole(timestamps)
         return pl.Series(self._open_time(moment, moment + 1, surely=surely) > 0)
 
     def scheduled(self, start: pl.Series, end: pl.Series) -> pl.Series:
-        """Return whether each gap, from the end of a bar to the next bar, holds no open time."""
+        """Return whether each gap, from the end of a bar to the next bar, holds no open time.
+
+        Parameters
+        ----------
+        start, end : polars.Series
+            Datetime with a zone, equally long.
+        """
         return pl.Series(self._open_time(_whole(start), _whole(end)) <= 0)
 
     def expected(self, start: datetime, end: datetime, timeframe: str) -> pl.Series:
@@ -236,7 +276,14 @@ class Calendar:
         return expected.filter(~filled(expected, timestamps, timeframe))
 
     def expected_between(self, timestamps: pl.Series, timeframe: str) -> pl.Series:
-        """Return the starts of the expected bars from the first to the last of a history."""
+        """Return the starts of the expected bars from the first to the last of a history.
+
+        Parameters
+        ----------
+        timestamps : polars.Series
+            Starts of the bars, UTC, ascending.
+        timeframe : str
+        """
         if timestamps.is_empty():
             return _stamps(np.empty(0, np.int64))
         return self.expected(timestamps[0], timestamps[-1] + timedelta(microseconds=1), timeframe)
@@ -245,6 +292,7 @@ class Calendar:
         if not len(since):
             return np.empty(0, np.int64)
         opens, closes = self._spans(int(since.min()), int(until.max()), surely=surely)
+        # sums of whole sessions: a moment costs one look-up, however long the span
         before = np.concatenate(([0], np.cumsum(closes - opens)))
 
         def open_until(moment: Ints) -> Ints:
@@ -257,6 +305,7 @@ class Calendar:
     def _spans(self, first: int, last: int, *, surely: bool) -> Spans:
         """Open time from before `first` to past `last`, microseconds since 1970."""
         monday = _stamps(np.array([first])).dt.convert_time_zone(self.week.zone)[0].date()
+        # early enough that a session begins before `first`, whatever holidays close
         monday -= timedelta(days=monday.weekday() + 14)
         weeks = np.arange((last - first) // (WEEK * _MINUTE) + 5) * WEEK
         edges = (np.array(self.week.spans) + weeks[:, None, None]).reshape(-1, 2)
@@ -276,10 +325,12 @@ class Calendar:
     def _grid(self, start: int, end: int, seconds: int) -> Ints:
         length = seconds * 1_000_000
         if seconds <= _HOUR:
+            # rounded up: no bar before `start`
             return np.arange(-(-start // length) * length, end, length)
         first = _stamps(np.array([start])).dt.convert_time_zone(self.week.zone)[0].date()
         anchor = self.week.opening % DAY // 60 * 60 - 2 * DAY
         steps = np.arange((end - start) // length + 4 * DAY * 60 // seconds)
+        # unique: in spring two times of the clock are one moment
         starts = np.unique(_utc(first, anchor + steps * (seconds // 60), self.week.zone))
         return starts[(starts >= start) & (starts < end)]
 
@@ -288,10 +339,20 @@ def filled(expected: pl.Series, timestamps: pl.Series, timeframe: str) -> pl.Ser
     """Return for each expected bar whether a bar starts within its time: Boolean.
 
     Both series in UTC, ascending.
+
+    Parameters
+    ----------
+    expected : polars.Series
+        Starts of the bars that ought to be there.
+    timestamps : polars.Series
+        Starts of those that are there.
+    timeframe : str
     """
     wanted, there = _whole(expected), _whole(timestamps)
-    following = np.append(there, np.iinfo(np.int64).max)[np.searchsorted(there, wanted)]
-    return pl.Series(following - wanted < bar_seconds(timeframe) * 1_000_000)
+    place = np.searchsorted(there, wanted)
+    came = place < len(there)
+    came[came] = there[place[came]] - wanted[came] < bar_seconds(timeframe) * 1_000_000
+    return pl.Series(came)
 
 
 def _observe(timestamps: pl.Series, timeframe: str, zone: str) -> tuple[Week, float]:
@@ -324,6 +385,7 @@ def _break_minutes(minute: pl.Series, ends: pl.DataFrame, step: int) -> NDArray[
     slots = DAY // step
     counts = np.bincount(minute.to_numpy() // step, minlength=slots)
     first, last = (ends[name].to_numpy() // step for name in ("first", "last"))
+    # days begun less days over, by slot: no loop over days and slots
     begun = np.cumsum(np.bincount(first, minlength=slots))
     over = np.cumsum(np.bincount(last, minlength=slots + 1))
     around = begun[:slots] - over[:slots]
@@ -340,6 +402,7 @@ def _fill_small_closures(is_open: NDArray[np.bool_]) -> None:
 def _open_minutes(opens: str, closes: str) -> NDArray[np.bool_]:
     start, end = _minute(opens), _minute(closes)
     is_open = np.zeros(WEEK, np.bool_)
+    # less 1 and 1 more: from a moment to itself is the whole week, not nothing
     is_open[(start + np.arange((end - start - 1) % WEEK + 1)) % WEEK] = True
     return is_open
 
@@ -407,6 +470,7 @@ def _without(spans: Spans, holes: Spans) -> Spans:
     inside = np.cumsum(np.concatenate([counts[0], none[1]])[order])
     holed = np.cumsum(np.concatenate([none[0], counts[1]])[order])
     times, is_open = times[order], (inside > 0) & (holed == 0)
+    # of edges at one time the last tells what holds after all: touching spans become one
     settled = np.append(np.diff(times) > 0, [True])
     times, is_open = times[settled], is_open[settled]
     change = np.flatnonzero(np.diff(is_open.astype(np.int8), prepend=0))

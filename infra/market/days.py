@@ -42,7 +42,19 @@ def bar_start(times: pl.Series, timeframe: str) -> pl.Series:
 
 
 def bar_end(starts: pl.Series, timeframe: str) -> pl.Series:
-    """Return when the bars end that begin at `starts`; a day in autumn has 25 hours."""
+    """Return when the bars end that begin at `starts`; a day in autumn has 25 hours.
+
+    Parameters
+    ----------
+    starts : polars.Series
+        `Datetime("us", "UTC")`.
+    timeframe : str
+
+    Returns
+    -------
+    polars.Series
+        `Datetime("us", "UTC")`.
+    """
     length = bar_length(timeframe)
     return starts + length if length <= _HOUR else _from_server(_to_server(starts) + length)
 

@@ -40,6 +40,13 @@ def start(home: Path, *, port: int = PORT, database: SecretStr | None = None) ->
     database : SecretStr, optional
         Address of a PostgreSQL that keeps the runs; a SQLite file in `home` without it.
 
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    port : int
+        Wanted at the first start; later ones try the last port first.
+
     Returns
     -------
     str

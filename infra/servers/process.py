@@ -67,6 +67,14 @@ class Launch:
 def start(home: Path, name: str, launch: Launch) -> Record:
     """Start server `name` unless it runs, and wait until it is healthy.
 
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    launch : Launch
+
     Raises
     ------
     ServerError
@@ -86,13 +94,35 @@ def start(home: Path, name: str, launch: Launch) -> Record:
 
 
 def stop(home: Path, name: str, *, ask: signal.Signals = signal.SIGTERM, grace: float = 20) -> None:
-    """End server `name` and what it left behind: asked first, killed after `grace` seconds."""
+    """End server `name` and what it left behind: asked first, killed after `grace` seconds.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    ask : signal.Signals
+        Asks the server to end; what it left behind gets SIGTERM.
+    grace : float
+        Seconds.
+    """
     with locked(home, name):
         _end(home, name, ask=ask, grace=grace)
 
 
 def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace: float) -> None:
-    """Ask processes to end, kill those that live on after `grace` seconds, wait for all."""
+    """Ask processes to end, kill those that live on after `grace` seconds, wait for all.
+
+    Parameters
+    ----------
+    processes : sequence of psutil.Process
+        May have ended already.
+    ask : int
+        Signal.
+    grace : float
+        Seconds; as long again for the killed ones.
+    """
     _signal(processes, ask)
     _, left = psutil.wait_procs(list(processes), timeout=grace)
     _signal(left, signal.SIGKILL)
@@ -100,7 +130,17 @@ def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace
 
 
 def log_tail(home: Path, name: str, *, lines: int = 20) -> str:
-    """Return the end of the server's log, headed by its path."""
+    """Return the end of the server's log, headed by its path.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    lines : int
+        How many at most.
+    """
     path = log_path(home, name)
     try:
         text = path.read_text(errors="replace").splitlines()[-lines:]
@@ -140,12 +180,18 @@ def _spawn(home: Path, name: str, launch: Launch) -> Record:
             group=launch.user,
             extra_groups=[] if launch.user else None,
         )
-    command = tuple(psutil.Process(child.pid).cmdline())
-    record = Record(child.pid, time.time(), port, command)
+    record = Record(child.pid, time.time(), port, _command_line(child))
     with replaced(record_path(home, name)) as draft:
         draft.write_text(json.dumps(asdict(record)))
     child.returncode = 0  # it outlives this object on purpose: no ResourceWarning
     return record
+
+
+def _command_line(child: subprocess.Popen[bytes]) -> tuple[str, ...]:
+    """Return what the system calls a process by; it may have ended already."""
+    with suppress(psutil.Error):
+        return tuple(psutil.Process(child.pid).cmdline())
+    return ("ended at once",)
 
 
 def _inherited() -> dict[str, str]:

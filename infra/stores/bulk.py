@@ -127,7 +127,13 @@ class BarStore:
                 years.swap(folder, ahead.years)
 
     def scan(self, pair: str, timeframe: str) -> pl.LazyFrame:
-        """Return all bars lazily, oldest first; empty where there are none."""
+        """Return all bars lazily, oldest first; empty where there are none.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
         files = self.files(pair, timeframe)
         if not files:
             return pl.LazyFrame(schema=schema(quotes=False))
@@ -168,11 +174,22 @@ class BarStore:
         return inside.select("timestamp").collect().to_series()
 
     def content_hash(self, pair: str, timeframe: str) -> str:
-        """Return a hash of all bars of a pair and timeframe; equal hashes mean equal bars."""
+        """Return a hash of all bars of a pair and timeframe; equal hashes mean equal bars.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
         return years.whole_hash(self._years(pair, timeframe))
 
     def check(self, pair: str, timeframe: str) -> None:
         """Look whether every file is there and says that it holds what the manifest says.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
 
         Raises
         ------
@@ -197,12 +214,24 @@ class BarStore:
         return self.root / pair / timeframe
 
     def files(self, pair: str, timeframe: str) -> list[Path]:
-        """Return the files of a pair and timeframe, oldest year first; the manifest is none."""
+        """Return the files of a pair and timeframe, oldest year first; the manifest is none.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
         folder = self._folder(pair, timeframe)
         return [folder / year.file for _, year in sorted(self._years(pair, timeframe).items())]
 
     def manifest(self, pair: str, timeframe: str) -> Path:
-        """Return where the manifest of a pair and timeframe lies."""
+        """Return where the manifest of a pair and timeframe lies.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
         return self._folder(pair, timeframe) / years.MANIFEST
 
     def _years(self, pair: str, timeframe: str) -> Years:

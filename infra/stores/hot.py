@@ -91,7 +91,15 @@ def keep(
 
 
 def look(kind: Kind, pair: str, timeframe: str) -> Kept | None:
-    """Tell what is kept without reading it; None where nothing is."""
+    """Tell what is kept without reading it; None where nothing is.
+
+    Parameters
+    ----------
+    kind : {"bars", "metrics"}
+        The latest window, or the metrics state.
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    """
     key = _key(kind, pair, timeframe)
     fields: list[Any] | None = cache.ask(
         lambda valkey: valkey.hmget(key, "version", "start", "rows")
@@ -103,7 +111,22 @@ def look(kind: Kind, pair: str, timeframe: str) -> Kept | None:
 
 
 def take(kind: Kind, pair: str, timeframe: str, *, version: str) -> pl.DataFrame | None:
-    """Read what is kept, if it was made of this content; that prolongs its life."""
+    """Read what is kept, if it was made of this content; that prolongs its life.
+
+    Parameters
+    ----------
+    kind : {"bars", "metrics"}
+        The latest window, or the metrics state.
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    version : str
+        Content hash of the bars it must have been made of.
+
+    Returns
+    -------
+    polars.DataFrame or None
+        None where none is kept, or of other content.
+    """
     key = _key(kind, pair, timeframe)
 
     def read(valkey: redis.Redis) -> list[bytes | None]:
@@ -123,7 +146,15 @@ def take(kind: Kind, pair: str, timeframe: str, *, version: str) -> pl.DataFrame
 
 
 def drop(kind: Kind, pair: str, timeframe: str) -> bool:
-    """Forget a frame; whether there was one."""
+    """Forget a frame; whether there was one.
+
+    Parameters
+    ----------
+    kind : {"bars", "metrics"}
+        The latest window, or the metrics state.
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    """
     return bool(cache.ask(lambda valkey: valkey.delete(_key(kind, pair, timeframe))))
 
 

@@ -66,6 +66,7 @@ class Paths:
         return len(self.time)
 
     def __post_init__(self) -> None:
+        # the first is prepended so that it is compared too: NaT is not >= anything
         if len(self) and not (np.diff(self.known_at, prepend=self.known_at[:1]) >= 0).all():
             raise ValueError("known_at must ascend, without NaT: sort the rows by it")
 
@@ -98,14 +99,30 @@ class Found:
 
     @classmethod
     def nothing(cls, queries: int, k: int) -> Found:
-        """Return an answer without any neighbour."""
+        """Return an answer without any neighbour.
+
+        Parameters
+        ----------
+        queries, k : int
+            How many, and how many ranks of each.
+        """
         index, time, group = np.full((3, queries, k), -1, np.int64)
         score = np.full((queries, k), np.nan, np.float32)
         return cls(score, index, time, group, np.full((queries, k, 2), -1, np.int8))
 
     def put(self, query: int, rows: NDArray[np.float64]) -> None:
-        """Set the neighbours of a query: row, distance, time, group, outcomes of each."""
+        """Set the neighbours of a query: row, distance, time, group, outcomes of each.
+
+        Parameters
+        ----------
+        query : int
+            Which one.
+        rows : float64[n, 6]
+            In any order, n <= k: row of the library, cosine distance, microseconds since 1970,
+            group, outcome long and short; whole numbers, all but the distance.
+        """
         score = (1 - rows[:, 1]).astype(np.float32)
+        # equal scores by row: the order of the answer must not depend on the database's
         best = np.lexsort((rows[:, 0], -score))
         self.score[query, : len(rows)] = score[best]
         numbers = rows[best].astype(np.int64)
@@ -128,6 +145,7 @@ class Found:
         there = self.index >= 0
         position[there] = number(self.time[there].astype("datetime64[us]"))
         kept = np.zeros((queries, k), bool)
+        # rank by rank: what was dropped must not drop others
         for place in range(k):
             apart = position[:, place, None] - position[:, :place]
             same = self.group[:, place, None] == self.group[:, :place]
@@ -136,12 +154,25 @@ class Found:
         thin = Found.nothing(queries, k)
         free = np.arange(k) < kept.sum(axis=1)[:, None]
         for name, array in vars(self).items():
+            # both masks have as many places in each row, so values stay with their query
             getattr(thin, name)[free] = array[kept]
         return thin
 
 
 def encode(rows: Paths, first: int) -> NDArray[np.void]:
-    """Rows of binary COPY, numbered from `first` on."""
+    """Rows of binary COPY, numbered from `first` on.
+
+    Parameters
+    ----------
+    rows : Paths
+    first : int
+        Number of the first of them.
+
+    Returns
+    -------
+    void[n]
+        Of one length each: their bytes in order are the body of a COPY stream.
+    """
     out = np.zeros(len(rows), _ROW)
     number = np.arange(first, first + len(rows))
     out["fields"], out["contents_size"] = 4, -1

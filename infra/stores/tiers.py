@@ -48,7 +48,15 @@ class Usage:
         self._lock = Lock()
 
     def add(self, pair: str, timeframe: str, tier: Tier) -> None:
-        """Count a read; while Valkey is away it is counted here and told later."""
+        """Count a read; while Valkey is away it is counted here and told later.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        tier : {"hot", "warm", "cold"}
+            The one that answered.
+        """
         with self._lock:
             self.here[pair, timeframe, tier] += 1
             self._untold[pair, timeframe, tier] += 1
@@ -156,10 +164,17 @@ class TieredBars:
         return self.store.scan(pair, timeframe).filter(*within(None, end)).tail(count).collect()
 
     def pull_up(self, pair: str, timeframe: str) -> bool:
-        """Bring the newest bars into the hot tier; whether they are there now."""
+        """Bring the newest bars into the hot tier; whether they are there now.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
         bars = settings().hot_bars
         if not bars or not cache.ask(lambda valkey: valkey.ping()):
             return False
+        # one more than is kept tells whether these are all
         version, recent = warm.newest(self.store, pair, timeframe, bars + 1)
         whole, recent = recent.height <= bars, recent.tail(bars)
         if recent.is_empty():

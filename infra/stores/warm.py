@@ -55,7 +55,15 @@ class Moved:
 
 
 def alone(connection: Connection, pair: str, timeframe: str) -> None:
-    """Wait until nobody else stores bars of the pair, and keep others off until the commit."""
+    """Wait until nobody else stores bars of the pair, and keep others off until the commit.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        In the transaction whose commit ends it.
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    """
     key = func.hashtextextended(f"ingest {pair} {timeframe}", 0)
     connection.execute(select(func.pg_advisory_xact_lock(key)))
 
@@ -88,10 +96,27 @@ def share(
 
 
 def newest(store: BarStore, pair: str, timeframe: str, bars: int) -> tuple[str, pl.DataFrame]:
-    """Return the newest bars of the store and the content hash they are of."""
+    """Return the newest bars of the store and the content hash they are of.
+
+    Parameters
+    ----------
+    store : BarStore
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    bars : int
+        How many; there may be fewer.
+
+    Returns
+    -------
+    str
+        The hash; `NOTHING` where there are no bars.
+    polars.DataFrame
+        Oldest first.
+    """
     while True:
         version = store.content_hash(pair, timeframe)
         recent = store.scan(pair, timeframe).tail(bars).collect()
+        # a write in between would pair these bars with the hash of others
         if store.content_hash(pair, timeframe) == version:
             return version, recent
 
@@ -100,6 +125,15 @@ def read(
     pair: str, timeframe: str, start: datetime | None, end: datetime | None, version: str
 ) -> pl.DataFrame | None:
     """Return bars with start <= timestamp < end and all quotes.
+
+    Parameters
+    ----------
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    start, end : datetime or None
+        With a zone; without an end up to the last, without a start never from here.
+    version : str
+        Content hash of the bars in the bulk store.
 
     Returns
     -------
@@ -120,6 +154,13 @@ def read_shared(
     pair: str, timeframe: str, start: datetime | None, end: datetime | None
 ) -> pl.DataFrame:
     """Return bars with start <= timestamp < end where there is no bulk store to ask.
+
+    Parameters
+    ----------
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    start, end : datetime or None
+        With a zone; None: from the first, to the last.
 
     Raises
     ------

@@ -93,7 +93,17 @@ def swap(folder: Path, years: Years) -> None:
 
 
 def write(folder: Path, year: str, rows: pl.DataFrame) -> Year:
-    """Write a year beside the others, durably; it counts once a manifest names it."""
+    """Write a year beside the others, durably; it counts once a manifest names it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the pair and timeframe; must be there.
+    year : str
+        Such as `2017`.
+    rows : polars.DataFrame
+        All bars of the year, oldest first, columns of `SCHEMA`.
+    """
     content = content_hash(rows)
     written = Year(f"{year}.{content[:12]}.parquet", content)
     with replaced(folder / written.file, durable=True) as draft:

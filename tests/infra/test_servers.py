@@ -127,6 +127,13 @@ def test_starts_at_once_make_one_server(place: Path) -> None:
     assert len(set(addresses)) == 1
 
 
+def test_a_program_that_ends_at_once_is_told(place: Path) -> None:
+    launch = Launch(lambda _: ["true"], lambda _: False, port=None)
+    for _ in range(20):
+        with pytest.raises(ServerError, match="brief did not start"):
+            process.start(place, "brief", launch)
+
+
 def test_reused_process_id_is_not_taken_for_the_server(place: Path) -> None:
     record = records.record_path(place, valkey.NAME)
     record.parent.mkdir(parents=True)

@@ -56,7 +56,15 @@ def random_minutes(
 
 
 def coarser(minutes: pl.DataFrame, granularity: str) -> pl.DataFrame:
-    """Return candles of a granularity; from two hours on they are aligned to 17:00 New York."""
+    """Return candles of a granularity; from two hours on they are aligned to 17:00 New York.
+
+    Parameters
+    ----------
+    minutes : polars.DataFrame
+        As `random_minutes` makes them.
+    granularity : str
+        Key of `MINUTES`.
+    """
     length = MINUTES[granularity]
     if length == 1:
         return minutes
@@ -98,7 +106,15 @@ class Market:
     settling: timedelta = timedelta(0)
 
     def candles(self, instrument: str, granularity: str) -> pl.DataFrame:
-        """Return the candles that have begun, oldest first, with ``complete``."""
+        """Return the candles that have begun, oldest first, with ``complete``.
+
+        Parameters
+        ----------
+        instrument : str
+            Key of `minutes`.
+        granularity : str
+            Key of `MINUTES`.
+        """
         begun = self.minutes[instrument].filter(pl.col("time") <= self.now)
         candles = coarser(begun, granularity)
         ends = pl.col("time") + pl.duration(minutes=MINUTES[granularity]) + self.settling

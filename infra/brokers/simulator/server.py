@@ -86,7 +86,16 @@ class Simulator:
             thread.join()
 
     def answer(self, path: str, query: dict[str, str], token: str) -> tuple[int, dict[str, Any]]:
-        """Return status and body of a request without a fault."""
+        """Return status and body of a request without a fault.
+
+        Parameters
+        ----------
+        path : str
+            Without the query: `/v3/instruments/EUR_USD/candles`.
+        query : dict of str to str
+        token : str
+            Header `Authorization`, with its `Bearer`.
+        """
         if token != f"Bearer {self.token}":
             return 401, {"errorMessage": MESSAGES[401]}
         match path.strip("/").split("/"):
@@ -122,7 +131,20 @@ class Asked:
 
     @classmethod
     def read(cls, instrument: str, query: dict[str, str], market: Market) -> Asked:
-        """Judge the parameters as the venue does."""
+        """Judge the parameters as the venue does.
+
+        Parameters
+        ----------
+        instrument : str
+        query : dict of str to str
+            As it came; what is left out has the venue's default.
+        market : Market
+
+        Raises
+        ------
+        ValueError
+            If the venue refuses them; the message is the venue's.
+        """
         if instrument not in market.minutes:
             raise _Refused("Invalid value specified for 'instrument'")
         if (granularity := query.get("granularity", "S5")) not in MINUTES:
