@@ -25,9 +25,9 @@ from infra.records import secret
 from infra.servers import postgres, valkey
 from infra.stores.bulk import BarStore
 from tasks.upkeep.backup import backup, backup_all
+from tests.infra.backups.test_backup import flip, rows
 from tests.infra.databases import drop_roles
-from tests.infra.test_backup import flip, rows
-from tests.infra.test_roles import BAR, INTENT, fill_tables
+from tests.infra.postgres.test_roles import BAR, INTENT, fill_tables
 from tests.servers import FAST, temporary_home
 
 SECRETS = ("postgres", *ROLES)

@@ -19,7 +19,7 @@ from tasks.folder import RunFolder, bar_store
 from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.request import IngestRequest
 from tests.flows.test_ingest import artifacts, latest_run
-from tests.infra.test_cache import kill_valkey
+from tests.infra.stores.test_cache import kill_valkey
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
 from tests.servers import FAST
 from tests.stack import family
-from tests.tasks.test_walkforward import run as backtested
+from tests.tasks.research.test_walkforward import run as backtested
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

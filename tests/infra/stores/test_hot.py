@@ -10,7 +10,7 @@ import pytest
 from infra.bars import content_hash
 from infra.stores import cache as valkey_cache
 from infra.stores import hot
-from tests.infra.test_store import bars_at
+from tests.infra.stores.test_store import bars_at
 
 PAIR = ("EUR_USD", "H1")
 START = datetime(2018, 1, 1, tzinfo=UTC)

@@ -25,8 +25,13 @@ from infra.sources.registry import SOURCES
 from infra.stores.bulk import BarStore
 from tasks.ingest import planted_rows
 from tasks.intake.validation import validate
-from tests.infra.test_publishers import to_histdata, to_lean, to_metatrader_4, to_metatrader_5
-from tests.infra.test_ticks import to_dukascopy, to_export, to_truefx
+from tests.infra.sources.test_publishers import (
+    to_histdata,
+    to_lean,
+    to_metatrader_4,
+    to_metatrader_5,
+)
+from tests.infra.sources.test_ticks import to_dukascopy, to_export, to_truefx
 
 SUNDAY = datetime(2018, 1, 7, 22, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

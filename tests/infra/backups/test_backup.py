@@ -36,7 +36,7 @@ from infra.records import secret
 from infra.servers import postgres
 from infra.stores.bulk import BarStore
 from tests.infra.databases import anywhere, drop_roles, empty_database, timescale
-from tests.infra.test_roles import MODEL, fill_tables
+from tests.infra.postgres.test_roles import MODEL, fill_tables
 from tests.servers import FAST
 
 __all__ = ["anywhere"]

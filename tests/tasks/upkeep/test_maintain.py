@@ -23,7 +23,7 @@ from tasks.maintain import clean_runs
 from tasks.research.registry import ModelRefused, appoint
 from tasks.upkeep.health import look_after
 from tasks.upkeep.tiers import move_tiers
-from tests.infra.test_paths import rows
+from tests.infra.stores.test_paths import rows
 
 DAY = 86_400
 PAIR = ("PLANTED", "H1")

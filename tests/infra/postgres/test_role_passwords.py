@@ -16,7 +16,7 @@ from infra.postgres import database as db
 from infra.postgres.roles import ROLES, ensure_roles, unusable
 from infra.records import secret
 from tests.infra.databases import anywhere, drop_roles
-from tests.infra.test_roles import BAR, INTENT, LEASE, MODEL
+from tests.infra.postgres.test_roles import BAR, INTENT, LEASE, MODEL
 
 __all__ = ["anywhere"]
 

@@ -14,8 +14,8 @@ from infra.market.calendar import Calendar, Week
 from infra.market.timeframes import bar_length
 from tasks.intake.quality import Quality, quality, told_duplicates
 from tasks.intake.validation import validate
+from tests.infra.market.test_sessions import AUTUMN, SPRING, naive_expected, stamps, utc
 from tests.tasks.frames import with_quotes
-from tests.tasks.test_sessions import AUTUMN, SPRING, naive_expected, stamps, utc
 
 PAUSE = 5
 CALENDAR = Calendar(Week.forex(break_minutes=PAUSE))

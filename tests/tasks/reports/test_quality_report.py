@@ -30,7 +30,7 @@ from tasks.reports.quality_report import (
     sentence,
     verdict,
 )
-from tests.tasks.test_quality import CALENDAR, put, take, weeks
+from tests.tasks.intake.test_quality import CALENDAR, put, take, weeks
 
 
 def judged(bars: pl.DataFrame, timeframe: str = "M5", **changes: Any) -> dict[str, Line]:

@@ -28,8 +28,8 @@ from infra.stores import tiers, warm
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TieredBars, Usage
 from tests.infra.databases import anywhere, drop_roles, timescale
-from tests.infra.test_cache import kill_valkey
-from tests.infra.test_store import NEW_YEAR, bars_at
+from tests.infra.stores.test_cache import kill_valkey
+from tests.infra.stores.test_store import NEW_YEAR, bars_at
 
 __all__ = ["anywhere"]
 

@@ -19,7 +19,7 @@ from tasks.research.library import Library
 from tasks.research.registry import ModelRefused, NoModel
 from tasks.signals import find_champions
 from tasks.strategy.strategies import damped
-from tests.tasks.test_walkforward import TOLD, Whole, run
+from tests.tasks.research.test_walkforward import TOLD, Whole, run
 
 HOUR = timedelta(hours=1)
 LATE = 10

@@ -28,8 +28,8 @@ from infra.backups.manifest import (
 )
 from infra.backups.restore import restore
 from infra.postgres import database as db
-from tests.infra.test_backup import Move, anywhere, embedded, filled, move, rows
-from tests.infra.test_backup import files as contents
+from tests.infra.backups.test_backup import Move, anywhere, embedded, filled, move, rows
+from tests.infra.backups.test_backup import files as contents
 
 __all__ = ["anywhere", "filled", "move"]
 

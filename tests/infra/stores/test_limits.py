@@ -13,7 +13,7 @@ import pytest
 from infra.servers import valkey
 from infra.stores import cache as valkey_cache
 from infra.stores.limits import RateLimit
-from tests.infra.test_cache import kill_valkey
+from tests.infra.stores.test_cache import kill_valkey
 
 
 def seconds_of(limit: RateLimit, calls: int) -> float:
