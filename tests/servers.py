@@ -1,13 +1,13 @@
 """Real servers for tests: PostgreSQL, Valkey and Prefect in one temporary `SEP_HOME`.
 
-The conftest of a folder that needs them imports the fixtures from here:
+Every test may use these fixtures:
 
 - `home`: the session's `SEP_HOME`, in force for the test;
 - `database`: the address of a migrated PostgreSQL, emptied before the test;
 - `cache`: the address of an empty Valkey;
 - `prefect_server`: the address of a Prefect server's API, in force from then on.
 
-Each conftest has fixtures of its own, so what they start is kept in pytest's stash.
+What they start is kept in pytest's stash, and ends with pytest.
 """
 
 from __future__ import annotations

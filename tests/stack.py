@@ -1,7 +1,6 @@
 """The whole system, started by `sep up` in a temporary `SEP_HOME`, for tests of what runs in it.
 
-A conftest imports `session_stack` and `stack`; a test takes `stack`. However many do, it is
-started once a session and stopped at its end.
+A test takes `stack`. However many do, it is started once a session and stopped at its end.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from infra.servers.process import MARK
 from infra.settings import Settings
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-_KEY = pytest.StashKey["Stack"]()
 
 
 @dataclass
@@ -165,19 +163,15 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def session_stack(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Stack:
-    """Start the stack once, however many conftests import this."""
-    stash = request.config.stash
-    if _KEY not in stash:
-        stack = Stack(tmp_path_factory.mktemp("stack") / "home")
-        request.config.add_cleanup(lambda: _stop(stack))
+def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home")
+    try:
         begin = time.monotonic()
         stack.screen = stack.sep("up").stdout
         stack.seconds = time.monotonic() - begin
-        stash[_KEY] = stack
-    return stash[_KEY]
+        yield stack
+    finally:
+        _stop(stack)
 
 
 @pytest.fixture

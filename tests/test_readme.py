@@ -1,8 +1,9 @@
-"""The README says what is there: settings, commands, flows, deployments, pictures."""
+"""README and CONTRIBUTING say what is there: settings, commands, flows, files, pictures."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deployments.sep.cli import app
 from infra.settings import PROJECT, Settings
 
 README = (PROJECT / "README.md").read_text()
+CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text()
 
 
 def settings_table() -> str:
@@ -38,8 +40,33 @@ def test_every_command_it_names_exists() -> None:
 
 
 def test_every_make_target_it_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z]+)\b", README)) <= targets | {"for"}
+    named = set(re.findall(r"\bmake ([a-z]+)\b", README + CONTRIBUTING))
+    assert named <= make_targets() | {"for"}
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_make_help_lists_every_target() -> None:
+    done = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert {target for _, target, _ in lines} == make_targets()
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*(?:\.\w+)?)`", CONTRIBUTING))
+    assert len(named) > 10
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_before_a_commit_runs_what_make_lint_does() -> None:
+    hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    linted = re.search(r"^lint:.*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert linted is not None
+    for hook, line in zip(hooks, linted[1].splitlines(), strict=True):
+        program = line.strip().removeprefix("$(BIN)/").split(" .")[0].removesuffix(" --check")
+        assert hook["entry"].removeprefix(".venv/bin/").startswith(program)
 
 
 def test_the_flows_are_those_of_prefect_yaml() -> None:

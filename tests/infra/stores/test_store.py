@@ -240,18 +240,26 @@ def _write_forever(root: Path) -> None:
         BarStore(root).write(*PAIR, bars_at([*range(-n, n)]))
 
 
-def test_a_killed_write_is_seen_whole_or_not_at_all(store: BarStore) -> None:
-    """Fifty kills; a reader that looks all the time finds both years of one and the same write."""
+def watch_a_killed_writer(store: BarStore, chance: random.Random, kills: int) -> int:
+    """Look all the time while writers are killed; return how often."""
+    looks = 0
     store.write(*PAIR, bars_at([-1, 0]))
-    context, chance = multiprocessing.get_context("forkserver"), random.Random(10)
+    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["infra.stores.bulk"])
-    for _ in range(50):
+    for _ in range(kills):
         writer = context.Process(target=_write_forever, args=(store.root,))
         writer.start()
         end = time.monotonic() + chance.uniform(0.005, 0.06)
         while time.monotonic() < end:
             hours = store.read(*PAIR)["timestamp"]
             assert (NEW_YEAR - hours[0]) == (hours[-1] - NEW_YEAR) + timedelta(hours=1)
+            looks += 1
         writer.kill()
         writer.join()
         store.check(*PAIR)
+    return looks
+
+
+def test_a_killed_write_is_seen_whole_or_not_at_all(store: BarStore) -> None:
+    """Fifty kills; a reader that looks all the time finds both years of one and the same write."""
+    assert watch_a_killed_writer(store, random.Random(10), kills=50) > 50
