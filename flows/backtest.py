@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field, model_validator
 
-from flows.parameters import Moment, Pair, Parameters, flow_of
+from flows.parameters import flow_of
 from infra.market.instruments import pip
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
@@ -26,6 +27,7 @@ from tasks.backtest import (
 )
 from tasks.document import to_plain
 from tasks.folder import RunFolder
+from tasks.parameters import Pair, Parameters
 from tasks.reports.report import CAPTIONS
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe
@@ -43,8 +45,10 @@ class BacktestRequest(Parameters):
 
     pair: Pair = Field("EUR_USD", description="Which bars; `ingest` brings them.")
     timeframe: Timeframe = Field("H1", description="Length of a bar.")
-    start: Moment | None = Field(None, description="First bar; left out: the first there is.")
-    end: Moment | None = Field(None, description="One past the last bar; left out: all there are.")
+    start: datetime | None = Field(None, description="First bar; left out: the first there is.")
+    end: datetime | None = Field(
+        None, description="One past the last bar; left out: all there are."
+    )
     horizon: Count | None = Field(
         None, description="Bars a trade is held; left out: the timeframe's usual one."
     )

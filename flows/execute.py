@@ -10,9 +10,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.parameters import Account, Moment, Parameters, flow_of
+from flows.parameters import flow_of
 from infra.market.timeframes import Timeframe, bar_length
 from tasks.execute import trade
+from tasks.parameters import Account, Parameters
 
 
 class ExecuteRequest(Parameters):
@@ -21,7 +22,7 @@ class ExecuteRequest(Parameters):
     account: Account = Field(
         "paper", description="Whose positions; all accounts are on the paper broker."
     )
-    as_of: Moment | None = Field(
+    as_of: datetime | None = Field(
         None, description="Replay: the clock's last time. Left out: the wall clock."
     )
     timeframe: Timeframe = Field("H1", description="Replay: the step of the clock.")

@@ -8,9 +8,10 @@ from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.parameters import Parameters, flow_of
+from flows.parameters import flow_of
 from infra.health import ORDER
 from tasks.maintain import clean, health
+from tasks.parameters import Parameters
 from tasks.upkeep.backup import backup
 from tasks.upkeep.tiers import move
 

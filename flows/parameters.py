@@ -7,39 +7,15 @@ the deployment's schema, so that the UI and the server refuse what the flow woul
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import wraps
 from inspect import Parameter, Signature, cleandoc, getdoc
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from prefect import Flow, flow, get_run_logger
-from prefect.exceptions import MissingContextError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from prefect import Flow, flow
+from pydantic import BaseModel
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
-
-Pair = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=20)]
-Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
-
-
-def _utc(moment: datetime) -> datetime:
-    """Take a time without a zone for UTC, and say so."""
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    with suppress(MissingContextError):  # asked outside a run: nobody listens
-        get_run_logger().info("%s names no zone: taken as UTC", moment)
-    return moment.replace(tzinfo=UTC)
-
-
-Moment = Annotated[datetime, AfterValidator(_utc)]
-
-
-class Parameters(BaseModel):
-    """What a flow is asked for; each field is described once, where the UI finds it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def flow_of(kind: type[M], *, run_name: str) -> Callable[[Callable[[M], R]], Flow[..., R]]:

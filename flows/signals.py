@@ -10,9 +10,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.parameters import Moment, Pair, Parameters, flow_of
+from flows.parameters import flow_of
 from infra.market.timeframes import Timeframe, bar_length
 from infra.settings import EngineChoice, settings
+from tasks.parameters import Pair, Parameters
 from tasks.signals import find_champions, predict, publish_signals
 
 
@@ -24,7 +25,7 @@ class SignalsRequest(Parameters):
         None,
         description="Which pairs; left out: all that are enabled and have a model in force.",
     )
-    as_of: Moment | None = Field(
+    as_of: datetime | None = Field(
         None, description="Replay: take this for the present time. Left out: the wall clock."
     )
     bars: Annotated[int, Field(ge=1, le=10_000)] = Field(

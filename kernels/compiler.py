@@ -77,6 +77,17 @@ def compiled(name: str, target: str, constants: Mapping[str, int]) -> Path:
 def compile_source(text: str, options: tuple[str, ...]) -> bytes:
     """Compile CUDA source to machine code, or to PTX for a compute_ architecture.
 
+    Parameters
+    ----------
+    text : str
+        CUDA C++.
+    options : tuple of str
+        Of NVRTC, the architecture among them.
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     RuntimeError

@@ -376,7 +376,18 @@ class Confidence:
         )
 
     def posterior(self, wins: Array, k_eff: Array) -> Array:
-        """Return the shrunk share of wins, float64[q], before recalibration."""
+        """Return the shrunk share of wins, float64[q], before recalibration.
+
+        Parameters
+        ----------
+        wins, k_eff : int64[q]
+            Neighbours that won and neighbours whose outcome is known.
+
+        Returns
+        -------
+        float64[q]
+            NaN where k_eff = 0.
+        """
         return posterior(wins, k_eff, base_rate=self.base_rate, strength=self.strength)
 
     def apply(self, wins: Array, k_eff: Array) -> tuple[Array, Array, Array]:
@@ -438,6 +449,7 @@ class Confidence:
 
 def _pairs(wins: Ints, k_eff: Ints) -> tuple[Ints, Ints, Ints]:
     """Return the distinct pairs (wins, k_eff), and for each row which one it is."""
+    # one integer a pair: a plain sort finds the distinct ones, and both fit 32 bits
     keys, row = np.unique(k_eff << 32 | wins, return_inverse=True)
     return keys & 0xFFFFFFFF, keys >> 32, row
 
@@ -460,6 +472,7 @@ def _table(block: Ints, cell: Ints, weight: NDArray[Any]) -> Floats:
     """Sum weights by block and cell, float64[blocks, cells]; empty blocks are left out."""
     names, block = np.unique(block, return_inverse=True)
     table = np.zeros((len(names), int(cell.max()) + 1))
+    # table[block, cell] += weight would count a repeated place once
     np.add.at(table, (block, cell), weight)
     return table
 

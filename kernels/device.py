@@ -199,7 +199,20 @@ def _free_memory() -> int:
 
 
 def move(array: Array, xp: Any) -> Array:
-    """Return the array as one of module `xp` (numpy or cupy), C-contiguous."""
+    """Return the array as one of module `xp` (numpy or cupy), C-contiguous.
+
+    Parameters
+    ----------
+    array : array
+        NumPy or CuPy.
+    xp : module
+        numpy or cupy.
+
+    Returns
+    -------
+    array
+        The same one where nothing has to be copied.
+    """
     return to_host(array) if xp is np else to_device(array)
 
 
@@ -265,13 +278,34 @@ def launch(engine: Engine, module: str, name: str, n: int, *arguments: Any) -> N
 
 
 def launch_blocks(load: Loader, module: str, name: str, n: int, *arguments: Any) -> None:
-    """Run a CUDA kernel with one thread a bar, in blocks of `BLOCK` threads."""
+    """Run a CUDA kernel with one thread a bar, in blocks of `BLOCK` threads.
+
+    Parameters
+    ----------
+    load : callable
+        Finds the kernel: `kernel`, or a loader of the same signature.
+    module, name : str
+        Stem of the file and name of the kernel.
+    n : int
+        Number of bars, passed as int64; nothing runs for 0.
+    *arguments
+        CuPy arrays and NumPy scalars of the exact width.
+    """
     if n > 0:
         load(module, name)((-(-n // BLOCK),), (BLOCK,), (np.int64(n), *arguments))
 
 
 def require_array(name: str, array: Array, dtype: str, shape: tuple[int | None, ...]) -> None:
     """Refuse an array of another dtype or shape; None in `shape` leaves a dimension open.
+
+    Parameters
+    ----------
+    name : str
+        Of the array, for the message.
+    array : array
+    dtype : str
+        Such as "float64".
+    shape : tuple of int or None
 
     Raises
     ------
@@ -294,6 +328,13 @@ def require_array(name: str, array: Array, dtype: str, shape: tuple[int | None, 
 
 def require_segments(segments: Array, n: int) -> None:
     """Refuse segment numbers that are not int32[n] or that decrease.
+
+    Parameters
+    ----------
+    segments : int32[n]
+        NumPy or CuPy.
+    n : int
+        Number of bars.
 
     Raises
     ------

@@ -62,6 +62,13 @@ class Reliability:
 def brier(probability: ArrayLike, outcome: ArrayLike) -> float:
     """Return the mean squared distance of probability[n] from outcome[n] (Brier 1950).
 
+    Parameters
+    ----------
+    probability : float[n]
+        What was said, 0 to 1.
+    outcome : float[n]
+        What came, 0 or 1; a true probability where a generator knows it.
+
     Raises
     ------
     ValueError
@@ -94,8 +101,17 @@ def brier_skill(probability: ArrayLike, outcome: ArrayLike, base_rate: ArrayLike
 
 
 def log_loss(probability: ArrayLike, outcome: ArrayLike) -> float:
-    """Return the mean of -ln(probability of what came), in nats; inf where 0 or 1 was wrong."""
+    """Return the mean of -ln(probability of what came), in nats; inf where 0 or 1 was wrong.
+
+    Parameters
+    ----------
+    probability : float[n]
+        What was said, 0 to 1.
+    outcome : float[n]
+        What came, 0 or 1; a true probability where a generator knows it.
+    """
     p, y = _pair(probability, outcome)
+    # `where` computes both branches: 0 * log 0 is NaN in the one that is not taken
     with np.errstate(divide="ignore", invalid="ignore"):
         won = np.where(y > 0, y * np.log(p), 0.0)
         lost = np.where(y < 1, (1 - y) * np.log1p(-p), 0.0)
@@ -103,7 +119,17 @@ def log_loss(probability: ArrayLike, outcome: ArrayLike) -> float:
 
 
 def murphy(probability: ArrayLike, outcome: ArrayLike, *, bins: int = BINS) -> Murphy:
-    """Split the Brier score (Murphy 1973, J. Appl. Meteor. 12) over equal-mass bins."""
+    """Split the Brier score (Murphy 1973, J. Appl. Meteor. 12) over equal-mass bins.
+
+    Parameters
+    ----------
+    probability : float[n]
+        What was said, 0 to 1.
+    outcome : float[n]
+        What came, 0 or 1; a true probability where a generator knows it.
+    bins : int
+        At most; equal probabilities stay in one bin.
+    """
     p, y = _pair(probability, outcome)
     forecast, observed, share = _bin_means(p, y, bins)
     reliability = float((share * (forecast - observed) ** 2).sum())
@@ -135,6 +161,17 @@ def reliability(
     """Return the points of a reliability diagram with their Wilson intervals.
 
     Outcomes that overlap are fewer than they seem: choose rows by `non_overlapping` first.
+
+    Parameters
+    ----------
+    probability : float[n]
+        What was said, 0 to 1.
+    outcome : float[n]
+        What came, 0 or 1; a true probability where a generator knows it.
+    bins : int
+        At most; equal probabilities stay in one bin.
+    level : float
+        Of the two-sided intervals, 0.95 as a rule.
     """
     p, y = _pair(probability, outcome)
     forecast, observed, share = _bin_means(p, y, bins)
@@ -144,10 +181,23 @@ def reliability(
 
 
 def equal_mass(values: ArrayLike, bins: int = BINS) -> NDArray[np.int64]:
-    """Number the rows' bins 0 .. b - 1 by value: of one size, but equal values stay together."""
+    """Number the rows' bins 0 .. b - 1 by value: of one size, but equal values stay together.
+
+    Parameters
+    ----------
+    values : float[n]
+    bins : int
+        At most; ties leave fewer.
+
+    Returns
+    -------
+    int64[n]
+        Bin of each row, each of 0 .. b - 1 at least once.
+    """
     array = np.asarray(values, np.float64)
     cuts = np.arange(1, bins) * len(array) // bins
     edges = np.unique(np.sort(array)[cuts]) if len(array) else array
+    # ties leave bins without rows: number those that have some
     return np.unique(np.searchsorted(edges, array, side="right"), return_inverse=True)[1]
 
 
@@ -169,7 +219,7 @@ def wilson(wins: ArrayLike, count: ArrayLike, *, level: float = 0.95) -> tuple[A
     Raises
     ------
     ValueError
-        If there are more successes than trials, or fewer than none.
+        If `wins` leaves 0 .. `count`, or `level` does not lie between 0 and 1.
 
     Notes
     -----
@@ -182,6 +232,7 @@ def wilson(wins: ArrayLike, count: ArrayLike, *, level: float = 0.95) -> tuple[A
         raise ValueError(f"level must lie between 0 and 1, not {level}; 0.95 as a rule")
     z2 = float(ndtri((1 + level) / 2)) ** 2
     centre = (w + z2 / 2) / (n + z2)
+    # w = 0 where n = 0: 0 / 1e-300 is 0 without a warning, and the interval all of 0 .. 1
     reach = np.sqrt(z2 * (w * (n - w) / np.maximum(n, 1e-300) + z2 / 4)) / (n + z2)
     low, high = np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
     return (float(low), float(high)) if low.ndim == 0 else (low, high)

@@ -67,6 +67,19 @@ class Plan:
     def fit(cls, rows: int, queries: int, k: int, free: int) -> Plan:
         """Cut a search for `free` bytes of memory.
 
+        Parameters
+        ----------
+        rows, queries : int
+            Of the whole search.
+        k : int
+            Rows looked at per query.
+        free : int
+            Bytes of GPU memory that can be had; nine tenths of them are used at most.
+
+        Returns
+        -------
+        Plan
+
         Raises
         ------
         MemoryError
@@ -138,7 +151,19 @@ class PathIndex:
     def build(
         cls, library: Array, *, position: Array, group: Array, engine: str = "auto"
     ) -> PathIndex:
-        """Move a library to an engine; see `nearest` for the arguments and errors."""
+        """Move a library to an engine; see `nearest` for the arguments and errors.
+
+        Parameters
+        ----------
+        library : float32[N, 64]
+        position : int64[N]
+        group : int32[N]
+        engine : {"auto", "cpu", "gpu"}
+
+        Returns
+        -------
+        PathIndex
+        """
         _check_library(library, position, group)
         chosen = choose_engine(engine)
         arrays = [move(array, chosen.xp) for array in (library, position, group)]
@@ -153,7 +178,20 @@ class PathIndex:
     def nearest(
         self, queries: Array, *, known_before: Array, exclusion: int, k: int = 64
     ) -> Neighbours:
-        """Search the library; see `nearest` for the arguments and errors."""
+        """Search the library; see `nearest` for the arguments and errors.
+
+        Parameters
+        ----------
+        queries : float32[q, 64]
+        known_before : int64[q]
+        exclusion : int
+        k : int
+
+        Returns
+        -------
+        Neighbours
+            Of the kind of the queries.
+        """
         _check_queries(queries, known_before, len(self.paths), exclusion, k)
         back, xp = array_module(queries), self.engine.xp
         asked, limit = move(queries, xp), move(known_before, xp)
@@ -327,6 +365,7 @@ def _search_parts(
         visible = gpu.xp.clip(known_before - part.start, 0, len(rows.paths))
         score, index = search_batches(gpu, queries, rows, visible, plan, exclusion=0)
         index[index >= 0] += part.start
+        # overlap is judged last: a row of a later part may be the better one of an event
         apart = exclusion if part.stop == plan.rows else 0
         best = rounds.merge(gpu, best, (score, index), place, exclusion=apart)
     return best
@@ -335,7 +374,25 @@ def _search_parts(
 def search_batches(
     gpu: Gpu, queries: Array, rows: rounds.Rows, known_before: Array, plan: Plan, exclusion: int
 ) -> tuple[Array, Array]:
-    """Search one part of a library, `plan.batch` queries at a time; arguments of `search_parts`."""
+    """Search one part of a library, `plan.batch` queries at a time; arguments of `search_parts`.
+
+    Parameters
+    ----------
+    gpu : Gpu
+    queries : float32[q, 64]
+    rows : Rows
+        The part, in the memory of `gpu`.
+    known_before : int64[q]
+        Number of leading rows of the part that the query may see.
+    plan : Plan
+    exclusion : int
+
+    Returns
+    -------
+    score : float32[q, k]
+    index : int64[q, k]
+        Rows of the part.
+    """
     shape = (len(queries), plan.k)
     score, index = gpu.xp.empty(shape, np.float32), gpu.xp.empty(shape, np.int64)
     off = gpu.xp.zeros(1, np.uint32)
@@ -371,4 +428,5 @@ def _check_queries(queries: Array, known_before: Array, n: int, exclusion: int, 
 def _require_unit(name: str, paths: Array) -> None:
     square = np.einsum("nd,nd->n", paths, paths)
     off = np.abs(np.sqrt(square) - 1)
+    # fmax passes over NaN: rows that are no paths are allowed
     rounds.require_unit(name, 1e6 * np.fmax.reduce(off, initial=0, keepdims=True))

@@ -69,7 +69,10 @@ def halve(gpu: Gpu, paths: Array) -> Array:
 
     Parameters
     ----------
+    gpu : Gpu
+        Of the paths.
     paths : float32[N, 64]
+        In the memory of `gpu`.
 
     Returns
     -------
@@ -91,16 +94,39 @@ def halve(gpu: Gpu, paths: Array) -> Array:
 def require_unit(name: str, off: Array) -> None:
     """Refuse paths whose length is further from 1 than the kernels allow for.
 
+    Parameters
+    ----------
+    name : str
+        Of the paths, for the message.
+    off : uint32[1] or float[1]
+        Greatest distance of a row's length from 1, in millionths.
+
     Raises
     ------
     ValueError
+        If it is more than `LENGTH_TOLERANCE`.
     """
     if int(off[0]) > LENGTH_TOLERANCE * 1e6:
         raise ValueError(f"{name} must have rows of length 1 within 1 %; take them from unit_paths")
 
 
 def load_rows(gpu: Gpu, paths: Array, position: Array, group: Array) -> Rows:
-    """Move library rows to the GPU and round them; ValueError as `halve`."""
+    """Move library rows to the GPU and round them; ValueError as `halve`.
+
+    Parameters
+    ----------
+    gpu : Gpu
+    paths : float32[N, 64]
+        Unit paths.
+    position : int64[N]
+        Bar number of each row within its group.
+    group : int32[N]
+        All in host or GPU memory.
+
+    Returns
+    -------
+    Rows
+    """
     there, *rest = (move(array, gpu.xp) for array in (paths, position, group))
     return Rows(there, halve(gpu, there), *rest)
 
@@ -138,6 +164,7 @@ def search(
             batch.tighten(gpu, k, last=stride == 1)
         batch.collect(gpu, rows, 1, 0)  # for what found more than it could hold
     else:
+        # as if too many were found: `exhaust` then scores every row in full
         batch.count[:] = CAPACITY + 1
     where = (rows.paths, rows.position, rows.group)
     numbers = (np.int64(k), np.int64(exclusion))
@@ -159,10 +186,13 @@ def merge(
 
     Parameters
     ----------
+    gpu : Gpu
     one, other : (float32[q, k], int64[q, k])
+        Scores and indices.
     rows : (int64[N], int32[N])
         Position and group of the rows that the indices mean.
     exclusion : int
+        Rows of one group closer than this many positions count as one event; 0 keeps all.
 
     Returns
     -------
@@ -182,7 +212,20 @@ def rounds(rows: int, k: int) -> Iterator[tuple[int, int]]:
 
     The first round, with denser = 0, sees at most 8 k rows; each next one leaves out what rounds
     before it saw. About denser x k of its rows are expected to reach the k-th best so far.
+
+    Parameters
+    ----------
+    rows : int
+        Library rows in the GPU's memory.
+    k : int
+        Neighbours looked for, 1 to `MOST_NEIGHBOURS`.
+
+    Returns
+    -------
+    iterator of (int, int)
+        Distance and how much denser, for `collect`.
     """
+    # what is expected fills half of CAPACITY at most: the rest is for luck
     denser = min(8, 1 << (CAPACITY // (2 * k)).bit_length() - 1)
     count = 0
     while rows > denser * k * denser**count:

@@ -77,6 +77,7 @@ def _closures(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int6
     opens = np.concatenate((weeks, eves))
     order = np.argsort(opens, kind="stable")
     closes = np.concatenate((weeks + WEEKEND, eves + HOLIDAYS))[order]
+    # a weekend within the holidays must not count twice
     opens, reached = opens[order], np.maximum.accumulate(closes)
     first_of = np.concatenate(([True], opens[1:] > reached[:-1]))
     last_of = np.concatenate((first_of[1:], [True]))

@@ -46,6 +46,18 @@ def shares(rows: int, among: Sequence[Device]) -> list[Part]:
 
     Later rows often cost more (a later query knows more): the GPUs take stretches in turn, the
     last first in every second turn.
+
+    Parameters
+    ----------
+    rows : int
+        Rows in all.
+    among : sequence of context
+        Of `devices`.
+
+    Returns
+    -------
+    list of sequence of slice
+        One part a GPU that takes some, ascending within; together they are all rows, each once.
     """
     count = min(len(among), LEAST // STRETCH)
     if count < 2 or rows < LEAST:
@@ -118,6 +130,20 @@ def take(arrays: Sequence[Array], part: Part, xp: Any) -> list[Array]:
     """Return the rows of a part of each array, one stretch after the other, as arrays of `xp`.
 
     Several stretches are those of host arrays.
+
+    Parameters
+    ----------
+    arrays : sequence of array
+        Of n rows each.
+    part : sequence of slice
+        Stretches of rows, as `shares` deals them.
+    xp : module
+        numpy or cupy.
+
+    Returns
+    -------
+    list of array
+        C-contiguous, in the order of `arrays`.
     """
     if len(part) == 1:
         return [move(array[part[0]], xp) for array in arrays]
@@ -131,7 +157,17 @@ def take(arrays: Sequence[Array], part: Part, xp: Any) -> list[Array]:
 
 
 def put(wholes: Sequence[Array], part: Part, pieces: Sequence[Array]) -> None:
-    """Put what `take` took, or what became of it, to its rows of NumPy arrays."""
+    """Put what `take` took, or what became of it, to its rows of NumPy arrays.
+
+    Parameters
+    ----------
+    wholes : sequence of array
+        NumPy arrays of all rows, written to.
+    part : sequence of slice
+        Stretches of rows, as `take` had them.
+    pieces : sequence of array
+        One for each of `wholes`, with the rows of the part; NumPy or CuPy.
+    """
     places = [[whole[rows] for rows in part] for whole in wholes]
     xp = array_module(*pieces)
     if xp is not np:

@@ -145,7 +145,20 @@ class State:
         encoder: str = "direction",
         bar_seconds: int,
     ) -> State:
-        """Return the state before the first bar."""
+        """Return the state before the first bar.
+
+        Parameters
+        ----------
+        params : DampingParams, optional
+        encoder : str
+            As in `kernels.encode_bits`.
+        bar_seconds : int
+            Length of a bar, seconds.
+
+        Returns
+        -------
+        State
+        """
         columns = {name: np.empty(0) for name in COLUMNS.get(encoder, ())}
         empty = (columns, np.empty(0), np.empty(0, np.uint8), None)
         return cls(params or DampingParams(), encoder, bar_seconds, None, *empty)
@@ -308,6 +321,7 @@ def _read(state: State) -> Reading:
     n = len(state.log_price)
     returns = state.log_price[-WINDOW - 1 :]
     sigma = volatility(returns, _one_segment(len(returns)), engine="cpu")[-1]
+    # of the sigmas only the newest bar's is read
     inputs = state.events, state.log_price, np.full(n, sigma), _one_segment(n)
     damping = damp_newest(*inputs, params=state.params)
     return Reading(

@@ -91,6 +91,20 @@ class SweepSets:
 
         Results take its shape back by
         ``profit.reshape(len(thresholds), len(horizons), len(stops), len(targets))``.
+
+        Parameters
+        ----------
+        thresholds : float[a]
+            Least scores that signal.
+        horizons : int[b]
+            Bars from the entry to the time exit.
+        stops, targets : float[c], float[d]
+            Multiples of the unit of the signal bar; inf for none.
+
+        Returns
+        -------
+        SweepSets
+            Of a b c d sets, in NumPy arrays.
         """
         axes = np.meshgrid(thresholds, horizons, stops, targets, indexing="ij")
         threshold, horizon, stop, target = (axis.ravel() for axis in axes)
@@ -287,6 +301,7 @@ def _prepare(
     quads = _points(quotes, point, slip, xp)
     strength, short = _signals(move(score, xp), xp)
     reach = _bars_left(move(segments, xp), move(unit, xp), xp)
+    # never 0 in float32: times inf, which is no stop, that would be NaN
     distance = xp.maximum(move(unit, xp) / point, 1e-6).astype(np.float32)
     return quads, strength, short, distance, reach, _day_numbers(move(days, xp), xp)
 
@@ -315,6 +330,7 @@ def _points(quotes: Quotes, point: float, slip: int, xp: Any) -> Array:
 
 def _whole(quotes: Quotes, name: str, point: float, xp: Any) -> Array:
     points = move(getattr(quotes, name), xp) / point
+    # a missing price fails the test of the grid as well: 0.5 is off it
     points = xp.where(xp.isfinite(points), points, 0.5)
     whole = xp.rint(points)
     wrong = xp.abs(points - whole) > OFF_GRID
@@ -348,6 +364,7 @@ def _signals(score: Array, xp: Any) -> tuple[Array, Array]:
 
 def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
     """Return int32[n]: bars after each in its segment; -1 where nothing may be traded."""
+    # segments never decrease: the last place for a bar's number is where its segment ends
     ends = xp.searchsorted(segments, segments, side="right")
     left = ends - 1 - xp.arange(len(segments))
     return xp.where(xp.isnan(unit), -1, left).astype(np.int32)

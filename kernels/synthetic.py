@@ -152,7 +152,8 @@ def random_walk(
 
     Parameters
     ----------
-    n, seed, horizon, sigma, cost, start
+    n, seed, horizon : int
+    sigma, cost, start : float
         As in `planted_walk`.
 
     Returns
@@ -184,6 +185,7 @@ def _states(rng: np.random.Generator, n: int, switch: float) -> NDArray[np.int64
     fresh = rng.random(n) < switch
     fresh[0] = True
     drawn = rng.integers(0, len(STATES), n)
+    # a running maximum carries the last fresh bar forward without a loop over bars
     last_draw = np.maximum.accumulate(np.where(fresh, np.arange(n), 0))
     return drawn[last_draw]
 
@@ -221,6 +223,7 @@ def _drift_law(horizon: int, switch: float) -> Floats:
     law[np.arange(len(STATES)), np.arange(len(STATES)), horizon] = 1
     for _ in range(horizon):
         moved = np.einsum("sim,ij->sjm", law, _transition(switch))
+        # nothing rolls over an end: h steps of one from the centre stay within 2 h + 1 places
         law = np.stack([np.roll(moved[:, j], j - 1, axis=-1) for j in range(len(STATES))], axis=1)
     return np.asarray(law.sum(axis=1))
 

@@ -59,7 +59,20 @@ def download(*moves: tuple[Any, Pieces]) -> None:
 
 
 def loads(pointer: int, pieces: Pieces) -> Iterator[Load]:
-    """Cut and gather pieces into loads of at most `CHUNK` bytes, from an address on."""
+    """Cut and gather pieces into loads of at most `CHUNK` bytes, from an address on.
+
+    Parameters
+    ----------
+    pointer : int
+        Address on the GPU.
+    pieces : sequence of array
+        C-contiguous arrays in host memory.
+
+    Returns
+    -------
+    iterator of Load
+        In the order of the pieces, without gaps between their addresses.
+    """
     held: list[Bytes] = []
     size = 0
     for piece in _cut(pieces):

@@ -41,6 +41,17 @@ def variants(
 ) -> list[Variant]:
     """Combine every encoder with every k1, k2 and tau; the last of them changes first.
 
+    Parameters
+    ----------
+    k1, k2, tau : sequence of float
+        As in `DampingParams`; tau in bars.
+    encoder : sequence of str
+        As in `kernels.encode_bits`.
+
+    Returns
+    -------
+    list of Variant
+
     Raises
     ------
     ValueError
@@ -69,7 +80,8 @@ def damp_each(
         The close and the columns that the encoders read; NaN where unknown.
     segments : int32[n]
     variants : sequence of Variant
-    output, dtype
+    output : {"all", "last"}
+    dtype : float32 or float16
         As in `kernels.damp`.
     engine : {"auto", "cpu", "gpu"}
 

@@ -27,7 +27,10 @@ def faults(path: Path) -> list[str]:
     """Return a line for each fault of a module's docstrings."""
     lines = []
     for function, ancestry in _public(ast.parse(path.read_text()), ()):
-        found = _validate(path, function, ancestry) + _unsaid(function)
+        try:
+            found = _validate(path, function, ancestry) + _unsaid(function)
+        except ValueError as error:  # a section twice
+            found = [str(error).partition(" in ")[0]]
         lines += [f"{path}:{function.lineno}: {function.name}: {fault}" for fault in found]
     return lines
 

@@ -72,11 +72,12 @@ class Stack:
         command = [sys.executable, "-m", "deployments.sep.cli", *arguments]
         return self._run(command, check, {**self.environment, **(extra or {})})
 
-    def prefect(self, *arguments: str) -> str:
+    def prefect(self, *arguments: str, check: bool = True) -> str:
         """Run the `prefect` command as a user would after `eval "$(sep env)"`."""
         variables = environment.client_environment(self.settings, self.api_url)
         command = [sys.executable, "-m", "prefect", *arguments]
-        return self._run(command, True, {**self.environment, **variables}).stdout
+        done = self._run(command, check, {**self.environment, **variables})
+        return done.stdout if check else done.stdout + done.stderr
 
     def begin(self, deployment: str, **parameters: Any) -> str:
         """Ask for a flow run and return its id; `deployment` as in `backtest/local`."""

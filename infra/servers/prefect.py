@@ -36,16 +36,9 @@ def start(home: Path, *, port: int = PORT, database: SecretStr | None = None) ->
     home : Path
         `SEP_HOME`.
     port : int
-        Preferred; another one if it is taken.
+        Wanted at the first start; later ones try the last port first.
     database : SecretStr, optional
         Address of a PostgreSQL that keeps the runs; a SQLite file in `home` without it.
-
-    Parameters
-    ----------
-    home : Path
-        Folder of all state.
-    port : int
-        Wanted at the first start; later ones try the last port first.
 
     Returns
     -------

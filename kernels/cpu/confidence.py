@@ -22,7 +22,27 @@ def tally(
     k_eff: Any,
     posterior: Any,
 ) -> None:
-    """Count one query and side a lane; `k_eff` is -1 where an index leaves the rows."""
+    """Count one query and side a lane; `k_eff` is -1 where an index leaves the rows.
+
+    Parameters
+    ----------
+    n : int
+        Lanes: q queries times `sides`.
+    index : int64[q, k]
+        Library rows of the neighbours; -1 for none.
+    win : int8[N, sides]
+        Outcome of each library row: 1, 0, or -1 where unknown (not counted).
+    prior : float64[sides]
+        m pi, or pi where m is inf.
+    strength : float64[sides]
+        m of each side; inf is the base rate alone.
+    k, rows, sides : int
+        Columns of `index`; rows and columns of `win`.
+    wins, k_eff : int64[q, sides]
+        Written to.
+    posterior : float64[q, sides]
+        Written to: shrunk share of wins; NaN where k_eff is not above 0.
+    """
     for t in prange(n):
         query, side = t // sides, t % sides
         won, resolved = 0, 0

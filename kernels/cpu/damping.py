@@ -55,7 +55,37 @@ def damp(
     converged: Any,
     state_ratios: Any,
 ) -> None:
-    """Fill the outputs, steps from `first` on; see `kernels.damping.damp`."""
+    """Fill the outputs, steps from `first` on; see `kernels.damping.damp`.
+
+    Parameters
+    ----------
+    n : int
+        Bars.
+    events : uint8[n]
+        Event codes 0 to 4.
+    log_price : float64[n]
+        Natural logarithm of the close.
+    sigma : float64[n]
+        One-bar deviation, in log price.
+    segments : int32[n]
+        Segment numbers, never decreasing.
+    k1, k2 : float32
+        Weights of the entropy and of one minus the coherence in the next decay.
+    frequency : float32
+        1 / tau, per bar.
+    decay0 : float32
+        Decay of the first step.
+    tolerance : float32
+        Largest move between steps that counts as standing still.
+    first : int
+        First step that is kept, 0 to 15: s = 16 - first.
+    trajectory : float32[n, s, 4]
+    decay : float32[n, s]
+    steps : int8[n]
+    converged : bool[n]
+    state_ratios : float32[n, 3]
+        Written to: the fields of `kernels.Damping`.
+    """
     known = _known_prices(n, log_price, segments)
     for block in prange((n + LANES - 1) // LANES):
         start = block * LANES
@@ -85,7 +115,35 @@ def damp_newest(
     converged: Any,
     state_ratios: Any,
 ) -> None:
-    """Fill outputs of one row with all steps of the last bar, on the thread that asks."""
+    """Fill outputs of one row with all steps of the last bar, on the thread that asks.
+
+    Parameters
+    ----------
+    n : int
+        Bars, at least 1.
+    events : uint8[n]
+        Event codes 0 to 4.
+    log_price : float64[n]
+        Natural logarithm of the close.
+    sigma : float64[n]
+        One-bar deviation, in log price.
+    segments : int32[n]
+        Segment numbers, never decreasing.
+    k1, k2 : float32
+        Weights of the entropy and of one minus the coherence in the next decay.
+    frequency : float32
+        1 / tau, per bar.
+    decay0 : float32
+        Decay of the first step.
+    tolerance : float32
+        Largest move between steps that counts as standing still.
+    trajectory : float32[1, 16, 4]
+    decay : float32[1, 16]
+    steps : int8[1]
+    converged : bool[1]
+    state_ratios : float32[1, 3]
+        Written to: the fields of `kernels.Damping`.
+    """
     known = _known_prices(n, log_price, segments)
     _damp_from(
         n - 1, known, events, log_price, sigma, k1, k2, frequency, decay0, tolerance, 0,

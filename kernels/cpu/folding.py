@@ -93,7 +93,17 @@ def _inner(a: Any, b: Any) -> float:
 
 @njit(cache=True)
 def fold(path: Any, basis: Any, out: Any) -> None:
-    """Write the projection of a path and the length of what it leaves; that is NaN for no path."""
+    """Write the projection of a path and the length of what it leaves; that is NaN for no path.
+
+    Parameters
+    ----------
+    path : float32[64]
+        A unit path, or one with a NaN.
+    basis : float64[TERMS - 1, 64]
+        Of `principal`.
+    out : float32[TERMS]
+        Written to: the projection, then the length of the rest.
+    """
     wide = np.empty(DIMENSIONS)
     for d in range(DIMENSIONS):
         wide[d] = path[d]
@@ -123,7 +133,18 @@ def sides(folded: Any) -> Any:
 
 @njit(cache=True)
 def edges(least: int, most: int) -> Any:
-    """Return where chunks begin and end: what all queries know, then twice as much each time."""
+    """Return where chunks begin and end: what all queries know, then twice as much each time.
+
+    Parameters
+    ----------
+    least, most : int
+        Rows that the query that knows fewest, and the one that knows most, may see.
+
+    Returns
+    -------
+    int64[c + 1]
+        Edges of c chunks: 0 first, `most` last.
+    """
     starts = [0]
     edge = max(CHUNK, least // LANES * LANES)
     while edge < most:
@@ -135,7 +156,15 @@ def edges(least: int, most: int) -> Any:
 
 @njit(cache=True)
 def arrange(folded: Any, order: Any) -> None:
-    """Order rows so that those of a tile are near each other: a tree of medians."""
+    """Order rows so that those of a tile are near each other: a tree of medians.
+
+    Parameters
+    ----------
+    folded : float32[N, TERMS]
+        Of `fold`, for every row.
+    order : int64[m]
+        Row numbers, put in order here.
+    """
     waiting = [(0, len(order))]
     while len(waiting) > 0:
         first, last = waiting.pop()
@@ -183,7 +212,26 @@ def _divide(value: Any, order: Any, first: int, last: int, middle: int) -> None:
 
 @njit(cache=True)
 def cut(folded: Any, order: Any) -> Any:
-    """Return boxes [n, TERMS, LANES], tiles [m, TERMS, LANES], rows [m, LANES], earliest [m]."""
+    """Return boxes [n, TERMS, LANES], tiles [m, TERMS, LANES], rows [m, LANES], earliest [m].
+
+    Parameters
+    ----------
+    folded : float32[N, TERMS]
+        Of `fold`, for every row.
+    order : int64[r]
+        Numbers of the rows to cut, `LANES` to a tile.
+
+    Returns
+    -------
+    boxes : float32[n, TERMS, LANES]
+        Of each tile what `sides` is multiplied with: highs, lows and the longest rest.
+    tiles : float32[m, TERMS, LANES]
+        The folded rows; NaN in lanes without one.
+    rows : int64[m, LANES]
+        Number of the row in each lane.
+    earliest : int64[m]
+        Least row number of each tile.
+    """
     count = (len(order) + LANES - 1) // LANES
     tiles, boxes = _aligned(count), _aligned((count + LANES - 1) // LANES)
     rows, earliest = np.empty((count, LANES), np.int64), np.empty(count, np.int64)
@@ -193,6 +241,7 @@ def cut(folded: Any, order: Any) -> Any:
         for lane in range(LANES):
             rows[tile, lane] = some[min(lane, len(some) - 1)]
             for term in range(TERMS):
+                # NaN reaches no limit: an empty lane is never found
                 tiles[tile, term, lane] = folded[some[lane], term] if lane < len(some) else np.nan
         _box(tiles[tile], boxes[tile // LANES, :, tile % LANES])
     return boxes, tiles, rows, earliest

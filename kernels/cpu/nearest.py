@@ -50,7 +50,30 @@ def nearest(
     score: Any,
     index: Any,
 ) -> None:
-    """Fill score and index [count, k] with the kept neighbours of each query."""
+    """Fill score and index [count, k] with the kept neighbours of each query.
+
+    Parameters
+    ----------
+    count : int
+        Queries q, at least 1.
+    queries : float32[q, 64]
+    library : float32[N, 64]
+        Unit paths; one with a NaN has no neighbours and is nobody's.
+    position : int64[N]
+        Bar number of each row within its group.
+    group : int32[N]
+        What the row belongs to.
+    known_before : int64[q]
+        Number of leading rows that the query may see.
+    k : int
+        Rows looked at per query.
+    exclusion : int
+        Rows of one group closer than this many positions count as one event.
+    score : float32[q, k]
+        Written to: cosines, best first; NaN beyond the last neighbour.
+    index : int64[q, k]
+        Written to: library rows; -1 beyond the last neighbour.
+    """
     least, most = _range(known_before)
     basis = principal(library[:most])
     woven = np.empty((most, DIMENSIONS), np.float32)
@@ -174,6 +197,7 @@ def _choose(marks: Any, bit: int, known_before: Any, earliest: int, who: Any) ->
     count = 0
     for i in range(len(known_before)):
         who[count] = i
+        # written always, kept if it counts: no branch that a processor could guess wrong
         count += (marks[i] >> bit & 1) & (known_before[i] > earliest)
     who[count] = len(known_before)  # the partner of an odd one, whom nothing reaches
     return count
@@ -186,6 +210,7 @@ def _note(word: int, rows: Any, tile: int, known: int, keys: Any, i: int, filled
         row = rows[tile, lowest(word)]
         word &= word - 1
         keys[i, filled] = row
+        # overwritten by the next one unless known: no branch, as in `_choose`
         filled += row < known
     return filled
 
@@ -197,6 +222,7 @@ def _settle(asked: Any, woven: Any, keys: Any, i: int, sure: int, filled: int, f
         row = keys[i, place]
         key = _key(chained(asked, i, woven, row), row)
         keys[i, sure] = key
+        # overwritten by the next one unless above: no branch, as in `_choose`
         sure += key > floor
     return sure
 
@@ -218,6 +244,7 @@ def _rank(keys: Any, held: int, k: int) -> int:
 def _key(score: Any, row: int) -> Any:
     """Order by score, then by the earlier row."""
     bits = np.int64(np.float32(score).view(np.int32))
+    # as integers negative floats order backwards: flip all their bits but the sign
     return ((bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) + 0xFFFFFFFF - row
 
 

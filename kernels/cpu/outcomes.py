@@ -27,7 +27,33 @@ def exits(
     exit_price: Any,
     exit_bar: Any,
 ) -> None:
-    """Enter after each bar and follow the trade to its exit; sign is 1 long, -1 short."""
+    """Enter after each bar and follow the trade to its exit; sign is 1 long, -1 short.
+
+    Parameters
+    ----------
+    n : int
+        Bars.
+    enter_open, leave_open : float64[n]
+        Opens at the side one enters at and at the side one leaves at.
+    adverse, favourable : float64[n]
+        Worst and best price of the bar at the side one leaves at: low and high for a long.
+    segments : int32[n]
+        Segment numbers; no trade crosses an edge.
+    stop, target : float64[n]
+        Distances from the entry, in price units, inf for none; float64[0] without such a barrier.
+    has_stop, has_target : bool
+        Whether there is such a barrier.
+    sign : float
+        1 long, -1 short.
+    slippage : float
+        In price units, paid at the entry.
+    horizon : int
+        Bars until the time exit, at least 1.
+    entry_price, exit_price : float64[n]
+        Written to; NaN where null.
+    exit_bar : int64[n]
+        Written to: bar of the exit; -1 where null.
+    """
     for t in prange(n):
         last = t + horizon + 1
         entry, price, bar = np.nan, np.nan, last
@@ -61,6 +87,7 @@ def _leave(
     """Return price and bar of the exit; NaN as soon as a quote that it needs is NaN."""
     for u in range(first, last):
         if has_stop:
+            # one test for three: a sum is NaN if one of its parts is
             if np.isnan(leave_open[u] + adverse[u] + stop):
                 return np.nan, u
             if sign * (leave_open[u] - stop) <= 0:

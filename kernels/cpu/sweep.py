@@ -59,7 +59,46 @@ def sweep(
     day_square_sum: Any,
     daily: Any,
 ) -> None:
-    """Trade the bars once for every set."""
+    """Trade the bars once for every set.
+
+    Parameters
+    ----------
+    sets, n : int
+        Parameter sets m, and bars.
+    quads : int32[n, 2, 4]
+        Open, worst, best and close at the side one leaves at, long and short, in points; those of
+        the short side are negative, so that both sides earn when their numbers rise.
+    score : float32[n]
+        Of the side that may signal; -inf for none.
+    is_short : bool[n]
+        Whether that side is the short one.
+    distance : float32[n]
+        Unit of stops and targets, in points.
+    reach : int32[n]
+        Bars after each in its segment; -1 where nothing may be traded.
+    day : int32[n]
+        Number of the day, from 0 on without gaps.
+    threshold : float32[m]
+        A side signals where its score is at least this.
+    stop, target : float32[m]
+        Multiples of `distance`; inf for none.
+    horizon : int32[m]
+        Bars from the entry to the time exit.
+    slippage : int
+        Points paid at each entry.
+    point : float
+        Price of one point.
+    columns : int
+        Columns of `daily`: the days, or 0 where it is not asked for.
+    trades, wins : int32[m]
+        Written to, as all that follow: closed trades, and those that ended above zero.
+    profit, drawdown : int32[m]
+        In points.
+    day_sum, day_square_sum : float64[m]
+        Sums of daily changes of the equity, in points, and of their squares.
+    daily : float32[m, columns]
+        Those changes in price units.
+    """
     acts = _acts(score, is_short, day)
     small_acts, large_acts = _highest(acts, SMALL), _highest(acts, LARGE)
     sides = _sides(quads)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import Timeframe, bar_length
@@ -14,10 +14,10 @@ from infra.sources import sample
 from infra.sources.clocks import Clock
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.registry import Source as FileSource
+from tasks.parameters import Pair, Parameters
 
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
 _SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
-PairName = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
 Source = Literal[
     "sample",
     "csv",
@@ -33,12 +33,10 @@ Source = Literal[
 ]
 
 
-class IngestRequest(BaseModel):
+class IngestRequest(Parameters):
     """What to ingest. Each field says itself what it is."""
 
-    model_config = ConfigDict(frozen=True)
-
-    pair: PairName = Field(sample.PAIR, description="What the bars are of, such as EUR_USD.")
+    pair: Pair = Field(sample.PAIR, description="What the bars are of, such as EUR_USD.")
     timeframe: Timeframe = Field(sample.TIMEFRAME, description="Length of a bar.")
     source: Source = Field(
         "sample",
@@ -73,13 +71,6 @@ class IngestRequest(BaseModel):
     end: datetime | None = Field(
         None, description="Of oanda: one past the last candle; left out: the newest complete one."
     )
-
-    @field_validator("start", "end")
-    @classmethod
-    def _utc(cls, moment: datetime | None) -> datetime | None:
-        if moment is None:
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     @field_validator("clock")
     @classmethod

@@ -1,0 +1,35 @@
+"""What flows are asked for: one model each, bounded, with times in UTC."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Pair = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
+Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
+
+
+class Parameters(BaseModel):
+    """What a flow is asked for; each field is described once, where the UI finds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def _in_utc(cls, value: Any) -> Any:
+        """Take a time without a zone for UTC, and say so.
+
+        Not in the field's type: Prefect would apply it before the run begins, and unheard.
+        """
+        if not isinstance(value, datetime):
+            return value
+        if value.tzinfo is not None:
+            return value.astimezone(UTC)
+        with suppress(MissingContextError):  # asked outside a run: nobody listens
+            get_run_logger().info("%s names no zone: taken as UTC", value)
+        return value.replace(tzinfo=UTC)
