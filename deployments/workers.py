@@ -12,13 +12,14 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from deployments.api import Api, PrefectError
+from infra.pinning import Pinning, plan
 from infra.records import alive, read_record
 from infra.servers.process import MARK, Launch
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
 from infra.settings import Settings
 from infra.site import worker_name
-from infra.topology import Pinning, Topology, plan
+from infra.topology import Topology
 
 LOST = ("RUNNING", "PENDING", "CANCELLING")
 """States in which a flow run needs its process."""

@@ -1,6 +1,8 @@
 """The mathematics, written out slowly: float64, bar by bar, event by event.
 
 Every fast kernel is compared with its twin in this file. Nothing here imports `kernels`.
+
+Long, because it is the specification, to be read from beginning to end.
 """
 
 from __future__ import annotations

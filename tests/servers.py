@@ -41,6 +41,7 @@ FAST = ("fsync=off", "full_page_writes=off")
 """What survives the server's death, and not the machine's."""
 HOME = pytest.StashKey[Path]()
 PREFECT = pytest.StashKey[str]()
+ENTERED = pytest.StashKey[ExitStack]()
 
 
 @contextmanager
@@ -74,12 +75,16 @@ def running_prefect(home: Path) -> Iterator[str]:
 
 
 def once(config: pytest.Config, key: pytest.StashKey[T], context: AbstractContextManager[T]) -> T:
-    """Enter a context the first time it is asked for; leave it when pytest ends."""
+    """Enter a context the first time it is asked for; leave it when the session ends."""
     if key not in config.stash:
-        stack = ExitStack()
-        config.stash[key] = stack.enter_context(context)
-        config.add_cleanup(stack.close)
+        entered = config.stash.setdefault(ENTERED, ExitStack())
+        config.stash[key] = entered.enter_context(context)
     return config.stash[key]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the servers while a parallel pytest still waits for us: 10 s later it kills."""
+    session.config.stash.setdefault(ENTERED, ExitStack()).close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 A lane sees only its own bar and all blocks are of one size: a bar's numbers do not depend on
 where its block begins. The arguments and the algebra are those of kernels/cuda/damping.cu.
+
+Long, because numba inlines all of it into one loop: its parts share one layout of the lanes.
 """
 
 from __future__ import annotations

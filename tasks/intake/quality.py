@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from infra.bars import PRICES, QUOTES
-from infra.market.calendar import Calendar, Week, filled
+from infra.market.calendar import Calendar, filled
 from infra.market.days import NEW_YORK
 from infra.market.timeframes import bar_length
+from infra.market.week import Week
 
 SPIKE: Final = 10.0
 """Robust deviations. News reaches as far, but stays: what is gone a bar later is a bad tick or

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
-from infra.market.calendar import Week
 from infra.market.instruments import pip
 from infra.market.timeframes import bar_seconds
+from infra.market.week import Week
 from tasks.folder import bar_store
 from tasks.intake.quality import SPIKE, Quality, quality, told_duplicates
 from tasks.reports.quality_pictures import CAPTIONS, draw_quality

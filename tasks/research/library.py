@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kernels.confidence import count_wins
 from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
+from kernels.tally import count_wins
 from tasks.folder import keep
 from tasks.research.timeline import Timeline, Times
 

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.device import Gpu, choose_engine
-from kernels.nearest import Plan
+from kernels.plan import Plan
 from tasks.research.library import PathLibrary
 from tasks.research.timeline import Timeline
 

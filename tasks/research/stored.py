@@ -12,10 +12,10 @@ from infra.market.timeframes import bar_length
 from infra.settings import settings
 from infra.stores.path_rows import Paths
 from infra.stores.paths import PathStore
-from kernels.confidence import count_wins
 from kernels.device import choose_engine
 from kernels.nearest import Neighbours
 from kernels.outcomes import SIDES
+from kernels.tally import count_wins
 from tasks.research.library import Library, PathLibrary
 from tasks.research.model import Model
 from tasks.research.timeline import Timeline

@@ -17,8 +17,9 @@ import numpy as np
 from kernels import rounds
 from kernels.damping import damp
 from kernels.device import Gpu, gpu_unavailable
-from kernels.nearest import PathIndex, Plan, nearest, search_batches
+from kernels.nearest import PathIndex, nearest, search_batches
 from kernels.paths import fit_standard, has_path, unit_paths
+from kernels.plan import Plan
 from tests.benchmarks.kernels import prepare, print_hardware, timed, walk
 
 LIVE_ROWS = 10_000_000

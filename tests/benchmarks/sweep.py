@@ -16,7 +16,8 @@ import numpy as np
 
 from kernels.device import choose_engine, gpu_unavailable, move, to_host
 from kernels.outcomes import Quotes
-from kernels.sweep import Sweep, SweepSets, sweep
+from kernels.sweep import Sweep, sweep
+from kernels.sweep_sets import SweepSets
 from tests import naive
 from tests.benchmarks.kernels import print_hardware, timed
 

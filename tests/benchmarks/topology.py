@@ -12,7 +12,8 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from infra.topology import Node, Pinning, plan, read_topology
+from infra.pinning import Pinning, plan
+from infra.topology import Node, read_topology
 from kernels.device import gpu_unavailable
 
 BYTES = 1 << 28

@@ -14,20 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra import pinning
 from infra import topology as module
+from infra.pinning import Pinning, decide, pci_address, plan
 from infra.topology import (
     Cache,
     Gpu,
     Node,
-    Pinning,
     Topology,
-    decide,
     format_cpus,
     from_sys,
     from_xml,
     parse_cpus,
-    pci_address,
-    plan,
     read_topology,
 )
 from tests.infra.machines import (
@@ -326,7 +324,7 @@ def test_cuda_numbers_gpus_its_own_way(
 def test_cuda_is_not_asked_where_there_is_nothing_to_choose(
     two: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "pci_address", lambda _: pytest.fail("CUDA was asked"))
+    monkeypatch.setattr(pinning, "pci_address", lambda _: pytest.fail("CUDA was asked"))
     assert plan(replace(two, nodes=two.nodes[:1]), 0).reason == "one node: nothing to pin"
     assert plan(replace(two, gpus=()), 0).reason == "no GPU in use: nothing to pin"
 
@@ -334,7 +332,7 @@ def test_cuda_is_not_asked_where_there_is_nothing_to_choose(
 PINNED = """
 import json, os, subprocess, sys, threading
 from pathlib import Path
-from infra.topology import Pinning
+from infra.pinning import Pinning
 
 done = threading.Event()
 threading.Thread(target=done.wait).start()
@@ -379,6 +377,6 @@ def test_a_refused_memory_policy_is_told() -> None:
 
 def test_an_unknown_processor_has_no_memory_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "vax")
-    monkeypatch.setattr(module, "_move_threads", lambda _: None)
+    monkeypatch.setattr(pinning, "_move_threads", lambda _: None)
     said = Pinning("moved", 0, frozenset({0})).apply()
     assert said == "moved; no memory policy: its number on vax is not known"

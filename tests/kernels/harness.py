@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.bits import encode_bits, transitions, volatility
-from kernels.confidence import Confidence, Counts, count_wins
+from kernels.confidence import Confidence, Counts
 from kernels.damping import damp
 from kernels.device import to_host
 from kernels.evaluation import brier_skill, calibration_error, equal_mass, non_overlapping
@@ -22,6 +22,7 @@ from kernels.nearest import nearest
 from kernels.outcomes import Outcomes, Quotes, outcomes
 from kernels.paths import fit_standard, has_path, unit_paths
 from kernels.synthetic import PlantedWalk
+from kernels.tally import count_wins
 
 Floats: TypeAlias = NDArray[np.float64]
 

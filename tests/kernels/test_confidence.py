@@ -21,14 +21,12 @@ from kernels.confidence import (
     _fit_lines,
     _log_likelihood,
     break_even,
-    count_wins,
     fit_strength,
-    posterior,
-    tally,
 )
 from kernels.device import array_module, launch_blocks, to_host
 from kernels.nearest import Neighbours
 from kernels.outcomes import Quotes, outcomes
+from kernels.tally import count_wins, posterior, tally
 from tests import naive
 from tests.kernels.series import assert_same_bits
 from tests.kernels.shim import load_on_cpu, no_compiler
@@ -114,7 +112,7 @@ def test_the_cuda_source_counts_as_the_slow_twin(q: int, monkeypatch: pytest.Mon
     def launch(_: Any, module: str, name: str, n: int, *arguments: Any) -> None:
         launch_blocks(load_on_cpu, module, name, n, *arguments)
 
-    monkeypatch.setattr("kernels.confidence.launch", launch)
+    monkeypatch.setattr("kernels.tally.launch", launch)
     test_both_sides_are_counted_as_by_the_slow_twin("cpu", np.ascontiguousarray, q, SIDES)
     for wrong in (1000, -2):
         test_an_index_outside_the_library_is_named("cpu", np.ascontiguousarray, 1000, wrong)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kernels.device import Gpu, array_module, to_host
-from kernels.nearest import PathIndex, Plan, nearest, search_parts
+from kernels.nearest import PathIndex, nearest, search_parts
+from kernels.plan import Plan
 from tests import naive
 from tests.kernels.shim import load_on_cpu, no_compiler
 

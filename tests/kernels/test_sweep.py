@@ -11,7 +11,8 @@ import pytest
 
 from kernels.device import launch_blocks, to_host
 from kernels.outcomes import Quotes
-from kernels.sweep import Sweep, SweepSets, sweep
+from kernels.sweep import Sweep, sweep
+from kernels.sweep_sets import SweepSets
 from kernels.synthetic import random_walk
 from tests import naive
 from tests.kernels.shim import load_on_cpu, no_compiler

@@ -1,4 +1,7 @@
-"""Backups: whole or not there, every file checked, restored to the last bit into an empty home."""
+"""Backups: whole or not there, every file checked, restored to the last bit into an empty home.
+
+Long, because all of it looks at one full home, which takes seconds to make.
+"""
 
 from __future__ import annotations
 

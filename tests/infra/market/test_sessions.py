@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from infra.bars import TIME
-from infra.market.calendar import Calendar, Week
+from infra.market.calendar import Calendar
 from infra.market.timeframes import bar_length
+from infra.market.week import Week
 
 NEW_YORK = ZoneInfo("America/New_York")
 FOREX = Calendar(Week.forex())

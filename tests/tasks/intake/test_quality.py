@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from infra.bars import PRICES, QUOTES
-from infra.market.calendar import Calendar, Week
+from infra.market.calendar import Calendar
 from infra.market.timeframes import bar_length
+from infra.market.week import Week
 from tasks.intake.quality import Quality, quality, told_duplicates
 from tasks.intake.validation import validate
 from tests.infra.market.test_sessions import AUTUMN, SPRING, naive_expected, stamps, utc

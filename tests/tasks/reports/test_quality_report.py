@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from infra.bars import PRICES, QUOTES
-from infra.market.calendar import Week
+from infra.market.week import Week
 from tasks.folder import bar_store
 from tasks.ingest import planted_rows
 from tasks.intake.quality import quality

@@ -10,7 +10,8 @@ import pytest
 
 from infra.market.quotes import Costs
 from kernels.outcomes import Quotes
-from kernels.sweep import SweepSets, sweep
+from kernels.sweep import sweep
+from kernels.sweep_sets import SweepSets
 from tasks.research.simulation import simulate
 from tests.tasks.frames import random_bars, signals_of
 
