@@ -308,7 +308,6 @@ class Position(Base):
     stop_price: Mapped[float | None]
     target_price: Mapped[float | None]
     opened_at: Mapped[datetime]
-    exit_due: Mapped[datetime | None]
     exit_price: Mapped[float | None]
     exit_reason: Mapped[str | None]
     profit: Mapped[float | None]

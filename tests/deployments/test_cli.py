@@ -132,7 +132,7 @@ def test_doctor_says_what_the_machine_is_made_of(
     two = from_xml(TWO_NODES.read_text(), here=True)
     lost = replace(two, gpus=(two.gpus[0], Gpu(SECOND, None)))
     monkeypatch.setattr("deployments.sep.doctor.read_topology", lambda: lost)
-    monkeypatch.setattr("infra.topology.pci_address", lambda _: FIRST)
+    monkeypatch.setattr("infra.pinning.pci_address", lambda _: FIRST)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 4})
     for settings, where in (
         (Settings(home=tmp_path), f"pinned to node 0 of GPU {FIRST}, CPUs 2-3"),
