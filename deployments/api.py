@@ -43,7 +43,17 @@ class Api:
 
     @classmethod
     def of(cls, settings: Settings, url: str, *, timeout: float = 30.0) -> Self:
-        """Return the server at `url`, with the password if it is the one of the home."""
+        """Return the server at `url`, with the password if it is the one of the home.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of this machine.
+        url : str
+            Address of its API.
+        timeout : float
+            Seconds for an answer.
+        """
         return cls(url, password=prefect.password(settings.home, url), timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -68,15 +78,39 @@ class Api:
         return self._request("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
-        """Send `body` and return the answer; raises as `get` does."""
+        """Send `body` and return the answer; raises as `get` does.
+
+        Parameters
+        ----------
+        path : str
+            Below the API, such as "/flow_runs/filter".
+        body : object
+            What JSON can hold.
+        """
         return self._request("POST", path, body)
 
     def put(self, path: str, body: Any) -> Any:
-        """Replace what is at `path`; raises as `get` does."""
+        """Replace what is at `path`; raises as `get` does.
+
+        Parameters
+        ----------
+        path : str
+            Below the API, such as "/flow_runs/filter".
+        body : object
+            What JSON can hold.
+        """
         return self._request("PUT", path, body)
 
     def patch(self, path: str, body: Any) -> Any:
-        """Change what is at `path`; raises as `get` does."""
+        """Change what is at `path`; raises as `get` does.
+
+        Parameters
+        ----------
+        path : str
+            Below the API, such as "/flow_runs/filter".
+        body : object
+            What JSON can hold.
+        """
         return self._request("PATCH", path, body)
 
     def delete(self, path: str) -> None:
@@ -84,7 +118,15 @@ class Api:
         self._request("DELETE", path)
 
     def create(self, path: str, body: Any) -> None:
-        """Send `body` unless what it names is there already; raises as `get` does."""
+        """Send `body` unless what it names is there already; raises as `get` does.
+
+        Parameters
+        ----------
+        path : str
+            Below the API, such as "/flow_runs/filter".
+        body : object
+            What JSON can hold.
+        """
         self._request("POST", path, body, accept=(409,))
 
     def _request(

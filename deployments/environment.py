@@ -25,6 +25,13 @@ def client_environment(settings: Settings, api_url: str) -> dict[str, str]:
     """Return the variables with which any program finds the servers and the results.
 
     Results are JSON and kept by default, so that a retry finds what finished tasks returned.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    api_url : str
+        Address of the Prefect API.
     """
     password = prefect.password(settings.home, api_url)
     return {
@@ -45,6 +52,17 @@ def worker_environment(
     """Return the variables that workers and so their flow runs are started with.
 
     Of a database role they hold the name alone: its password is looked up under the home.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    api_url : str
+        Address of the Prefect API.
+    role : str
+        Database role.
+    pool : str, optional
+        Whose worker it is; the secrets that it needs are in.
     """
     kept_back = {MARK, *(() if pool == GPU_POOL else _RESEARCH_ALONE)}
     return {
@@ -64,13 +82,30 @@ def results_folder(settings: Settings) -> Path:
 
 
 def exports(settings: Settings, api_url: str) -> str:
-    """Return the `export` lines that make any shell use the servers of `settings`."""
+    """Return the `export` lines that make any shell use the servers of `settings`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    api_url : str
+        Address of the Prefect API.
+    """
     variables = client_environment(settings, api_url)
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def write_toml(settings: Settings, api_url: str, *, project: Path = PROJECT) -> Path | None:
     """Point the plain `prefect` command in the project folder at the server.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    api_url : str
+        Address of the Prefect API.
+    project : Path
+        Folder of `prefect.yaml`.
 
     Returns
     -------
@@ -101,13 +136,29 @@ persist_by_default = true
 
 
 def remove_toml(settings: Settings, *, project: Path = PROJECT) -> None:
-    """Remove the file that `write_toml` wrote."""
+    """Remove the file that `write_toml` wrote.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    project : Path
+        Folder of `prefect.yaml`.
+    """
     if _ours(settings, project):
         (project / _TOML).unlink(missing_ok=True)
 
 
 def user_command(settings: Settings, *, project: Path = PROJECT) -> str:
-    """Return what a user types first so that `prefect` finds the server."""
+    """Return what a user types first so that `prefect` finds the server.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    project : Path
+        Folder of `prefect.yaml`.
+    """
     return f"cd {project}" if _ours(settings, project) else 'eval "$(sep env)"'
 
 

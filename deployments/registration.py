@@ -80,7 +80,15 @@ def _ask_schemas(project: Path) -> str:
 
 
 def missing(api: Api, project: Path = PROJECT) -> list[str]:
-    """Return the entry points that are not registered in their present version."""
+    """Return the entry points that are not registered in their present version.
+
+    Parameters
+    ----------
+    api : Api
+        The Prefect server.
+    project : Path
+        Folder of `prefect.yaml`.
+    """
     wanted = {(item["entrypoint"], item["name"]) for item in declared(project)}
     present = version(project)
     registered = {
@@ -93,6 +101,15 @@ def missing(api: Api, project: Path = PROJECT) -> list[str]:
 
 def register(api: Api, environment: Mapping[str, str], project: Path = PROJECT) -> bool:
     """Register what is missing; schedules that were switched on stay on.
+
+    Parameters
+    ----------
+    api : Api
+        The Prefect server.
+    environment : mapping of str to str
+        Variables with which `prefect deploy` finds the server.
+    project : Path
+        Folder of `prefect.yaml`.
 
     Returns
     -------

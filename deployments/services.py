@@ -28,6 +28,13 @@ from infra.site import POSTGRES, PREFECT, VALKEY, Site, SiteError, site
 def up(settings: Settings, console: Console) -> str:
     """Start what does not run, register what is not registered; return the API's address.
 
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    console : rich.console.Console
+        Where it is shown.
+
     Raises
     ------
     ServerError, DatabaseError, PrefectError
@@ -55,7 +62,15 @@ def up(settings: Settings, console: Console) -> str:
 
 
 def down(settings: Settings, console: Console) -> None:
-    """Stop what `up` started, in the opposite order; servers that settings name stay."""
+    """Stop what `up` started, in the opposite order; servers that settings name stay.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    console : rich.console.Console
+        Where it is shown.
+    """
     with exclusive(settings.home, console):
         _wanted(settings.home).unlink(missing_ok=True)
         for name, run in running(settings):
@@ -109,7 +124,15 @@ def api_url(settings: Settings) -> str:
 
 @contextmanager
 def exclusive(home: Path, console: Console) -> Iterator[None]:
-    """Be the only `sep` that starts or stops things under a home, waiting for another one."""
+    """Be the only `sep` that starts or stops things under a home, waiting for another one.
+
+    Parameters
+    ----------
+    home : Path
+        `SEP_HOME`.
+    console : rich.console.Console
+        Where it is shown.
+    """
     make_private(home)
     busy = "another `sep` is at work here: waiting for it"
     with locked(home / "run" / "sep.lock", waiting=lambda: console.print(busy)):
@@ -118,6 +141,13 @@ def exclusive(home: Path, console: Console) -> Iterator[None]:
 
 def together(console: Console, steps: Mapping[str, Callable[[], str]]) -> dict[str, str]:
     """Run steps side by side, a line for each when it is done; return what each answered.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    steps : mapping of str to callable
+        What each does, by the title of its line.
 
     Raises
     ------

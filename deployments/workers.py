@@ -74,12 +74,28 @@ def start(
 
 
 def stop(home: Path, pool: str) -> None:
-    """End the pool's worker and its flow runs."""
+    """End the pool's worker and its flow runs.
+
+    Parameters
+    ----------
+    home : Path
+        `SEP_HOME`.
+    pool : str
+        Work pool.
+    """
     stop_process(home, worker_name(pool))
 
 
 def find(home: Path, pool: str) -> str | None:
-    """Return where the pool's worker looks for work, None if it does not run."""
+    """Return where the pool's worker looks for work, None if it does not run.
+
+    Parameters
+    ----------
+    home : Path
+        `SEP_HOME`.
+    pool : str
+        Work pool.
+    """
     record = alive(home, worker_name(pool))
     return _environment(record.pid).get("PREFECT_API_URL") if record else None
 
@@ -88,6 +104,13 @@ def bury(api: Api, pool: str) -> int:
     """Mark the pool's flow runs that lost their process as crashed, and count them.
 
     Only for a server and a pool that no other worker serves, while ours does not run.
+
+    Parameters
+    ----------
+    api : Api
+        The Prefect server.
+    pool : str
+        Work pool.
     """
     query = {
         "work_pools": {"name": {"any_": [pool]}},
@@ -101,7 +124,15 @@ def bury(api: Api, pool: str) -> int:
 
 
 def placement(topology: Topology, settings: Settings) -> Pinning:
-    """Decide where the GPU's worker and its flow runs are to run; they take CUDA's first GPU."""
+    """Decide where the GPU's worker and its flow runs are to run; they take CUDA's first GPU.
+
+    Parameters
+    ----------
+    topology : Topology
+        Of this machine.
+    settings : Settings
+        Of this machine.
+    """
     if settings.pin == "off":
         return Pinning("SEP_PIN=off: nothing is pinned")
     return plan(topology, None if settings.engine == "cpu" else 0)

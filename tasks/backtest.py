@@ -41,6 +41,14 @@ def take_bars(
 ) -> dict[str, Any]:
     """Fix the bars the run works on, whatever is ingested meanwhile.
 
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    pair, timeframe : str
+    start, end : str, optional
+        ISO times of the first bar, and of one past the last; None: all there are.
+
     Returns
     -------
     dict
@@ -66,6 +74,14 @@ def take_bars(
 @step("measure", version=1)
 def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, Any]:
     """Compute metrics and damping trajectories of all bars.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    recipe : dict
+        A plain `Recipe`.
+    engine : {"auto", "cpu", "gpu"}
 
     Returns
     -------
@@ -192,6 +208,13 @@ def simulate_trades(folder: str) -> dict[str, Any]:
 def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     """Sum the run up, judge it, and write summary and report.
 
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    about : dict
+        What else the summary says of the run.
+
     Returns
     -------
     dict
@@ -213,6 +236,13 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
 @step("register", version=1)
 def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     """Record the model as a candidate in PostgreSQL.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    summary : dict
+        What `write_run_report` returned.
 
     Returns
     -------

@@ -101,6 +101,12 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
 def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     """Tell bars from rows that are none; keep both as Parquet beside the rows.
 
+    Parameters
+    ----------
+    fetched : dict
+        What `fetch_rows` returned.
+    timeframe : str
+
     Returns
     -------
     dict
@@ -128,6 +134,14 @@ def store_rows(
     """Put bars into the bulk store and the newest of them into PostgreSQL; quarantine the rest.
 
     Doing it again changes nothing.
+
+    Parameters
+    ----------
+    validated : dict
+        What `validate_rows` returned.
+    request : IngestRequest
+    run_id : str, optional
+        The flow run.
 
     Returns
     -------
@@ -179,6 +193,13 @@ def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame
 
     A candle that is not over by our clock waits for the next run, whatever OANDA says of it.
 
+    Parameters
+    ----------
+    request : IngestRequest
+        Of `source="oanda"`.
+    after : str, optional
+        ISO time of the last candle read; None at the first part.
+
     Raises
     ------
     infra.sources.columns.SourceError
@@ -213,6 +234,12 @@ def _no_candles() -> pl.DataFrame:
 
 def minute_rows(pair: str, timeframe: str) -> pl.DataFrame:
     """Return bars made of the bars of M1 in the bulk store, as a source would.
+
+    Parameters
+    ----------
+    pair : str
+    timeframe : str
+        Longer than M1.
 
     Raises
     ------

@@ -22,7 +22,15 @@ from tasks.upkeep.backup import backup_all, backup_folder
 
 
 def make(console: Console, folder: Path | None) -> None:
-    """Make a backup and say what is in it."""
+    """Make a backup and say what is in it.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    folder : Path, optional
+        Of backups; None: that of the settings.
+    """
     with console.status("backup") as status:
         made = backup_all(folder, tell=status.update)
     console.print(
@@ -36,7 +44,15 @@ def make(console: Console, folder: Path | None) -> None:
 
 
 def show(console: Console, folder: Path | None) -> None:
-    """List the backups of a folder, the newest last."""
+    """List the backups of a folder, the newest last.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    folder : Path, optional
+        Of backups; None: that of the settings.
+    """
     place = folder or backup_folder()
     copies = find(place)
     if not copies:
@@ -53,7 +69,17 @@ def show(console: Console, folder: Path | None) -> None:
 
 
 def check(console: Console, folder: Path | None, path: Path) -> bool:
-    """Check every file of a backup, a line for each that is missing or damaged."""
+    """Check every file of a backup, a line for each that is missing or damaged.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    folder : Path, optional
+        Of backups; None: that of the settings.
+    path : Path
+        Of the backup.
+    """
     with console.status("checking") as status:
         faults = verify(_chosen(folder, path), tell=status.update)
     for fault in faults or [f"{_chosen(folder, path)}: every file is as it was backed up"]:
@@ -62,7 +88,19 @@ def check(console: Console, folder: Path | None, path: Path) -> bool:
 
 
 def restore(settings: Settings, console: Console, path: Path, *, force: bool) -> None:
-    """Restore a backup; the embedded server runs only as long as that takes."""
+    """Restore a backup; the embedded server runs only as long as that takes.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    console : rich.console.Console
+        Where it is shown.
+    path : Path
+        Of the backup.
+    force : bool
+        Whether what is there may be overwritten.
+    """
     with exclusive(settings.home, console):
         _refuse_services(settings)
         with _server(settings), console.status("checking") as status:

@@ -32,7 +32,17 @@ class DemoFailed(SepError, RuntimeError):
 
 
 def demo(seed: Seed = 1, bars: Bars = 20_000, replay: Replay = 240) -> None:
-    """Show the whole way on 5,000 real EURUSD hours and on PLANTED, a walk with a known edge."""
+    """Show the whole way on 5,000 real EURUSD hours and on PLANTED, a walk with a known edge.
+
+    Parameters
+    ----------
+    seed : int
+        Of the planted walk.
+    bars : int
+        Of the planted walk.
+    replay : int
+        Hours of it that the live cycle replays.
+    """
     console = Console(highlight=False)
     present = settings()
     began = time.monotonic()

@@ -12,6 +12,13 @@ _PAUSE = 0.3  # seconds between two looks at files that are followed
 def log_files(home: Path, part: str | None = None) -> list[Path]:
     """Return the log files whose name holds `part`, all without it.
 
+    Parameters
+    ----------
+    home : Path
+        `SEP_HOME`.
+    part : str, optional
+        Such as "worker".
+
     Raises
     ------
     FileNotFoundError
@@ -27,7 +34,14 @@ def log_files(home: Path, part: str | None = None) -> list[Path]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Return the last lines of a file, reading only its end."""
+    """Return the last lines of a file, reading only its end.
+
+    Parameters
+    ----------
+    path : Path
+    lines : int
+        How many, at most.
+    """
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 400 * max(lines, 1)))

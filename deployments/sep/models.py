@@ -15,7 +15,17 @@ from tasks.research.registry import Entry, ModelRefused
 
 
 def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
-    """List models, the newest first; the one in force is marked."""
+    """List models, the newest first; the one in force is marked.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    pair : str, optional
+        None: all.
+    timeframe : str, optional
+        None: all.
+    """
     models = registry.entries(pair, timeframe)
     if not models:
         console.print("no models yet: `prefect deployment run backtest/local` makes one")
@@ -33,7 +43,15 @@ def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
 
 
 def show(console: Console, model_id: str) -> None:
-    """Show what is on record of a model, and whether it may be used here and now."""
+    """Show what is on record of a model, and whether it may be used here and now.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    model_id : str
+        12 hexadecimal digits.
+    """
     chosen = registry.entry(model_id)
     for name, value in registry.plain(chosen).items():
         text = json.dumps(value, indent=1) if isinstance(value, dict) else str(value)
@@ -42,7 +60,15 @@ def show(console: Console, model_id: str) -> None:
 
 
 def appoint(console: Console, model_id: str) -> None:
-    """Put a model in force, and say what that means."""
+    """Put a model in force, and say what that means.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is shown.
+    model_id : str
+        12 hexadecimal digits.
+    """
     chosen = registry.appoint(model_id, who=getpass.getuser())
     console.print(
         f"{chosen.model_id} is in force for {chosen.pair} {chosen.timeframe} {chosen.strategy}"

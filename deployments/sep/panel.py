@@ -18,7 +18,17 @@ _COLOURS = {"runs": "green", "external": "green", "stopped": "yellow", "no answe
 
 
 def panel(settings: Settings, api_url: str, *, command: str) -> Panel:
-    """Return what to do next; `command` is what makes `prefect` find the server, if anything."""
+    """Return what to do next; `command` is what makes `prefect` find the server, if anything.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    api_url : str
+        Address of the Prefect API.
+    command : str
+        To be typed first; empty where nothing is.
+    """
     lines = Text()
     for label, text in (
         ("UI", api_url.removesuffix("/api")),

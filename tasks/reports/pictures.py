@@ -37,7 +37,17 @@ Look = dict[str, Any]
 
 
 def draw(predictions: pl.DataFrame, simulation: Simulation, *, horizon: int) -> dict[str, bytes]:
-    """Draw every picture of a report, by name; equity over the test span alone."""
+    """Draw every picture of a report, by name; equity over the test span alone.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        One row a bar, as `tasks.research.training.predictions` returns.
+    simulation : Simulation
+        Of the test span.
+    horizon : int
+        Bars a trade is held.
+    """
     test = _test(predictions).select(
         first=pl.col("timestamp").min(), last=pl.col("timestamp").max()
     )
@@ -53,7 +63,15 @@ def draw(predictions: pl.DataFrame, simulation: Simulation, *, horizon: int) -> 
 
 
 def draw_price(predictions: pl.DataFrame, trades: pl.DataFrame) -> bytes:
-    """Draw the whole history with its spans, and below the test span with its trades."""
+    """Draw the whole history with its spans, and below the test span with its trades.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        One row a bar, as `tasks.research.training.predictions` returns.
+    trades : polars.DataFrame
+        Columns of `simulation.TRADES`.
+    """
     figure, (above, below) = _panels(2, height=5.0, ratios=(1, 2.4))
     _title(above, "Price", "whole history; the shaded test span was never trained on")
     _draw_close(above, predictions)
@@ -96,6 +114,13 @@ def draw_reliability(predictions: pl.DataFrame, *, horizon: int) -> bytes:
 
     Equal-mass bins over the test span, one series a side. Outcomes closer than the horizon
     overlap, so the Wilson intervals count one outcome in each ``horizon + 1`` bars.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        One row a bar, as `tasks.research.training.predictions` returns.
+    horizon : int
+        Bars a trade is held.
     """
     figure, (above, below) = _panels(2, height=6.4, ratios=(3.4, 1), sharex=True)
     _title(above, "Reliability", "does a confidence of 60 % win six times in ten?")
@@ -155,6 +180,12 @@ def draw_confidence(predictions: pl.DataFrame) -> bytes:
 
 def thin(values: Floats, points: int = POINTS) -> Ints:
     """Rows that keep the extremes: the lowest and highest of each of points / 2 equal slices.
+
+    Parameters
+    ----------
+    values : float64[n]
+    points : int
+        How many rows are left, about.
 
     Returns
     -------

@@ -58,11 +58,12 @@ def write_report(
 
     Parameters
     ----------
-    folder
+    folder : Path
         Made if it is not there.
-    predictions, signals, simulation
+    predictions, signals : polars.DataFrame
+    simulation : Simulation
         As given to `summarise`.
-    summary
+    summary : dict
         What `summarise` returned.
 
     Returns

@@ -40,17 +40,17 @@ def summarise(
 
     Parameters
     ----------
-    predictions
+    predictions : polars.DataFrame
         The metrics frame: ``split``, and by side ``confidence``, ``break_even``, ``win``.
-    signals
+    signals : polars.DataFrame
         What the strategy made of the rows whose split is "test".
-    simulation
+    simulation : Simulation
         What `simulate` made of those signals.
-    horizon
+    horizon : int
         Bars from entry to the time exit; outcomes closer than that overlap.
-    about
+    about : mapping, optional
         What else the result should say of itself (pair, settings, data hash, seed, versions).
-    seed, draws
+    seed, draws : int
         Of the block bootstrap that bounds the Brier skill.
 
     Returns
@@ -122,7 +122,15 @@ def as_markdown(summary: Summary) -> str:
 
 
 def print_table(summary: Summary, console: Console | None = None) -> None:
-    """Print the result to the terminal."""
+    """Print the result to the terminal.
+
+    Parameters
+    ----------
+    summary : dict
+        What `summarise` returned.
+    console : rich.console.Console, optional
+        The terminal without it.
+    """
     console = console or Console()
     table = Table(title=_name(summary) or None, title_justify="left", show_header=False)
     table.add_column("metric", style="dim")
@@ -134,7 +142,17 @@ def print_table(summary: Summary, console: Console | None = None) -> None:
 
 
 def percent(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
-    """Write a share as a percentage; a dash where there is none."""
+    """Write a share as a percentage; a dash where there is none.
+
+    Parameters
+    ----------
+    value : float, optional
+        None where there is no value.
+    digits : int
+        After the point.
+    sign : bool
+        Whether a plus is written, too.
+    """
     if value is None:
         return "–"
     shown = round(100 * value, digits) + 0.0  # no zero with a sign
@@ -143,14 +161,30 @@ def percent(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a share with its 95 % interval."""
+    """Write a share with its 95 % interval.
+
+    Parameters
+    ----------
+    value : float, optional
+        None where there is no value.
+    low, high : float, optional
+        Bounds of the interval.
+    """
     if value is None or low is None or high is None:
         return "–"
     return f"{percent(value)} (95 % interval {100 * low:.2f} to {percent(high)})"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Write a number; a dash where there is none."""
+    """Write a number; a dash where there is none.
+
+    Parameters
+    ----------
+    value : float, optional
+        None where there is no value.
+    digits : int
+        After the point.
+    """
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 

@@ -157,7 +157,22 @@ class Library:
         k: int = 64,
         engine: str = "auto",
     ) -> Neighbours:
-        """Find the nearest rows exactly; arguments as of `PathLibrary.count`."""
+        """Find the nearest rows exactly; arguments as of `PathLibrary.count`.
+
+        Parameters
+        ----------
+        paths : float32[q, 64]
+            Unit vectors.
+        positions : int64[q]
+            Bar of each query.
+        timeline : Timeline
+            Of the bars that the queries are of.
+        exclusion : int
+            Bars that two neighbours of a query lie apart.
+        k : int
+            Neighbours of a query, at most.
+        engine : {"auto", "cpu", "gpu"}
+        """
         return nearest(
             paths,
             self.paths,
@@ -179,7 +194,22 @@ class Library:
         k: int = 64,
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query; see `PathLibrary`."""
+        """Count wins and neighbours of each query; see `PathLibrary`.
+
+        Parameters
+        ----------
+        paths : float32[q, 64]
+            Unit vectors.
+        positions : int64[q]
+            Bar of each query.
+        timeline : Timeline
+            Of the bars that the queries are of.
+        exclusion : int
+            Bars that two neighbours of a query lie apart.
+        k : int
+            Neighbours of a query, at most.
+        engine : {"auto", "cpu", "gpu"}
+        """
         neighbours = self.nearest(
             paths, positions, timeline, exclusion=exclusion, k=k, engine=engine
         )

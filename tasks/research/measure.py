@@ -92,7 +92,14 @@ def measure(
 
 
 def segments_of(bars: pl.DataFrame, timeframe: str) -> NDArray[np.int32]:
-    """Number the stretches of bars without an unscheduled gap: int32[n], ascending from 0."""
+    """Number the stretches of bars without an unscheduled gap: int32[n], ascending from 0.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        With `timestamp`, ascending.
+    timeframe : str
+    """
     stamps = bars["timestamp"].dt.epoch("us").to_numpy()
     numbered: NDArray[np.int32] = find_segments(stamps, bar_seconds=bar_seconds(timeframe))
     return numbered

@@ -68,7 +68,14 @@ class Recipe:
 
     @classmethod
     def default(cls, pair: str, timeframe: str, **changes: Any) -> Recipe:
-        """Return the usual recipe of a pair and timeframe; a change of None keeps the default."""
+        """Return the usual recipe of a pair and timeframe; a change of None keeps the default.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+        **changes : object
+            Fields of the recipe.
+        """
         usual: dict[str, Any] = {
             "horizon": default_horizon(timeframe),
             "spread": default_spread(pair),

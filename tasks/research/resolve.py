@@ -41,7 +41,15 @@ def distances(
 
 
 def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """Return the metrics with stop_distance and target_distance (NaN where there is none)."""
+    """Return the metrics with stop_distance and target_distance (NaN where there is none).
+
+    Parameters
+    ----------
+    metrics : polars.DataFrame
+        As `measure` returns them.
+    recipe : Recipe
+        Its stop and target are in deviations.
+    """
     nothing = np.full(len(metrics), np.nan)
     stop, target = distances(metrics, recipe)
     return metrics.with_columns(

@@ -43,6 +43,7 @@ def search(
         Neighbours closer than this many bars to a better one are dropped.
     k : int
         Neighbours asked for.
+    engine : {"auto", "cpu", "gpu"}
     progress : callable
         Called with the share done, 0 to 1, after each chunk.
 
@@ -64,7 +65,18 @@ def search(
 
 
 def memory_plan(rows: int, queries: int, *, k: int, engine: str) -> str:
-    """Say how a search of a library of `rows` is cut so that it fits the engine's memory."""
+    """Say how a search of a library of `rows` is cut so that it fits the engine's memory.
+
+    Parameters
+    ----------
+    rows : int
+        Paths of the library.
+    queries : int
+        Bars whose neighbours are counted.
+    k : int
+        Neighbours of a query, at most.
+    engine : {"auto", "cpu", "gpu"}
+    """
     chosen = choose_engine(engine)
     if chosen.name == "cpu":
         return f"{rows:,} paths in host memory, {CHUNK['cpu']:,} queries at a time"

@@ -72,17 +72,17 @@ def simulate(
 
     Parameters
     ----------
-    bars
+    bars : polars.DataFrame
         Bars of one pair, ascending.
-    signals
+    signals : polars.DataFrame
         What a strategy returned: a row a signal, ascending, each on a bar of `bars`.
-    segments
+    segments : int32[n]
         int32[n], the segment of each bar.
-    horizon
+    horizon : int
         Bars from entry to the time exit.
-    costs
+    costs : Costs
         Spread and slippage in price units.
-    stop, target
+    stop, target : float, float64[n] or None
         Price distances from the entry: none, one for all, or one a signal (null: none; a signal
         whose distance is NaN is not traded).
 
@@ -110,6 +110,13 @@ def simulate(
 
 def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
     """Bid and ask of each bar: its own where it has them, otherwise mid and half a spread.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        One series, ascending.
+    costs : Costs
+        In price units.
 
     Raises
     ------

@@ -81,7 +81,23 @@ class StoredLibrary:
         k: int = 64,
         engine: str = "auto",
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query; see `PathLibrary`. `engine` changes nothing."""
+        """Count wins and neighbours of each query; see `PathLibrary`. `engine` changes nothing.
+
+        Parameters
+        ----------
+        paths : float32[q, 64]
+            Unit vectors.
+        positions : int64[q]
+            Bar of each query.
+        timeline : Timeline
+            Of the bars that the queries are of.
+        exclusion : int
+            Bars that two neighbours of a query lie apart.
+        k : int
+            Neighbours of a query, at most.
+        engine : str
+            Not used: the database searches.
+        """
         neighbours = self.store.nearest(
             paths,
             known_by=timeline.starts[positions] + self.length,

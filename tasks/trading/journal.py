@@ -26,7 +26,14 @@ class Journal:
     lease: Held
 
     def claim(self, signal: Signal, units: float) -> int | None:
-        """Write the one entry intent a signal can have; None if it is there already."""
+        """Write the one entry intent a signal can have; None if it is there already.
+
+        Parameters
+        ----------
+        signal : Signal
+        units : float
+            Of the base currency.
+        """
         claim = (
             insert(Intent)
             .values(
@@ -63,13 +70,30 @@ class Journal:
         return rows
 
     def refused(self, intent_id: int, reason: str) -> None:
-        """Write that an order was not filled and never will be."""
+        """Write that an order was not filled and never will be.
+
+        Parameters
+        ----------
+        intent_id : int
+        reason : str
+            For people.
+        """
         with session() as opened:
             self.lease.fence(opened)
             self._event(opened, intent_id, "refused", {"reason": reason})
 
     def entered(self, intent_id: int, signal: Signal, units: float, at: Execution) -> None:
-        """Write fill and position of an entry, in one transaction."""
+        """Write fill and position of an entry, in one transaction.
+
+        Parameters
+        ----------
+        intent_id : int
+        signal : Signal
+        units : float
+            Of the base currency.
+        at : Execution
+            Price and time of the fill.
+        """
         sign = 1.0 if signal.side == "long" else -1.0
         stop, target = signal.stop_distance, signal.target_distance
         position = Position(
@@ -92,7 +116,15 @@ class Journal:
             self._event(opened, intent_id, "filled", {"price": at.price})
 
     def left(self, position: Position, ended: Exit) -> float:
-        """Write intent, fill and end of a position, in one transaction; return its profit."""
+        """Write intent, fill and end of a position, in one transaction; return its profit.
+
+        Parameters
+        ----------
+        position : Position
+            The open one.
+        ended : Exit
+            How and at what price it ended.
+        """
         sign, back = (1.0, "short") if position.side == "long" else (-1.0, "long")
         profit = sign * (ended.price - position.entry_price) * position.units
         at = Execution(f"paper-{self.account}-{position.signal_id}-exit", ended.price, ended.at)

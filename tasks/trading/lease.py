@@ -54,6 +54,13 @@ class Held:
 def acquire(name: str, holder: str) -> Held:
     """Take or renew a lease for two minutes.
 
+    Parameters
+    ----------
+    name : str
+        What is leased: an account.
+    holder : str
+        Who takes it.
+
     Raises
     ------
     LeaseHeld

@@ -45,7 +45,15 @@ def _row(finding: Finding) -> dict[str, Any]:
 
 
 def note_model(chosen: Entry, refused: ModelRefused | None) -> None:
-    """Remember whether a model in force could be used."""
+    """Remember whether a model in force could be used.
+
+    Parameters
+    ----------
+    chosen : Entry
+        The model in force.
+    refused : ModelRefused, optional
+        Why it could not be used.
+    """
     health.remember(settings().home, [_of_model(chosen, refused)])
 
 

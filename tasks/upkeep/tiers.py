@@ -60,7 +60,17 @@ def cool(store: BarStore) -> int:
 def tier_table(
     store: BarStore, moves: dict[Series, warm.Moved], reads: Reads
 ) -> list[dict[str, Any]]:
-    """Return a row for each pair and timeframe: bars in each tier, who answered, what moved."""
+    """Return a row for each pair and timeframe: bars in each tier, who answered, what moved.
+
+    Parameters
+    ----------
+    store : BarStore
+        The bulk store.
+    moves : dict
+        By pair and timeframe.
+    reads : Reads
+        How often each tier answered.
+    """
     windows = {(kept.pair, kept.timeframe): kept.rows for kept in hot.kept("bars")}
     shared = warm.rows()
     everything = sorted({*moves, *shared, *windows, *((p, t) for p, t, _ in reads)})
