@@ -20,7 +20,6 @@ lint: install  ## Style, types and docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.docstrings
-	$(BIN)/python -m tests.docstrings
 
 chaos: install  ## Long proofs by kills and random seeds, for CHAOS=600 seconds; goes on where it stopped
 	$(BIN)/python -m pytest tests/chaos --chaos $(CHAOS)

@@ -13,8 +13,9 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.files import replaced
+from tasks.reports.format import number, percent
 from tasks.reports.pictures import draw
-from tasks.reports.summary import DISCLAIMER, Summary, as_table, number, percent
+from tasks.reports.summary import DISCLAIMER, Summary, as_table
 from tasks.research.simulation import Simulation
 
 LAST_TRADES = 50

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
 from kernels.outcomes import SIDES
+from tasks.reports.format import interval, number, percent
 from tasks.research.simulation import Simulation
 
 SPLITS = ("library", "calibration", "test")
@@ -139,53 +140,6 @@ def print_table(summary: Summary, console: Console | None = None) -> None:
         table.add_row(row["metric"], row["value"])
     console.print(table)
     console.print(summary["sentence"], style="bold", markup=False, highlight=False)
-
-
-def percent(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
-    """Write a share as a percentage; a dash where there is none.
-
-    Parameters
-    ----------
-    value : float, optional
-        None where there is no value.
-    digits : int
-        After the point.
-    sign : bool
-        Whether a plus is written, too.
-    """
-    if value is None:
-        return "–"
-    shown = round(100 * value, digits) + 0.0  # no zero with a sign
-    written = f"{shown:{'+' if sign and shown else ''}.{digits}f} %"
-    return written.replace("-", "−")
-
-
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a share with its 95 % interval.
-
-    Parameters
-    ----------
-    value : float, optional
-        None where there is no value.
-    low, high : float, optional
-        Bounds of the interval.
-    """
-    if value is None or low is None or high is None:
-        return "–"
-    return f"{percent(value)} (95 % interval {100 * low:.2f} to {percent(high)})"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Write a number; a dash where there is none.
-
-    Parameters
-    ----------
-    value : float, optional
-        None where there is no value.
-    digits : int
-        After the point.
-    """
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _refuse_in_sample(predictions: pl.DataFrame, signals: pl.DataFrame) -> None:

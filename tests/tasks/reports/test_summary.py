@@ -11,16 +11,8 @@ import pytest
 from rich.console import Console
 
 from infra.market.quotes import Costs
-from tasks.reports.summary import (
-    Summary,
-    as_markdown,
-    as_table,
-    interval,
-    number,
-    percent,
-    print_table,
-    summarise,
-)
+from tasks.reports.format import interval, number, percent
+from tasks.reports.summary import Summary, as_markdown, as_table, print_table, summarise
 from tasks.research.simulation import Simulation, simulate
 from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
