@@ -252,6 +252,7 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     run = RunFolder(Path(folder))
     model = document.read(run.model, Model)
     figures = {name: summary[name] for name in ("verdict", "trades", "money", "calibration")}
+    figures["engine"] = model.frozen.engine
     register(model, str(run.path), figures)
     return {"model_id": model.model_id}
 

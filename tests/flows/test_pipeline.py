@@ -14,7 +14,10 @@ from polars.testing import assert_frame_equal
 from infra.postgres.database import read_frame
 from infra.servers import postgres
 from infra.stores import hot
+from kernels.device import choose_engine
+from tasks import document
 from tasks.folder import RunFolder
+from tasks.research.model import Model
 from tasks.strategy.strategies import damped
 from tests.servers import empty_tables
 from tests.stack import Stack
@@ -74,6 +77,16 @@ def test_a_backtest_leaves_its_files_and_a_verdict(tested: Path) -> None:
     assert not {file.name for file in RunFolder.files("run")} & names
     assert summary["verdict"] in (tested / "report.html").read_text()
     assert not list(tested.rglob("*.pkl"))
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_result_names_the_engine_that_all_of_it_comes_from(tested: Path) -> None:
+    summary = json.loads((tested / "summary.json").read_text())
+    engine = choose_engine("auto").name
+    frozen = document.read(tested / "model.json", Model).frozen
+    assert {summary["about"]["engine"], frozen.engine} == {engine}
+    recorded = read_frame(f"SELECT metrics FROM model WHERE path = '{tested}'")["metrics"][0]
+    assert json.loads(recorded)["engine"] == engine
 
 
 def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) -> None:
