@@ -49,7 +49,13 @@ def make_targets() -> set[str]:
 
 
 def test_make_help_lists_every_target() -> None:
-    done = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert {target for _, target, _ in lines} == make_targets()
 
