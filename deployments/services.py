@@ -46,10 +46,11 @@ def up(settings: Settings, console: Console) -> str:
         _wanted(settings.home).touch()
         if settings.prefect_api_url is None:
             environment.forget_other_servers()
-        steps = {
+        steps: dict[str, Callable[[], str]] = {
             "PostgreSQL": partial(_database, settings),
             "Valkey": partial(_cache, settings),
             "Prefect server": partial(_prefect, settings),
+            "flows": _flows,
         }
         api_url = together(console, steps)["Prefect server"]
         roles = _roles(site(settings), console)
@@ -230,6 +231,11 @@ def _cache(settings: Settings) -> str:
         return valkey.start(settings.home)
     except ServerError as error:
         return f"not used: {error}"
+
+
+def _flows() -> str:
+    """Read the flows while the server comes up: registering them waits for both."""
+    return f"version {registration.version()}"
 
 
 def _prefect(settings: Settings) -> str:

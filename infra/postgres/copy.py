@@ -7,7 +7,7 @@ Format: PostgreSQL manual, COPY, "Binary Format".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, TypeAlias
 
@@ -79,7 +79,8 @@ def decode(messages: Iterable[Message], schema: Mapping[str, pl.DataType]) -> pl
     first = bytes(next(stream, HEADER))
     rest = chain([first[len(HEADER) :]], stream)
     parts = [pl.DataFrame(schema=schema)]
-    while piece := list(islice(rest, _ROWS)):
+    # Copied to bytes: the collector of garbage would look at each memoryview again and again.
+    while piece := [bytes(message) for message in islice(rest, _ROWS)]:
         parts.append(_frame(piece, schema))
     return pl.concat(parts, rechunk=True)
 
@@ -132,7 +133,7 @@ def _put(out: Bytes, place: Offsets, lengths: Offsets, values: NDArray[Any]) -> 
         _view(out, values.dtype.str)[place] = values
 
 
-def _frame(messages: list[Message], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def _frame(messages: Sequence[Message], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     ends = np.cumsum(np.fromiter(map(len, messages), np.int64, len(messages)))
     data = np.frombuffer(b"".join(messages) + TRAILER, np.uint8)
     starts = np.concatenate([[0], ends[:-1]])
