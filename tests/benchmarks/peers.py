@@ -1,8 +1,8 @@
 """Speed of pgpq and ADBC beside our COPY, after a check that all move the same bits.
 
 Two years of minute bars with their quotes go into PostgreSQL and out again, each way in turn on the
-same server. "Ours, bytes" is our reading with each message copied, "ours, one loop" with messages
-fetched by `get_copy_data` beside. CPU is this process's, not the server's.
+same server. "Ours, one loop" is our reading with messages fetched by `get_copy_data`. CPU is this
+process's, not the server's.
 """
 
 from __future__ import annotations
@@ -192,11 +192,6 @@ def out_by_ours(query: str) -> pl.DataFrame:
     return db.read_frame(query)
 
 
-def out_by_bytes(query: str) -> pl.DataFrame:
-    """Garbage collection looks at every view psycopg gives, and at no bytes."""
-    return out_by(query, lambda connection, copy: map(bytes, copy))
-
-
 def out_by_one_loop(query: str) -> pl.DataFrame:
     """One wait for many messages; psycopg's iterator has one, and two generators, for each."""
     return out_by(query, lambda connection, copy: messages(connection))
@@ -251,7 +246,6 @@ WRITERS: dict[str, Callable[[pl.DataFrame, str], None]] = {
 }
 READERS: dict[str, Callable[[str], pl.DataFrame]] = {
     "ours": out_by_ours,
-    "ours, bytes": out_by_bytes,
     "ours, one loop": out_by_one_loop,
     "ADBC": out_by_adbc,
     "Polars, ADBC": out_by_polars,
