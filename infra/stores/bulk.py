@@ -291,10 +291,11 @@ def _write_year(folder: Path, name: str, rows: pl.DataFrame, present: Years) -> 
         years.stored_hash(path)  # a damaged file could end the process when it is read
         old = pl.read_parquet(path, glob=False)
         before, rows = old.height, _merge(old, rows)
-    if stored is not None and content_hash(rows) == stored.content:
+    content = content_hash(rows)
+    if stored is not None and content == stored.content:
         year = stored
     else:
-        year = years.write(folder, name, rows)
+        year = years.write(folder, name, rows, content)
     written = Written(
         int(name),
         folder / year.file,

@@ -22,7 +22,7 @@ from typing import Final
 
 import polars as pl
 
-from infra.bars import SCHEMA_VERSION, content_hash
+from infra.bars import SCHEMA_VERSION
 from infra.errors import SepError
 from infra.files import replaced
 
@@ -92,7 +92,7 @@ def swap(folder: Path, years: Years) -> None:
             path.unlink(missing_ok=True)
 
 
-def write(folder: Path, year: str, rows: pl.DataFrame) -> Year:
+def write(folder: Path, year: str, rows: pl.DataFrame, content: str) -> Year:
     """Write a year beside the others, durably; it counts once a manifest names it.
 
     Parameters
@@ -103,8 +103,9 @@ def write(folder: Path, year: str, rows: pl.DataFrame) -> Year:
         Such as `2017`.
     rows : polars.DataFrame
         All bars of the year, oldest first, columns of `SCHEMA`.
+    content : str
+        Their hash.
     """
-    content = content_hash(rows)
     written = Year(f"{year}.{content[:12]}.parquet", content)
     with replaced(folder / written.file, durable=True) as draft:
         rows.write_parquet(draft, metadata={_HASH: content, _VERSION: SCHEMA_VERSION})
