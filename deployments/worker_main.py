@@ -12,7 +12,6 @@ import runpy
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from inspect import signature
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from prefect.workers.base import BaseWorker
 
 from deployments.pools import GPU_POOL
 from deployments.workers import placement
+from infra.servers.patches import require_parameters
 from infra.settings import settings
 from infra.topology import read_topology
 
@@ -44,11 +44,7 @@ def report_crashes_once() -> None:
         If this is another Prefect, whose worker reports in another way.
     """
     for method, parameters in _KNOWN.items():
-        if (found := tuple(signature(method).parameters)) != parameters:
-            raise RuntimeError(
-                f"this Prefect's {method.__name__} takes {', '.join(found)}: install the version "
-                "of requirements.lock, or teach deployments/worker_main.py"
-            )
+        require_parameters(method, parameters, here="deployments/worker_main.py")
     first, second = _KNOWN
     reported: Counter[UUID] = Counter()
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from inspect import signature
 from typing import Any
 
 from prefect.server.api import server
 from prefect.server.database.configurations import AioSqliteConfiguration
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from infra.servers.patches import require_parameters
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]", "prefect-in-memory")
 """Names that are answered; the last is what the server's own services call it."""
@@ -33,11 +34,7 @@ Begin = Callable[..., AbstractAsyncContextManager[Any]]
 def begin_as_writer() -> None:
     """Make every transaction of a server on SQLite begin as one that writes."""
     begin: Begin = AioSqliteConfiguration.begin_transaction
-    if tuple(signature(begin).parameters) != _KNOWN:
-        raise RuntimeError(
-            f"this Prefect's begin_transaction takes {', '.join(signature(begin).parameters)}: "
-            "install the version of requirements.lock, or teach infra/servers/prefect_main.py"
-        )
+    require_parameters(begin, _KNOWN, here="infra/servers/prefect_main.py")
 
     def begin_transaction(
         self: AioSqliteConfiguration, session: Any, with_for_update: bool = False
