@@ -148,10 +148,15 @@ def sync(path: Path) -> None:
         os.close(opened)
 
 
+def free_bytes(folder: Path) -> int:
+    """Return how much can be written where a folder is, or will be."""
+    present = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(present).free
+
+
 def is_full(folder: Path) -> bool:
     """Say whether next to nothing can be written where a folder is, or will be."""
-    present = next(each for each in (folder, *folder.parents) if each.exists())
-    return shutil.disk_usage(present).free < _NOTHING
+    return free_bytes(folder) < _NOTHING
 
 
 def _tell_full(folder: Path, error: Exception) -> None:

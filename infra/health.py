@@ -7,7 +7,6 @@ home, each with the time since when it has been so.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import Final, Literal
 
 from sqlalchemy import text
 
-from infra.files import replaced
+from infra.files import free_bytes, replaced
 from infra.postgres import database
 from infra.records import locked
 from infra.stores import cache
@@ -131,8 +130,7 @@ def check_cache() -> Iterator[Finding]:
 
 def check_disk(home: Path) -> Iterator[Finding]:
     """Say how much room is left where the home is, or will be."""
-    present = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(present).free / _GIB
+    free = free_bytes(home) / _GIB
     advice = "" if free >= 1 else "make room, or set SEP_HOME to a larger disk"
     state: State = "problem" if advice else "ok"
     yield Finding("disk", state, f"{free:,.1f} GiB free at {home}", advice)

@@ -226,7 +226,7 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     signals = _signals(recipe, predicted)
     simulation = Simulation(pl.read_parquet(run.trades), pl.read_parquet(run.equity))
     what = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
-    about = {**what, "engine": model.frozen.engine, **about}
+    about = {**what, **about}
     summary = summarise(predicted, signals, simulation, horizon=recipe.horizon, about=about)
     run.summary.write_text(json.dumps(summary, indent=1))
     report = write_report(run.path, predicted, signals, simulation, summary)

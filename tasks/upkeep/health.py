@@ -28,15 +28,7 @@ def look_after() -> list[dict[str, Any]]:
         `what`, `state` (ok, note or problem), `text`, `since` (ISO time).
     """
     findings = health.remember(settings().home, health.look(checks()), whole=True)
-    return [
-        {
-            "what": f.topic,
-            "state": f.state,
-            "text": str(f),
-            "since": f.since and f.since.isoformat(),
-        }
-        for f in findings
-    ]
+    return [_row(finding) for finding in findings]
 
 
 def _row(finding: Finding) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -108,7 +107,7 @@ def _progress() -> dict[str, int]:
 
 
 def _remember(name: str, seed: int) -> None:
-    Path(PROGRESS).parent.mkdir(mode=0o700, exist_ok=True)
+    PROGRESS.parent.mkdir(mode=0o700, exist_ok=True)
     progress = _progress() | {name: seed}
     with replaced(PROGRESS) as draft:
         draft.write_text(json.dumps(progress, indent=1))
