@@ -128,9 +128,10 @@ def locked(home: Path, name: str) -> AbstractContextManager[None]:
 
 
 def _command_of(pid: int) -> tuple[str, ...] | None:
-    """Return the command line of a process, None where none lives; a zombie has an empty one."""
+    """Return the command line of a process, None where none lives or is left as a zombie."""
     try:
         content = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return None
-    return tuple(part.decode(errors="surrogateescape") for part in content.split(b"\0")[:-1])
+    parts = content.split(b"\0")[:-1]
+    return tuple(part.decode(errors="surrogateescape") for part in parts) or None

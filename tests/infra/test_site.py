@@ -75,6 +75,7 @@ def test_a_record_counts_only_with_its_process(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     write(child, "[]")
     assert records.alive(tmp_path, "valkey") is None
     os.waitpid(child, 0)
