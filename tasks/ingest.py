@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -12,18 +14,22 @@ import polars as pl
 from sqlalchemy import Connection, select
 
 from infra.bars import PRICES, QUOTES, TIME
+from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import bar_length
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
 from infra.sources import sample
 from infra.sources.columns import SourceError
 from infra.sources.oanda import PAGE, Candles
-from infra.sources.regular import regular
+from infra.sources.registry import Source as FileSource
+from infra.sources.regular import files
 from infra.stores import warm
 from infra.stores.bulk import BarStore
 from kernels.synthetic import planted_walk
 from tasks.folder import bar_store, keep
 from tasks.intake import validation
+from tasks.intake.level import refuse_other
+from tasks.intake.reading import Options
 from tasks.intake.request import PLANTED_START, IngestRequest
 from tasks.intake.resample import resample
 from tasks.steps import step
@@ -77,7 +83,7 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     Returns
     -------
     dict
-        `raw` (path), `rows` (how many), `clock` (of stamps that name no zone), `price`
+        `raw` (path), `rows` (how many), `pair`, `options` (what is declared of the file), `price`
         (what `open .. close` are: bid, mid or unknown), `pages`, `next` (where the next part
         begins, None behind the last) and `reached` (share of all that has been read).
 
@@ -88,14 +94,15 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     """
     path = Path(folder) / _part_name(after) / "raw.parquet"
     path.parent.mkdir(exist_ok=True)
-    whole = {"clock": None, "price": "mid", "pages": 0, "next": None, "reached": 1.0}
+    whole = {"price": "mid", "pages": 0, "next": None, "reached": 1.0}
     if request.source == "oanda":
         rows, part = candle_rows(request, after)
         whole |= part
     else:
-        rows, whole["clock"], whole["price"] = _read(request)
+        rows, whole["price"] = source_rows(request)
     keep(rows, path, "lz4")
-    return {"raw": str(path), "rows": rows.height, **whole}
+    declared = {"pair": request.pair, "options": asdict(request.options)}
+    return {"raw": str(path), "rows": rows.height, **declared, **whole}
 
 
 def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
@@ -110,11 +117,19 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `bars`, `quarantine` (paths), `rows`, `good`, `reasons` (how many rows of each).
+        `bars`, `quarantine` (paths), `rows`, `good`, `reasons` (how many rows of each), `facts`
+        (what the file was taken for), `notes` (what to know of bars that passed).
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If the rows as a whole have no one meaning, or are not of the pair and timeframe.
     """
-    raw = Path(fetched["raw"])
+    raw, pair, options = Path(fetched["raw"]), fetched["pair"], Options(**fetched["options"])
     rows = pl.read_parquet(raw, glob=False)
-    validated = validation.validate(rows, timeframe=timeframe, clock=fetched["clock"])
+    validated = validation.validate(rows, timeframe=timeframe, pair=pair, options=options)
+    if not options.any_level and pair not in SYNTHETIC:
+        refuse_other(validated.bars, bar_store().scan(pair, timeframe), pair)
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
     keep(validated.bars, bars, "lz4")
     keep(validated.quarantined, quarantine, "lz4")
@@ -125,6 +140,8 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
         "rows": fetched["rows"],
         "good": validated.bars.height,
         "reasons": dict(reasons.iter_rows()),
+        "facts": validated.facts,
+        "notes": validated.notes,
     }
 
 
@@ -170,22 +187,62 @@ def store_rows(
 
 
 begin = step("begin", version=1)(begin_at)
-fetch = step("fetch", version=3)(fetch_rows)
-validate = step("validate", version=2)(validate_rows)
+fetch = step("fetch", version=4)(fetch_rows)
+validate = step("validate", version=3)(validate_rows)
 store = step("store", version=2)(store_rows)
 
 
-def _read(request: IngestRequest) -> tuple[pl.DataFrame, str | None, str]:
-    """Return rows, the clock of times that name no zone, and what price they hold."""
+def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
+    """Return the rows of any source but OANDA as written, and what price they hold.
+
+    Parameters
+    ----------
+    request : IngestRequest
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If a file is not one of bars, or is not there.
+    """
     if request.source == "planted":
-        rows = planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed)
-        return rows, None, "mid"
+        return planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed), "mid"
     if request.source == "minutes":
-        return minute_rows(request.pair, request.timeframe), None, "unknown"
+        return minute_rows(request.pair, request.timeframe), "unknown"
     if request.path is None:
-        return sample.read_sample(), sample.CLOCK, "mid"
+        return sample.read_sample(), "mid"
     source = request.file_source
-    return source.read(regular(request.path)), source.clock, source.price
+    return file_rows(source, files(request.path)), source.price
+
+
+def file_rows(source: FileSource, paths: Sequence[Path]) -> pl.DataFrame:
+    """Return the rows of files as those of one: numbered on, with the name of the file of each.
+
+    Parameters
+    ----------
+    source : FileSource
+    paths : sequence of Path
+        At least one.
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If one is not of this kind.
+    """
+    if len(paths) == 1:
+        return source.read(paths[0])
+    parts, behind = [], 0
+    for path in paths:
+        rows = source.read(path)
+        number = pl.col("source_row") + behind
+        parts.append(rows.with_columns(number, file=pl.lit(path.name)))
+        behind += rows.select(pl.col("source_row").max()).item()
+    try:
+        return pl.concat(parts, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(
+            f"the files from {paths[0].name} to {paths[-1].name} have columns of different types "
+            f"({error}): ingest them one by one"
+        ) from error
 
 
 def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:

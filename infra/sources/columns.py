@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
 
 from infra.bars import PRICES, QUOTES
 from infra.errors import SepError
 
-_TIMES = ("timestamp", "datetime", "gmt_time", "date", "time", "")
-_VOLUMES = ("volume", "vol", "tickvol", "tick_volume")
-_MAPPED = ("timestamp", "date", "time", *PRICES, "volume", *QUOTES)
-_LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close"}
+_DATES: Final = ("date", "dtyyyymmdd", "yyyymmdd", "day", "datum")
+_CLOCKS: Final = ("time", "hhmmss", "zeit", "uhrzeit")
+"""Of a time of day, where there is a date beside it."""
+_TIMES: Final = (
+    "timestamp",
+    "datetime",
+    "date_time",
+    "open_time",
+    "time_open",
+    *_DATES,
+    "time",
+    "local_time",
+    "close_time",
+    "time_close",
+    "unix",
+    "unix_timestamp",
+    "unixtime",
+    "epoch",
+    "ts",
+    "zeit",
+    "unnamed_0",
+    "index_level_0",
+    "index",
+    "",
+)
+_ENDS: Final = ("close_time", "time_close")
+_VOLUMES: Final = ("volume", "vol", "tickvol", "tick_volume", "ticks", "total_ticks", "tickqty")
+_TICKERS: Final = ("ticker", "symbol", "instrument", "pair")
+_MAPPED: Final = ("timestamp", "date", "time", *PRICES, "volume", *QUOTES)
+_LETTERS: Final = {"o": "open", "h": "high", "l": "low", "c": "close"}
+_OTHERS: Final = {
+    "open": ("eroffnung", "erster", "first"),
+    "high": ("hoch",),
+    "low": ("tief",),
+    "close": ("schluss", "schlusskurs", "last", "price", "letzter"),
+}
+"""What prices are called where they are not called open, high, low, close."""
+
+_NAMED_CLOCK: Final = re.compile(r"(?P<name>.*?)[\s_]*[(\[]\s*(?P<clock>[^)\]]+?)\s*[)\]]\s*")
+_GREENWICH: Final = re.compile(r"(?:^|_)(?:gmt|utc)(?:_|$)")
+SERVER: Final = "?"
+"""The clock of a broker's server, which a header tells of without naming it."""
 
 
 class SourceError(SepError, ValueError):
@@ -33,10 +72,31 @@ class Columns:
         Column of the timestamp, or those of date and time of day.
     values : dict of str to str
         Name here to name in the file: prices, volume, quotes.
+    ticker : str, optional
+        Column that names the instrument.
+    clock : str, optional
+        What the header says of the clock: a name for `Clock.of`, or `SERVER`.
+    ends : bool
+        Whether the header says that times are those at which bars end.
+    local : bool
+        Whether it calls them local.
     """
 
     time: tuple[str, ...]
     values: dict[str, str]
+    ticker: str | None = None
+    clock: str | None = None
+    ends: bool = False
+    local: bool = False
+
+    def said(self) -> list[pl.Expr]:
+        """Return `header_clock`, `header_ends`, `header_local`, as far as the header says them."""
+        words = {
+            "header_clock": self.clock,
+            "header_ends": "close" if self.ends else None,
+            "header_local": "local" if self.local else None,
+        }
+        return [pl.lit(word).alias(name) for name, word in words.items() if word is not None]
 
 
 @dataclass(frozen=True)
@@ -78,22 +138,51 @@ def map_columns(
         mapping names a column that is nowhere.
     """
     columns = _known(names, path, mapping or {})
-    times = [columns[name] for name in _TIMES if name in columns and _is_time(name, names)]
-    if {"date", "time"} <= columns.keys() and columns["date"] == next(iter(times), None):
-        times = [columns["date"], columns["time"]]
-    else:
-        times = times[:1]
+    time = _time(columns, names)
     values = {name: columns[name] for name in (*PRICES, *QUOTES) if name in columns}
-    volume = next((columns[name] for name in _VOLUMES if name in columns), None)
+    volume = _first(columns, _VOLUMES)
     values |= {"volume": volume} if volume is not None else {}
     missing = [name for name in PRICES if name not in values]
-    if not times or (missing and any(name not in values for name in QUOTES)):
-        missing = missing if times else ["timestamp", *missing]
+    if not time or (missing and any(name not in values for name in QUOTES)):
+        missing = missing if time else ["timestamp", *missing]
         raise SourceError(
             f"{path} holds no bars: of its columns {', '.join(map(repr, names[:20]))} none is "
-            f"{', '.join(missing)}; rename its columns to timestamp, open, high, low, close, volume"
+            f"{', '.join(missing)}; rename its columns to timestamp, open, high, low, close, "
+            'volume, or say which is which: columns={"timestamp": "...", "open": "..."}, by name, '
+            "or by number from 1 where the file has no header"
         )
-    return Columns(tuple(times), values)
+    return Columns(
+        tuple(time),
+        values,
+        _first(columns, _TICKERS),
+        _clock(time, columns),
+        _plain(time[0]) in _ENDS,
+        _plain(time[0]) == "local_time",
+    )
+
+
+def _time(columns: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Return the column of the timestamp, or those of date and time of day."""
+    times = [columns[name] for name in _TIMES if name in columns and _is_time(name, names)]
+    date, clock = _first(columns, _DATES), _first(columns, _CLOCKS)
+    both = date is not None and clock is not None
+    if both and date == next(iter(times), None):
+        return [str(date), str(clock)]
+    return times[:1]
+
+
+def _clock(time: Sequence[str], columns: Mapping[str, str]) -> str | None:
+    """Return the clock that a header names, `SERVER` where it is MetaTrader's for Python."""
+    for name in time:
+        if named := _NAMED_CLOCK.fullmatch(name.strip()):
+            return named["clock"]
+        if _GREENWICH.search(_letters(name)):
+            return "UTC"
+    return SERVER if {"tick_volume", "spread", "real_volume"} <= columns.keys() else None
+
+
+def _first(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return next((columns[name] for name in names if name in columns), None)
 
 
 def _known(names: Sequence[str], path: Path, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -104,15 +193,35 @@ def _known(names: Sequence[str], path: Path, mapping: Mapping[str, str]) -> dict
         raise SourceError(
             f"{path} has no column {', '.join(absent)}: it has {', '.join(map(repr, names[:20]))}"
         )
-    timed = any(name in _TIMES for name in mapping)
+    timed = any(name in (*_TIMES, *_CLOCKS) for name in mapping)
     free = [name for name in reversed(names) if name not in mapping.values()]
     columns = {_plain(name): name for name in free if not (timed and _plain(name) in _TIMES)}
-    return {**columns, **mapping}
+    return {**_named_prices(columns), **columns, **mapping}
+
+
+def _named_prices(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return prices that go by other names: single letters where all four do."""
+    if columns.keys() >= _LETTERS.keys():
+        short = {name: columns[letter] for letter, name in _LETTERS.items()}
+        more = {"timestamp": "t", "volume": "v"}
+        return {**{name: columns[key] for name, key in more.items() if key in columns}, **short}
+    found = {name: _first(columns, others) for name, others in _OTHERS.items()}
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def _letters(name: str) -> str:
+    """Lower case, words parted by `_`, letters without their marks."""
+    bare = unicodedata.normalize("NFKD", name.strip().lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", bare).strip("_")
 
 
 def _plain(name: str) -> str:
-    """`<Bid Open>`, `bid-open` and `BidOpen` are `bid_open`; `Bid_O` is, too."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    """`<Bid Open>`, `bid-open` and `BidOpen` are `bid_open`; so is `Bid_O`; clocks are left out."""
+    if named := _NAMED_CLOCK.fullmatch(name.strip()):
+        name = named["name"]
+    plain = re.sub(r"^\d+_(?=[a-z])", "", _letters(name))
+    if _GREENWICH.search(plain):
+        plain = re.sub(r"_*(?:gmt|utc)(?=_|$)_*", "_", f"_{plain}").strip("_") or "time"
     plain = re.sub(r"^(bid|ask)_?(?=[a-z])", r"\1_", plain)
     head, _, tail = plain.rpartition("_")
     return f"{head}_{_LETTERS[tail]}" if head in ("bid", "ask") and tail in _LETTERS else plain

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
-from infra.sources.columns import Mapped, map_columns
-from infra.sources.text import Text
+from infra.sources.columns import Columns, Mapped, SourceError, map_columns
+from infra.sources.text import Text, separator_of
+
+_PREAMBLE: Final = 25
+"""Lines that may come before the header."""
+_STACK: Final = ("Price", "Ticker")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The names of a file's fields, and how many lines come before its first row."""
+
+    names: tuple[str, ...]
+    separator: str
+    lines: int
+    columns: Columns
+    ticker: str | None = None
 
 
 class Csv(Mapped):
@@ -26,16 +43,18 @@ def read_csv(path: Path, mapping: Mapping[str, str] | None = None) -> pl.DataFra
     Parameters
     ----------
     path : Path
-        File in UTF-8 or UTF-16, or a zip of it; bytes that are neither show up as U+FFFD.
+        File in UTF-8 or UTF-16, packed or not; bytes that are neither show up as U+FFFD.
     mapping : mapping of str to str, optional
-        As in `map_columns`.
+        As in `map_columns`; numbers of columns (from 1) where the file has no header.
 
     Returns
     -------
     polars.DataFrame
         `source_row` (Int64, number of the line, 1 the header), `timestamp`, prices, `volume` and
         quotes as String, as far as the file has them, and `excess`, what a line has behind its
-        last field. Blank lines are left out.
+        last field; `time_of_day`, where it stands beside a date; `ticker`
+        where the file has it; `header_clock` and `header_ends`, what the header says of the times.
+        Records without content are left out.
 
     Raises
     ------
@@ -43,15 +62,71 @@ def read_csv(path: Path, mapping: Mapping[str, str] | None = None) -> pl.DataFra
         If the file is missing, empty, binary, HTML, or lacks columns.
     """
     text = Text.of(path)
-    names = next(csv.reader([text.first_line], delimiter=text.separator), [])
-    columns = map_columns(names, path, mapping)
-    fields = [f"field_{i}" for i in range(len(names))]
-    cells = text.fields(fields, text.separator, header=True)
-    place = dict(zip(reversed(names), reversed(fields), strict=True))
-    time = pl.concat_str([place[name] for name in columns.time], separator=" ")
+    header = _header(text, mapping or {})
+    fields = [f"field_{i}" for i in range(len(header.names))]
+    cells = text.fields(fields, header.separator, header=header.lines)
+    place = dict(zip(reversed(header.names), reversed(fields), strict=True))
+    columns = header.columns
+    times = [pl.col(place[name]) for name in columns.time]
     return cells.select(
         pl.col("source_row"),
-        time.alias("timestamp"),
+        (pl.concat_str(times, separator=" ") if times[1:] else times[0]).alias("timestamp"),
         *(pl.col(place[source]).alias(name) for name, source in columns.values.items()),
+        *(time.alias("time_of_day") for time in times[1:]),
+        *_named(header, place),
         pl.col("excess"),
     )
+
+
+def _named(header: _Header, place: Mapping[str, str]) -> list[pl.Expr]:
+    """Return what a file says of its rows beside their values: ticker, clock, which end it is."""
+    columns = header.columns
+    if columns.ticker is not None:
+        return [pl.col(place[columns.ticker]).alias("ticker"), *columns.said()]
+    stacked = [pl.lit(header.ticker).alias("ticker")] if header.ticker is not None else []
+    return [*stacked, *columns.said()]
+
+
+def _header(text: Text, mapping: Mapping[str, str]) -> _Header:
+    """Find the line that names the columns of bars."""
+    lines = text.head.splitlines()[:_PREAMBLE]
+    if mapping and all(name.isdecimal() for name in mapping.values()):
+        return _without(lines, text.path, mapping)
+    error: SourceError | None = None
+    for number, line in enumerate(lines):
+        separator = separator_of(line)
+        names = _cells(line, separator)
+        try:
+            columns = map_columns(names, text.path, mapping)
+        except SourceError as none:
+            error = error or (none if line.strip() else None)
+            continue
+        stacked = _stacked(lines[number : number + 3], separator)
+        return stacked or _Header(tuple(names), separator, number + 1, columns)
+    raise error or SourceError(f"{text.path} holds no bars: fetch or export it again")
+
+
+def _without(lines: list[str], path: Path, mapping: Mapping[str, str]) -> _Header:
+    """Number the fields of a file without a header."""
+    separator = separator_of(lines[0])
+    names = [str(number) for number in range(1, len(_cells(lines[0], separator)) + 1)]
+    return _Header(tuple(names), separator, 0, map_columns(names, path, mapping))
+
+
+def _stacked(lines: list[str], separator: str) -> _Header | None:
+    """Read the three lines of yfinance: what columns hold, of which ticker, the time's name."""
+    rows = [_cells(line, separator) for line in lines]
+    if [row[0] for row in rows if row] not in ([*_STACK, "Date"], [*_STACK, "Datetime"]):
+        return None
+    names = ["Datetime", *rows[0][1:]]
+    tickers = set(rows[1][1:])
+    columns = map_columns(names, Path("Ticker"))
+    ticker = tickers.pop() if len(tickers) == 1 else None
+    return _Header(tuple(names), separator, 3, columns, ticker)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return line.split(separator)

@@ -1,9 +1,18 @@
-"""HistData.com, Generic ASCII in minutes: `20180102 030405;open;high;low;close;0`, no header.
+"""HistData.com, in all of its layouts: minutes of bid prices, or ticks of both.
 
-Prices are bid and stand in `open .. close`: the store has no bid without ask. The volume is
-always 0, which is none. The publisher documents EST without daylight saving, the default here;
-files of 2018 follow New York, those of 2019 London less five hours: declare `clock="New York"`
-and `clock="London-5"` for these. A week begins on Sunday at 17:00 New York, which tells.
+```
+20180102 030405;open;high;low;close;0                     Generic ASCII and NinjaTrader
+2018.01.02,03:04,open,high,low,close,0                    MetaTrader
+EURUSD,20180102,030400,open,high,low,close,0              MetaStock, with or without a header
+2018-01-02 03:04:00,open,high,low,close,0                 Excel
+20180102 030405678,bid,ask,0                              ticks, made into minutes
+```
+
+Prices of minutes are bid and stand in `open .. close`: the store has no bid without ask. The volume
+is always 0, which is none. The publisher documents EST without daylight saving for every layout,
+the default here; files of 2018 follow New York, those of 2019 London less five hours: declare
+`clock="New York"` and `clock="London-5"` for these. A week begins on Sunday at 17:00 New York,
+which tells.
 """
 
 from __future__ import annotations
@@ -18,8 +27,46 @@ import polars as pl
 from infra.bars import PRICES
 from infra.sources.columns import SourceError, strange_time, unless_zero
 from infra.sources.text import Text
+from infra.sources.ticks import minutes
 
-_ROW: Final = re.compile(r"^\d{8} \d{6};[\d.]+;", re.MULTILINE)
+_PRICE: Final = r"[\d.]+"
+_VALUES: Final = (*PRICES, "volume")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a row begins, what parts it, what its fields are, and what a time looks like."""
+
+    row: re.Pattern[str]
+    separator: str
+    fields: tuple[str, ...]
+    time: str
+
+
+def _layout(row: str, separator: str, fields: tuple[str, ...], time: str) -> _Layout:
+    pattern = re.compile(rf"^{row}{separator}{_PRICE}{separator}", re.MULTILINE)
+    return _Layout(pattern, separator, fields, time)
+
+
+_MINUTES: Final = (
+    _layout(r"\d{8} \d{6}", ";", ("timestamp", *_VALUES), r"\d{8} \d{6}"),
+    _layout(
+        r"\d{4}\.\d\d\.\d\d,\d\d:\d\d",
+        ",",
+        ("date", "time", *_VALUES),
+        r"\d{4}\.\d\d\.\d\d \d\d:\d\d",
+    ),
+    _layout(r"[A-Z]{6},\d{8},\d{6}", ",", ("ticker", "date", "time", *_VALUES), r"\d{8} \d{6}"),
+    _layout(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:00",
+        ",",
+        ("timestamp", *_VALUES),
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
+    ),
+)
+_TICK: Final = re.compile(r"^\d{8} \d{9},[\d.]+,[\d.]+,", re.MULTILINE)
+_TICK_FIELDS: Final = ("time", "bid", "ask", "size")
+_ONE_SIDE: Final = re.compile(r"^\d{8} \d{6};[\d.]+;\d+\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -49,10 +96,28 @@ class HistData:
             If the file is not one of these.
         """
         text = Text.of(path)
-        if not _ROW.search(text.head):
-            raise SourceError(
-                f"{path} is not HistData's Generic ASCII of minutes, whose rows are "
-                "`20180102 030405;open;high;low;close;volume`: use source=csv for one with a header"
-            )
-        rows = text.fields(["timestamp", *PRICES, "volume"], ";", header=False)
-        return rows.with_columns(unless_zero("volume"), strange_time(r"\d{8} \d{6}"))
+        if _TICK.search(text.head):
+            rows = text.fields(_TICK_FIELDS, ",", header=0)
+            return minutes(rows, _TICK_FIELDS, self.clock, r"\d{8} \d{9}")
+        layout = next((each for each in _MINUTES if each.row.search(text.head)), None)
+        if layout is None:
+            raise SourceError(_unknown(text))
+        header = text.first_line.startswith("<")
+        rows = text.fields(layout.fields, layout.separator, header=header)
+        if "date" in layout.fields:
+            moment = pl.concat_str("date", "time", separator=" ")
+            rows = rows.with_columns(timestamp=moment).drop("date", "time")
+        return rows.with_columns(unless_zero("volume"), strange_time(layout.time))
+
+
+def _unknown(text: Text) -> str:
+    if _ONE_SIDE.search(text.head):
+        return (
+            f"{text.path} holds ticks of one side alone, as of HistData's NinjaTrader layout: "
+            "fetch its Generic ASCII, which has bid and ask"
+        )
+    return (
+        f"{text.path} is not HistData's Generic ASCII of minutes, whose rows are "
+        "`20180102 030405;open;high;low;close;volume`, nor another of its layouts: use source=csv "
+        "for one with a header"
+    )

@@ -1,11 +1,17 @@
-"""MetaTrader's exports: version 5 with its header of `<DATE>`, version 4 without any.
+"""MetaTrader's exports: version 5 with its header of `<DATE>`, version 4 without any, and Python's.
 
 ```
 <DATE>	<TIME>	<OPEN>	<HIGH>	<LOW>	<CLOSE>	<TICKVOL>	<VOL>	<SPREAD>
 2018.01.02	03:04:00	1.20123	1.20129	1.20119	1.20125	57	0	4
 
 2018.01.02,03:04,1.20123,1.20129,1.20119,1.20125,57
+
+time,open,high,low,close,tick_volume,spread,real_volume
+1514862240,1.20123,1.20129,1.20119,1.20125,57,4,0
 ```
+
+The last is what `copy_rates` of the package MetaTrader5 gives, as text or as NumPy's `.npy`: its
+seconds since 1970 are counted by the server's clock, too.
 
 Times are of the broker's server, mostly seven hours ahead of New York. Prices are bid and stand in
 `open .. close`: the store has no bid without ask, and one spread a bar is no ask of four prices.
@@ -20,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
+import numpy as np
 import polars as pl
 
 from infra.bars import PRICES
@@ -31,6 +38,8 @@ _DAY: Final = r"\d{4}\.\d\d\.\d\d"
 _TIME: Final = _DAY + r" \d\d:\d\d(:\d\d)?"
 _VERSION_4: Final = ("date", "time", *PRICES, "volume")
 _VERSION_5: Final = ("date", "time", *PRICES, "tickvol", "vol", "spread")
+_RATES: Final = ("time", *PRICES, "tick_volume", "spread", "real_volume")
+_NUMPY: Final = b"\x93NUMPY"
 _DAILY: Final = tuple(name for name in _VERSION_5 if name != "time")
 
 
@@ -61,7 +70,11 @@ class MetaTrader:
         SourceError
             If the file is not one of these.
         """
+        if (rates := _array(path)) is not None:
+            return rates
         text = Text.of(path)
+        if tuple(text.first_line.lower().replace('"', "").split(",")) == _RATES:
+            return _rates(text.fields(_RATES, ",", header=True))
         names = tuple(re.sub(r"[^a-z]", "", name) for name in text.first_line.lower().split("\t"))
         if names in (_VERSION_5, _DAILY):
             rows = text.fields(names, "\t", header=True).rename({"tickvol": "volume"})
@@ -76,3 +89,30 @@ class MetaTrader:
         moment = [name for name in ("date", "time") if name in rows.columns]
         rows = rows.with_columns(timestamp=pl.concat_str(moment, separator=" ")).drop(moment)
         return rows.with_columns(strange_time(_TIME if "time" in moment else _DAY))
+
+
+def _rates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `copy_rates` as of any other export."""
+    rows = rows.rename({"time": "timestamp", "tick_volume": "volume"}).drop("real_volume")
+    return rows.with_columns(
+        pl.when(pl.col("spread").cast(pl.Int64, strict=False) != 0).then("spread")
+    )
+
+
+def _array(path: Path) -> pl.DataFrame | None:
+    """Return the rows of a saved array of `copy_rates`; None where it is another file."""
+    with path.open("rb") as file:
+        if file.read(len(_NUMPY)) != _NUMPY:
+            return None
+    try:
+        array = np.load(path, allow_pickle=False)
+        columns = {name: pl.Series(np.ascontiguousarray(array[name])) for name in _RATES}
+    except (ValueError, IndexError, KeyError, TypeError, EOFError, MemoryError) as error:
+        raise SourceError(
+            f"{path} is no array of MetaTrader's copy_rates, or a damaged one: {error}"
+        ) from error
+    rows = pl.DataFrame(columns)
+    if rows.is_empty():
+        raise SourceError(f"{path} holds no rows: export it again")
+    number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
+    return _rates(rows.select(number, pl.all()))

@@ -1,4 +1,4 @@
-"""Bars from Parquet, with the types of the file."""
+"""Bars from Parquet and Arrow files (Feather, IPC), with the types of the file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+import polars.selectors as cs
 
 from infra.sources.columns import Mapped, SourceError, map_columns
 
 _PROBE: Final = """
 import sys, polars
-polars.read_parquet(sys.argv[1], glob=False, hive_partitioning=False)
+path, kind = sys.argv[1:]
+if kind == "parquet":
+    polars.read_parquet(path, glob=False, hive_partitioning=False)
+elif kind == "stream":
+    polars.read_ipc_stream(path)
+else:
+    polars.read_ipc(path)
 """
+_MAGIC: Final = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "stream"}
+_FEATHER_1: Final = b"FEA1"
 
 
 class Parquet(Mapped):
-    """Parquet files from anywhere."""
+    """Parquet and Arrow files from anywhere."""
 
     def read(self, path: Path) -> pl.DataFrame:
         """Read a file; see `read_parquet`."""
@@ -32,7 +41,7 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
     Parameters
     ----------
     path : Path
-        One Parquet file.
+        One file of Parquet, Feather (version 2) or Arrow IPC, as a file or a stream.
     mapping : mapping of str to str, optional
         As in `map_columns`.
 
@@ -40,26 +49,18 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
     -------
     polars.DataFrame
         `source_row` (Int64, number of the row, from 1), `timestamp`, prices, `volume` and quotes,
-        as far as the file has them, of whatever types.
+        as far as the file has them, of whatever types; `ticker`, `time_of_day` and what the names
+        say, as of `infra.sources.csv.read_csv`.
 
     Raises
     ------
     SourceError
-        If the file is missing, not Parquet, empty, or lacks columns.
+        If the file is missing, not of these, empty, or lacks columns.
     """
     try:
-        _probe(path)
-        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        schema = scan.collect_schema()
-        columns = map_columns(schema.names(), path, mapping)
-        _refuse_nested(path, schema, (*columns.time, *columns.values.values()))
-        time = pl.col(columns.time[0])
-        if len(columns.time) > 1:
-            time = pl.concat_str(columns.time, separator=" ")
-        frame = scan.select(
-            time.alias("timestamp"),
-            *(pl.col(source).alias(name) for name, source in columns.values.items()),
-        ).collect()
+        kind = _kind(path)
+        _probe(path, kind)
+        frame = _selected(_scan(path, kind), path, mapping or {})
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     except pl.exceptions.PolarsError as error:
@@ -68,6 +69,48 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
         raise SourceError(f"{path} holds no rows: fetch or export it again")
     index = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
     return frame.select(index, pl.all())
+
+
+def is_columnar(path: Path) -> bool:
+    """Whether a file begins as Parquet or Arrow does."""
+    with path.open("rb") as file:
+        begin = file.read(6)
+    return any(begin.startswith(magic) for magic in (*_MAGIC, _FEATHER_1))
+
+
+def _kind(path: Path) -> str:
+    with path.open("rb") as file:
+        begin = file.read(6)
+    if begin.startswith(_FEATHER_1):
+        raise SourceError(f"{path} is Feather of version 1: write it again as version 2 or Parquet")
+    return next((kind for magic, kind in _MAGIC.items() if begin.startswith(magic)), "parquet")
+
+
+def _scan(path: Path, kind: str) -> pl.LazyFrame:
+    if kind == "parquet":
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    if kind == "stream":
+        return pl.read_ipc_stream(path).lazy()
+    return pl.read_ipc(path).lazy()
+
+
+def _selected(scan: pl.LazyFrame, path: Path, mapping: Mapping[str, str]) -> pl.DataFrame:
+    schema = scan.collect_schema()
+    columns = map_columns(schema.names(), path, mapping)
+    used = (*columns.time, *columns.values.values())
+    _refuse_nested(path, schema, used)
+    words = cs.by_dtype(pl.Categorical, pl.Enum) | cs.categorical() | cs.enum()
+    scan = scan.with_columns(words.cast(pl.String), cs.decimal().cast(pl.Float64))
+    times = [pl.col(name) for name in columns.time]
+    of_day = times[1:] if all(schema[name] == pl.String for name in columns.time) else []
+    named = [pl.col(name).cast(pl.String) for name in (columns.ticker,) if name is not None]
+    return scan.select(
+        (pl.concat_str(times, separator=" ") if times[1:] else times[0]).alias("timestamp"),
+        *(pl.col(source).alias(name) for name, source in columns.values.items()),
+        *(time.alias("time_of_day") for time in of_day),
+        *(name.alias("ticker") for name in named),
+        *columns.said(),
+    ).collect()
 
 
 def _refuse_nested(path: Path, schema: pl.Schema, names: Sequence[str]) -> None:
@@ -79,11 +122,11 @@ def _refuse_nested(path: Path, schema: pl.Schema, names: Sequence[str]) -> None:
         )
 
 
-def _probe(path: Path) -> None:
+def _probe(path: Path, kind: str) -> None:
     """Read a file in a process of its own first: a damaged one may take the reader with it."""
     path.open("rb").close()
-    command = [sys.executable, "-I", "-c", _PROBE, str(path)]
+    command = [sys.executable, "-I", "-c", _PROBE, str(path), kind]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         messages = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise SourceError(f"{path} is no Parquet file, or a damaged one: {messages[0]}")
+        raise SourceError(f"{path} is no Parquet or Arrow file, or a damaged one: {messages[0]}")

@@ -60,3 +60,5 @@ SOURCES: Final[Mapping[str, type[Source]]] = {
 """Sources that read a file, each made with `clock=...` where it is not the default."""
 MAPPED: Final = frozenset({"csv", "parquet"})
 """Those that take `columns`."""
+TICKS: Final = frozenset({"dukascopy", "truefx"})
+"""Those that make minutes of ticks, and read times and prices themselves."""

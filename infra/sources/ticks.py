@@ -46,6 +46,7 @@ _FAULTS: Final = {
     "unreadable number": pl.any_horizontal(_PRICES.is_null() | _PRICES.is_nan()),
     "non-positive price": pl.min_horizontal("bid", "ask") <= 0,
     "infinite price": pl.any_horizontal(_PRICES.is_infinite()),
+    "crossed quotes": pl.col("ask") < pl.col("bid"),
 }
 
 
@@ -87,7 +88,7 @@ class Dukascopy:
             )
         fields = ["time", *names]
         rows = text.fields(fields, text.separator, header=True)
-        return minutes(rows, fields, self.clock or "UTC", _DUKASCOPY_TIME)
+        return minutes(rows, fields, self.clock or "UTC", _DUKASCOPY_TIME, "day-first")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ class TrueFx:
         return minutes(rows, _ROW, self.clock, _TRUEFX_TIME)
 
 
-def minutes(rows: pl.DataFrame, fields: Sequence[str], clock: str, form: str) -> pl.DataFrame:
+def minutes(
+    rows: pl.DataFrame, fields: Sequence[str], clock: str, form: str, order: str | None = None
+) -> pl.DataFrame:
     """Make minutes of ticks.
 
     Parameters
@@ -137,6 +140,8 @@ def minutes(rows: pl.DataFrame, fields: Sequence[str], clock: str, form: str) ->
         Of times that name no zone.
     form : str
         Regular expression of a time.
+    order : str, optional
+        Of its day and month, as of `infra.sources.times.read_times`.
 
     Returns
     -------
@@ -144,7 +149,7 @@ def minutes(rows: pl.DataFrame, fields: Sequence[str], clock: str, form: str) ->
         `source_row` (of a minute's first tick), `timestamp` (UTC), prices, `volume`, quotes;
         ticks that are none have nothing of these but `fault`, why, and `tick`, their fields.
     """
-    ticks = _judged(rows, clock, form)
+    ticks = _judged(rows, clock, form, order)
     good = ticks.filter(pl.col("fault").is_null())
     bars = good.group_by_dynamic("timestamp", every="1m").agg(
         pl.col("source_row").first(), *_prices(), volume=pl.len().cast(pl.Float64)
@@ -165,12 +170,12 @@ def _prices() -> list[pl.Expr]:
     ]
 
 
-def _judged(rows: pl.DataFrame, clock: str, form: str) -> pl.DataFrame:
+def _judged(rows: pl.DataFrame, clock: str, form: str, order: str | None) -> pl.DataFrame:
     """Ticks with their time in UTC, numbers, and `fault`: null or why a tick is none."""
     readable = rows["time"].str.contains(f"^(?:{form})$")
-    aware, naive = read_times(rows["time"].set(~readable, None))
-    local = Clock.of(clock).to_utc(naive)
-    timestamp = aware.fill_null(local["timestamp"])
+    times = read_times(rows["time"].set(~readable, None), declared=order)
+    local = Clock.of(clock).to_utc(times.naive)
+    timestamp = times.aware.fill_null(local["timestamp"])
     numbers = pl.col("bid", "ask").cast(pl.Float64, strict=False)
     ticks = rows.with_columns(numbers, local["fault"], timestamp=timestamp).with_columns(
         mid=pl.mean_horizontal("bid", "ask"), fault=_first({**_FAULTS, **_beyond(rows)})

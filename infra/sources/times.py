@@ -1,94 +1,401 @@
-"""Timestamps as files write them: text in many forms, numbers since 1970, typed columns."""
+"""Timestamps as files write them: which readings a column allows, and the one that is proved.
+
+A column has one meaning. All of it is read in every way that its text allows (day before month or
+behind it, seconds or milliseconds, HHMM or HHMMSS whose zeros a spreadsheet took); a way that reads
+fewer rows than another is no way. Where several are left, the caller may know which of them fits
+(`choose`); otherwise the column is refused with the option that says it.
+"""
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Final
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from infra.bars import TIME
+from infra.sources.columns import SourceError
+from infra.sources.time_forms import Form, forms_of, is_blank, strict_pattern
 
 NAIVE: Final = pl.Datetime("us")
-_CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%H%M%S", "%H%M%S%3f")
-_DAYS = ("%Y-%m-%d", "%Y%m%d", "%Y.%m.%d", "%Y/%m/%d", "%d.%m.%Y")
-_FORMS: Final[tuple[tuple[str, bool], ...]] = (
-    *(
-        (f"{day}{between}{clock}{zone}", bool(zone))
-        for day, between, clock, zone in product(_DAYS, "T ", _CLOCKS, ("%#z", ""))
-    ),
-    *((day, False) for day in _DAYS),
-)
-"""Forms of timestamps, and whether they name a zone; no text fits two of them."""
-_SAMPLE = 64
+_SAMPLE: Final = 256
+_ROUNDS: Final = 6
+"""How often what is left unread is looked at for one more form."""
+_STRAYS: Final = 0.01
+"""Share of rows that may speak against what all others say: they are damaged, and set aside."""
+_ORDERS: Final = ("day-first", "month-first", "year-first")
+_EPOCHS: Final = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "epoch-ns": 1e-3}
+_DIGITS: Final = {
+    8: ("%Y%m%d",),
+    10: ("%Y%m%d%H", "%y%m%d%H%M"),
+    12: ("%Y%m%d%H%M", "%y%m%d%H%M%S"),
+    14: ("%Y%m%d%H%M%S",),
+    17: ("%Y%m%d%H%M%S%3f",),
+}
+_PADS: Final = {6: "%H%M%S", 4: "%H%M", 9: "%H%M%S%3f"}
+"""Times of day in digits, by how many there are before a spreadsheet took the zeros."""
+_FIRST: Final = datetime(1971, 1, 1, tzinfo=UTC)
+_EXCEL: Final = datetime(1899, 12, 30)  # noqa: DTZ001
+_EXCEL_DAYS: Final = (20_000.0, 80_000.0)
 
 
-def read_times(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+class Reading(NamedTuple):
+    """One way to read a column.
+
+    Attributes
+    ----------
+    name : str
+        As `time_format` takes it; empty for typed columns, which have one meaning.
+    aware : polars.Series
+        `Datetime("us", "UTC")`: times that name their zone; null elsewhere.
+    naive : polars.Series
+        `Datetime("us")`: times that do not; null elsewhere.
+    order : str
+        Of day and month, where the text allows several.
+    why : str
+        What proves it.
+    """
+
+    name: str
+    aware: pl.Series
+    naive: pl.Series
+    order: str = ""
+    why: str = ""
+
+    @property
+    def epoch(self) -> bool:
+        """Whether times are counted since 1970, by whatever clock."""
+        return self.name in _EPOCHS
+
+    @property
+    def read(self) -> pl.Series:
+        """Whether a row has a time: Boolean."""
+        return self.aware.is_not_null() | self.naive.is_not_null()
+
+
+Choose = Callable[[Sequence[Reading]], Sequence[Reading]]
+
+
+def read_times(
+    column: pl.Series,
+    of_day: pl.Series | None = None,
+    *,
+    declared: str | None = None,
+    choose: Choose | None = None,
+) -> Reading:
     """Read a column of timestamps of whatever type.
 
     Parameters
     ----------
     column : polars.Series
-        Text, whole numbers (seconds, milli-, micro- or nanoseconds since 1970, told by their
-        size), Datetime or Date.
+        Text, numbers since 1970, Datetime or Date; text of a date and, behind a blank, `of_day`.
+    of_day : polars.Series, optional
+        Text of the time of day alone, where a file has it in a column of its own.
+    declared : str, optional
+        `day-first`, `month-first`, `year-first`, `epoch-s` (`-ms`, `-us`, `-ns`), `excel`, or a
+        form as of strptime.
+    choose : callable, optional
+        Returns those of several readings that can be right.
 
-    Returns
-    -------
-    aware : polars.Series
-        `Datetime("us", "UTC")`: times that name their zone; null elsewhere.
-    naive : polars.Series
-        `Datetime("us")`: times that do not; null elsewhere.
+    Raises
+    ------
+    SourceError
+        If the column has several meanings, or not the one declared.
     """
+    readings = _readings(column, of_day, declared)
+    if len(readings) > 1:
+        readings = _without_less_read(readings, column)
+    if len(readings) > 1 and choose is not None and len(fitting := choose(readings)) == 1:
+        return fitting[0]._replace(why="no other reading has rows as far apart")
+    if len(readings) > 1:
+        raise SourceError(_undecided(readings, column))
+    return readings[0]
+
+
+def check_form(form: str) -> None:
+    """Raise ValueError if `time_format` cannot be this."""
+    if form in (*_ORDERS, *_EPOCHS, "excel"):
+        return
+    if "%" not in form:
+        raise ValueError(
+            f"time_format={form!r} is none: take {', '.join((*_ORDERS, *_EPOCHS, 'excel'))}, or a "
+            "form such as %d.%m.%Y %H:%M"
+        )
+    try:
+        pl.Series(["x"]).str.to_datetime(form, strict=False, time_zone=_zone(form))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"time_format={form!r} is none: {str(error).splitlines()[0]}") from error
+
+
+def _readings(column: pl.Series, of_day: pl.Series | None, declared: str | None) -> list[Reading]:
     kind = column.dtype
     if kind == pl.String:
-        return _read_text(column)
+        return _of_text(column, of_day, declared)
+    if kind.is_numeric():
+        return _declared_only(_of_numbers(column, declared), column, declared)
+    if declared is not None:
+        raise SourceError(f"time_format={declared} cannot apply: times are of the type {kind}")
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return column.dt.convert_time_zone("UTC").cast(TIME), _nothing(column, NAIVE)
+        return [Reading("", column.dt.convert_time_zone("UTC").cast(TIME), _nothing(column, NAIVE))]
     if kind in (pl.Datetime, pl.Date):
-        return _nothing(column, TIME), column.cast(NAIVE)
-    if kind.is_integer():
-        return _epoch(column), _nothing(column, NAIVE)
-    return _nothing(column, TIME), _nothing(column, NAIVE)
+        return [Reading("", _nothing(column, TIME), column.cast(NAIVE))]
+    return [Reading("", _nothing(column, TIME), _nothing(column, NAIVE))]
 
 
 def _nothing(column: pl.Series, kind: pl.DataType) -> pl.Series:
     return pl.repeat(None, len(column), dtype=kind, eager=True)
 
 
-def _read_text(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Try one form after the other on what none before it could read, the likely ones first."""
-    text = column.str.strip_chars().str.replace(r"(?i)\s*(Z|UTC|GMT)$", "+0000")
-    digits = text.str.contains(r"^\d{9,19}$")
-    aware, naive = _epoch(text.set(~digits, None)), _nothing(text, NAIVE)
-    sample = text.filter(text.is_not_null()).head(_SAMPLE)
-    for form, zoned in sorted(_FORMS, key=lambda form: _strptime(sample, *form).null_count()):
-        rest = (aware.is_null() & naive.is_null() & text.is_not_null()).arg_true()
-        if rest.is_empty():
-            break
-        read = _strptime(text.gather(rest), form, zoned)
-        if zoned:
-            aware = aware.scatter(rest, read)
-        else:
-            naive = naive.scatter(rest, read)
-    return aware, naive
+def _declared_only(
+    readings: list[Reading], column: pl.Series, declared: str | None
+) -> list[Reading]:
+    """Return the reading that is declared, of all if any is."""
+    if declared is None:
+        return readings or [Reading("", _nothing(column, TIME), _nothing(column, NAIVE))]
+    chosen = [reading for reading in readings if reading.name == declared]
+    if not chosen or not chosen[0].read.any():
+        raise SourceError(
+            f"time_format={declared} cannot apply: it reads none of the times, such as "
+            f"{_example(column)}"
+        )
+    return [chosen[0]._replace(why="declared")]
 
 
-def _strptime(words: pl.Series, form: str, zoned: bool) -> pl.Series:
-    zone = "UTC" if zoned else None
-    read = words.str.to_datetime(form, time_unit="us", time_zone=zone, strict=False)
-    return read.set(read.dt.year() < 1000, None)  # of two digits: nobody knows which is the year
+def _of_text(column: pl.Series, of_day: pl.Series | None, declared: str | None) -> list[Reading]:
+    sample = _sampled(column)
+    if of_day is not None and _mostly_digits(_sampled(of_day)):
+        if declared is not None and "%" in declared:
+            return _by_form(_padded(column, of_day, _width(declared)), declared)
+        readings = [
+            reading
+            for width, form in _PADS.items()
+            if _fits(of_day, width)
+            for reading in _of_forms(_padded(column, of_day, width), form)
+        ]
+        return _kept_order(readings, column, declared)
+    if declared is not None and "%" in declared:
+        return _by_form(column, declared)
+    if _mostly_digits(sample):
+        digits = column.str.strip_chars()
+        return _declared_only(_of_numbers(digits, declared), column, declared)
+    return _kept_order(_of_forms(column), column, declared)
 
 
-def _epoch(numbers: pl.Series) -> pl.Series:
-    n = pl.col("n")
-    micro = (
-        pl.when(n.abs() < 10**11)
-        .then(n * 1_000_000)
-        .when(n.abs() < 10**14)
-        .then(n * 1_000)
-        .when(n.abs() < 10**17)
-        .then(n)
-        .otherwise(n // 1_000)
+def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None) -> list[Reading]:
+    """Return the readings with the order of day and month that is declared."""
+    if declared is None:
+        return readings
+    chosen = [reading for reading in readings if declared == reading.order]
+    if not chosen:
+        raise SourceError(
+            f"time_format={declared} cannot apply to times such as {_example(column)}, whose day "
+            "and month stand where they stand"
+        )
+    if not any(reading.read.any() for reading in chosen):
+        raise SourceError(
+            f"time_format={declared} cannot apply: it reads none of the times, such as "
+            f"{_example(column)}"
+        )
+    return [reading._replace(why="declared") for reading in chosen]
+
+
+def _by_form(column: pl.Series, declared: str) -> list[Reading]:
+    zoned = _zone(declared) is not None
+    aware, naive = _strptime(column.str.strip_chars(), Form(declared, zoned))
+    return _declared_only([Reading(declared, aware, naive)], column, declared)
+
+
+def _zone(form: str) -> str | None:
+    return "UTC" if "%z" in form or "%#z" in form or "%:z" in form else None
+
+
+def _sampled(column: pl.Series) -> pl.Series:
+    """Cells from all over a column that hold anything."""
+    step = max(len(column) // _SAMPLE, 1)
+    parts = pl.concat([column.head(_SAMPLE // 8), column.gather_every(step), column.tail(8)])
+    return parts.filter(~is_blank(parts)).unique(maintain_order=True)
+
+
+def _mostly_digits(sample: pl.Series) -> bool:
+    return len(sample) > 0 and 2 * int(sample.str.contains(r"^\s*\d+(\.\d+)?\s*$").sum()) > len(
+        sample
     )
-    whole = numbers.cast(pl.Int64, strict=False).alias("n").to_frame()
-    return whole.select(micro.cast(TIME)).to_series()
+
+
+def _of_forms(column: pl.Series, of_day: str | None = None) -> list[Reading]:
+    """Read text by the forms that its cells have: one reading for each order of day and month."""
+    orders: dict[str, list[Form]] = {}
+    for cell in _sampled(column):
+        for order, form in forms_of(cell, of_day).items():
+            orders.setdefault(order, []).append(form)
+    common = orders.pop("", [])
+    kept = orders or {"": []}
+    return [_one_way(column, order, [*forms, *common], of_day) for order, forms in kept.items()]
+
+
+def _one_way(column: pl.Series, order: str, forms: Sequence[Form], of_day: str | None) -> Reading:
+    """Read by one form after the other, the likely ones first, then by what the rest looks like."""
+    likely = sorted(set(forms), key=forms.count, reverse=True)
+    aware, naive = _nothing(column, TIME), _nothing(column, NAIVE)
+    used: set[Form] = set()
+    for _ in range(_ROUNDS):
+        for form in likely:
+            rest = (aware.is_null() & naive.is_null()).arg_true()
+            if rest.is_empty():
+                break
+            whole = len(rest) == len(column)
+            read, local = _strptime(column if whole else column.gather(rest), form)
+            aware = read if whole else aware.scatter(rest, read)
+            naive = local if whole else naive.scatter(rest, local)
+        used |= set(likely)
+        left = _sampled(column.filter(aware.is_null() & naive.is_null())).head(64)
+        guesses = [forms_of(cell, of_day) for cell in left]
+        likely = list({f for guess in guesses for o, f in guess.items() if o in ("", order)} - used)
+        if not likely:
+            break
+    shown = max(forms, key=forms.count).form if forms else ""
+    return Reading(order if order and of_day is None else shown, aware, naive, order)
+
+
+def _strptime(words: pl.Series, form: Form) -> tuple[pl.Series, pl.Series]:
+    """Return times with a zone, and those without, of text in one form; null where it is not."""
+    pattern = strict_pattern(form.form)
+    if pattern is not None:
+        words = words.set(~words.str.contains(pattern).fill_null(value=False), None)
+    if "%H" in form.form and "%M" not in form.form:
+        words, form = words + "00", form._replace(form=form.form + "%M")
+    offset = _zone(form.form)
+    read = words.str.to_datetime(form.form, time_unit="us", time_zone=offset, strict=False)
+    read = read.set(read.dt.year() < 1000, None)  # of two digits: nobody knows which is the year
+    if not form.zoned:
+        return _nothing(words, TIME), read
+    aware = read if offset else read.dt.replace_time_zone("UTC")
+    return aware.cast(TIME), _nothing(words, NAIVE)
+
+
+def _padded(column: pl.Series, of_day: pl.Series, width: int) -> pl.Series:
+    """Put the zeros back before times of day: `20240603 100` is `20240603 000100`."""
+    frame = pl.DataFrame({"whole": column, "time": of_day.str.strip_chars()})
+    date = pl.col("whole").str.strip_chars().str.strip_suffix(pl.col("time")).str.strip_chars()
+    time = pl.when(pl.col("time").str.contains(rf"^\d{{1,{width}}}$")).then(
+        pl.col("time").str.zfill(width)
+    )
+    return frame.select(pl.concat_str(date, pl.lit(" "), time)).to_series()
+
+
+def _fits(of_day: pl.Series, width: int) -> bool:
+    """Whether times of day may have so many digits; where the first is written, just so many."""
+    digits = of_day.drop_nulls().str.strip_chars()
+    digits = digits.filter(digits.str.contains(r"^\d+$"))
+    lengths = digits.str.len_bytes().unique().to_list()
+    if not lengths or (longest := max(lengths)) > width:
+        return False
+    written = digits.str.starts_with("0") & (digits.str.len_bytes() > 1)
+    return longest == width if written.any() else True
+
+
+def _width(form: str) -> int:
+    return next((width for width, time in _PADS.items() if form.endswith(time)), 6)
+
+
+def _of_numbers(column: pl.Series, declared: str | None) -> list[Reading]:
+    """Read numbers in each way that makes times between 1971 and now of most of them."""
+    readings = []
+    now = datetime.now(UTC) + timedelta(days=1)
+    number = column.cast(pl.Float64, strict=False)
+    whole = column.cast(pl.Int64, strict=False) if column.dtype != pl.Float64 else None
+    for name, micros in _EPOCHS.items():
+        scaled = _micros(number, whole, micros)
+        time = scaled.cast(TIME)
+        if declared == name or _credible(time, now):
+            far = ~time.is_between(_FIRST, now).fill_null(value=False)
+            readings.append(Reading(name, time.set(far, None), _nothing(column, NAIVE)))
+    text = column.cast(pl.String, strict=False) if column.dtype != pl.Float64 else None
+    for width, forms in _DIGITS.items() if text is not None else ():
+        assert text is not None
+        fitting = text.set((text.str.len_bytes() != width).fill_null(value=True), None)
+        for form in forms if fitting.count() else ():
+            _, naive = _strptime(fitting, Form(form, zoned=False))
+            if declared == form or _credible(naive.dt.replace_time_zone("UTC"), now):
+                readings.append(Reading(form, _nothing(column, TIME), naive))
+    if declared == "excel" or number.is_between(*_EXCEL_DAYS).sum() * 2 > len(number):
+        readings.append(Reading("excel", _nothing(column, TIME), _excel(number)))
+        if declared is None and len(readings) == 1:
+            raise SourceError(
+                f"times such as {_example(column)} look like days as a spreadsheet counts them: "
+                "say time_format=excel if they are, or export them as dates"
+            )
+    return readings
+
+
+def _micros(number: pl.Series, whole: pl.Series | None, micros: float) -> pl.Series:
+    """Numbers of a unit as whole microseconds since 1970, null where they are out of reach."""
+    near = number.is_between(-1e11 * 1e6 / micros, 1e11 * 1e6 / micros).fill_null(value=False)
+    if whole is None or whole.null_count() > number.null_count():
+        scaled = (number.set(~near, None) * micros).round()
+        return scaled.cast(pl.Int64, strict=False)
+    held = whole.set(~near, None)
+    return held * int(micros) if micros >= 1 else held // round(1 / micros)
+
+
+def _credible(time: pl.Series, now: datetime) -> bool:
+    """Whether most rows are of a time between 1971 and now."""
+    return 2 * int(time.is_between(_FIRST, now).sum()) > len(time) - time.null_count() > 0
+
+
+def _excel(days: pl.Series) -> pl.Series:
+    near = days.set(~days.is_between(*_EXCEL_DAYS).fill_null(value=False), None)
+    seconds = (near * 86_400).round().cast(pl.Int64) * 1_000_000
+    return pl.select(pl.lit(_EXCEL) + seconds.cast(pl.Duration("us"))).to_series().cast(NAIVE)
+
+
+def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[Reading]:
+    """Leave out readings that cannot read what another one reads.
+
+    Raises
+    ------
+    SourceError
+        If rows speak for one and other rows for another.
+    """
+    most = max(int(reading.read.sum()) for reading in readings)
+    best = next(reading for reading in readings if int(reading.read.sum()) == most)
+    kept = [best]
+    for reading in readings:
+        if reading is best or _same(reading, best):
+            continue
+        alone = int((best.read & ~reading.read).sum())
+        against = int((reading.read & ~best.read).sum())
+        if alone == 0 and against == 0:
+            kept.append(reading)
+        elif against > _STRAYS * most and reading.order != best.order:
+            odd = _example(column.filter(reading.read & ~best.read))
+            raise SourceError(
+                f"of the times, {alone:,} can be read {best.order} alone and {against:,} "
+                f"{reading.order} alone, such as {odd}: the file mixes both; export it again, or "
+                f"say time_format={best.order} to set the others aside"
+            )
+        elif alone == 0:
+            kept.append(reading)
+    return kept
+
+
+def _same(one: Reading, other: Reading) -> bool:
+    return one.aware.equals(other.aware) and one.naive.equals(other.naive)
+
+
+def _undecided(readings: Sequence[Reading], column: pl.Series) -> str:
+    ways = []
+    for reading in readings:
+        time = reading.naive if reading.naive.count() else reading.aware
+        at = time.is_not_null().arg_true()
+        ways.append(f"{time[at[0]]:%Y-%m-%d %H:%M:%S} by time_format={reading.name}")
+    return (
+        f"times such as {_example(column)} can be {' or '.join(ways)}, and no row tells which: "
+        "say it"
+    )
+
+
+def _example(column: pl.Series) -> str:
+    text = column.cast(pl.String, strict=False).drop_nulls()
+    return repr(text[0][:40]) if len(text) else "none"

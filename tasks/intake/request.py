@@ -12,12 +12,15 @@ from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import Timeframe, bar_length
 from infra.sources import sample
 from infra.sources.clocks import Clock
-from infra.sources.registry import MAPPED, SOURCES
+from infra.sources.registry import MAPPED, SOURCES, TICKS
 from infra.sources.registry import Source as FileSource
+from infra.sources.times import check_form
+from tasks.intake.reading import Options
 from tasks.parameters import Pair, Parameters
 
 PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
 _SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
+_OF_FILES: Final = ("clock", "decimal", "scale", "stamp", "any_level")
 Source = Literal[
     "sample",
     "csv",
@@ -42,20 +45,43 @@ class IngestRequest(Parameters):
         "sample",
         description="sample (5,000 EURUSD hours), planted (a walk with a known edge), minutes "
         "(longer bars of the pair's M1 in the store), oanda (candles of the account whose token is "
-        "in SEP_OANDA_TOKEN), or a file: csv, parquet, histdata, metatrader, dukascopy and truefx "
-        "(ticks, kept as M1), lean.",
+        "in SEP_OANDA_TOKEN), or a file: csv (any text with a header, and spreadsheets), parquet "
+        "(and Arrow, Feather), histdata, metatrader, dukascopy and truefx (ticks, kept as M1), "
+        "lean.",
     )
-    path: Path | None = Field(None, description="The file, on the machine of the worker.")
+    path: Path | None = Field(
+        None,
+        description="The file, on the machine of the worker; a folder or a pattern such as "
+        "data/*.csv takes all of them as one. Packed ones (zip, gz, bz2, xz, zst) are unpacked.",
+    )
     clock: Annotated[str, Field(max_length=64)] | None = Field(
         None,
         description="Clock of timestamps that name no zone: UTC, EST, New York, New York+7, any "
         "IANA name; by default that of the publisher (EST of histdata, New York+7 of metatrader, "
-        "UTC of ticks), and of csv, parquet and lean none, which puts such rows into quarantine.",
+        "UTC of ticks); csv, parquet and lean need it, unless the header names it.",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="Of csv and parquet: name here to name in the file, such as "
         '{"timestamp": "When"}.',
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Of a file: the decimal mark, where its prices do not prove it."
+    )
+    time_format: Annotated[str, Field(max_length=64)] | None = Field(
+        None,
+        description="Of csv and parquet: day-first, month-first, year-first, epoch-s, epoch-ms, "
+        "excel, or a form such as %d.%m.%Y %H:%M, where the times do not prove it.",
+    )
+    scale: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None, description="Of a file: a price is the number written times this: 0.001 for 103681."
+    )
+    stamp: Literal["open", "close"] | None = Field(
+        None, description="Of a file: the end of its bar that a time is of; left out: open."
+    )
+    any_level: bool = Field(
+        default=False,
+        description="Of a file: take prices, too, that the instrument can hardly have.",
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
         0, description="Of planted: the seed of its walk."
@@ -78,6 +104,13 @@ class IngestRequest(Parameters):
         if clock is not None:
             Clock.of(clock)
         return clock
+
+    @field_validator("time_format")
+    @classmethod
+    def _form(cls, form: str | None) -> str | None:
+        if form is not None:
+            check_form(form)
+        return form
 
     @model_validator(mode="after")
     def _fits(self) -> IngestRequest:
@@ -102,8 +135,13 @@ class IngestRequest(Parameters):
             raise ValueError(f"path is the file to read: give it with source={files} alone")
         if self.columns and self.source not in MAPPED:
             raise ValueError(f"columns goes with source={', '.join(sorted(MAPPED))} alone")
-        if self.clock is not None and self.source not in SOURCES:
-            raise ValueError(f"clock is of a file: give it with source={files} alone")
+        if self.time_format is not None and self.source not in MAPPED:
+            raise ValueError(f"time_format goes with source={', '.join(sorted(MAPPED))} alone")
+        given = [name for name in _OF_FILES if getattr(self, name) not in (None, False)]
+        if given and self.source not in SOURCES:
+            raise ValueError(f"{given[0]} is of a file: give it with source={files} alone")
+        if self.source in TICKS and any(name != "clock" for name in given):
+            raise ValueError(f"ticks of {self.source} need no {given[-1]}: leave it out")
         held = self.file_source.timeframe if self.source in SOURCES else None
         if held not in (None, self.timeframe):
             raise ValueError(f"{self.source} files hold {held}: ask for timeframe={held}")
@@ -113,6 +151,21 @@ class IngestRequest(Parameters):
             raise ValueError("start and end go with source=oanda alone")
         if self.start and self.start >= (self.end or datetime.now(UTC)):
             raise ValueError("start must lie before end, and in the past")
+
+    @property
+    def options(self) -> Options:
+        """What is declared of the file, and its publisher's clock where none is."""
+        if self.source not in SOURCES:
+            return Options(clock=sample.CLOCK if self.source == "sample" else None)
+        return Options(
+            clock=self.file_source.clock,
+            publisher=self.clock is None or self.source in TICKS,
+            decimal=self.decimal,
+            time_format=self.time_format,
+            scale=self.scale,
+            stamp=self.stamp,
+            any_level=self.any_level,
+        )
 
     @property
     def file_source(self) -> FileSource:

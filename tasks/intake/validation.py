@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -12,11 +12,12 @@ from pandera.polars import PolarsData
 
 from infra.bars import PRICES, QUOTES, SCHEMA
 from infra.market.timeframes import bar_length, bar_seconds
-from infra.sources.clocks import AMBIGUOUS, MISSING, Clock
-from infra.sources.times import read_times
+from infra.sources.clocks import AMBIGUOUS, MISSING
+from tasks.intake.level import Bounds
+from tasks.intake.order import closed_out, in_order
+from tasks.intake.reading import Options, read
 
 _HOUR = 3600
-_BLANK = ("", "nan", "NaN", "NAN", "null", "NULL", "None")
 
 
 def _price_faults(prefix: str = "") -> dict[str, pl.Expr]:
@@ -33,12 +34,16 @@ def _price_faults(prefix: str = "") -> dict[str, pl.Expr]:
 
 PRICE_FAULTS: Final = _price_faults()
 VOLUME_FAULTS: Final = {"negative volume": (pl.col("volume") < 0) | pl.col("volume").is_infinite()}
+_CROSSED: Final = pl.any_horizontal(
+    pl.col(f"ask_{price}") < pl.col(f"bid_{price}") for price in PRICES
+)
 _PARTIAL: Final = pl.sum_horizontal(pl.col(name).is_null() for name in QUOTES).is_between(1, 7)
 QUOTE_FAULTS: Final = {
     "incomplete quotes": _PARTIAL,
     "impossible quotes": pl.any_horizontal(
         fault for side in ("bid_", "ask_") for fault in _price_faults(side).values()
     ),
+    "crossed quotes": _CROSSED,
 }
 
 
@@ -87,10 +92,16 @@ class Validated:
         Columns of `BarSchema`.
     quarantined : polars.DataFrame
         `source_row` Int64, `reason` String, `raw` String (the row as JSON).
+    facts : dict of str to str
+        What the file was taken for.
+    notes : dict of str to int
+        What is to be known of bars that passed, and of how many.
     """
 
     bars: pl.DataFrame
     quarantined: pl.DataFrame
+    facts: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 def validate(
@@ -98,12 +109,15 @@ def validate(
     *,
     timeframe: str,
     clock: str | None = None,
+    pair: str = "",
+    options: Options | None = None,
     now: datetime | None = None,
 ) -> Validated:
     """Tell bars from rows that are none.
 
-    Of rows with the same timestamp the first good one counts. A row earlier than a good one
-    above it is unsorted. `bars` and `quarantined` together have every row of `raw` once.
+    Of rows with the same timestamp the last good one counts, as across files; rows may come in any
+    order. `bars` and `quarantined` together have every row of `raw` once, less those of other
+    instruments.
 
     Parameters
     ----------
@@ -113,42 +127,52 @@ def validate(
     timeframe : str
         Such as `H1`.
     clock : str, optional
-        Clock of naive timestamps, such as `New York+7`; left out, they are quarantined.
+        Clock of naive timestamps, such as `New York+7`, where `options` has none.
+    pair : str
+        Whose bounds and market hours count; left out, none do.
+    options : Options, optional
+        What is declared of the file.
     now : datetime, optional
         A bar that is not over by then lies in the future; the present by default.
 
     Returns
     -------
     Validated
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If the file as a whole has no one meaning, or not the one declared.
     """
-    times = _times(raw["timestamp"], clock, timeframe)
-    rows = pl.concat([raw.select("source_row"), times, _numbers(raw)], how="horizontal")
+    options = options or Options(clock=clock)
+    meant = read(raw, timeframe, pair, options)
+    raw, rows = meant.raw, meant.rows
     faults = {**_time_faults(timeframe, now or datetime.now(UTC)), **_number_faults(rows)}
+    faults |= Bounds.of(pair, any_level=options.any_level).beyond
     if "excess" in raw.columns:
         rows = rows.with_columns(raw["excess"])
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
     fault = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
-    rows = _sequence(rows.with_columns(reason=pl.coalesce(fault, _first(faults))))
+    rows = rows.with_columns(reason=pl.coalesce(fault, _first(faults)))
+    rows, notes = closed_out(rows, timeframe, pair)
+    rows = in_order(rows, timeframe)
     good = rows["reason"].is_null()
     bars = rows.filter(good).select(name for name in SCHEMA if name in rows.columns)
-    bad = rows.filter(~good).select("source_row", "reason")
-    cells = raw.filter(~good).select(
-        raw=pl.struct(pl.exclude("source_row", "fault")).struct.json_encode()
-    )
+    if not bars["timestamp"].is_sorted():
+        bars = bars.sort("timestamp")
+    notes |= meant.notes | _zero_spreads(bars)
+    bad = _set_aside(raw, rows, ~good)
+    return Validated(BarSchema.validate(bars), bad, meant.facts, notes)
+
+
+def _set_aside(raw: pl.DataFrame, rows: pl.DataFrame, bad: pl.Series) -> pl.DataFrame:
+    reasons = rows.filter(bad).select("source_row", "reason")
+    said = ("source_row", "fault", "time_of_day", "header_clock", "header_ends", "header_local")
+    shown = pl.struct(pl.exclude(said)).struct.json_encode()
+    cells = raw.filter(bad).select(raw=shown)
     # PostgreSQL's JSON has no NUL
     cells = cells.select(pl.col("raw").str.replace_all("\\u0000", "\\ufffd", literal=True))
-    return Validated(BarSchema.validate(bars), pl.concat([bad, cells], how="horizontal"))
-
-
-def _sequence(rows: pl.DataFrame) -> pl.DataFrame:
-    """Among good rows: the first of a timestamp stays, and time only goes forward."""
-    good = rows.with_row_index("row").filter(pl.col("reason").is_null())
-    repeated = ~pl.col("timestamp").is_first_distinct()
-    late = pl.col("timestamp") < pl.col("timestamp").cum_max()
-    order = {"duplicate timestamp": repeated, "unsorted timestamp": late}
-    verdict = good.select("row", order=_first(order)).filter(pl.col("order").is_not_null())
-    joined = rows.with_row_index("row").join(verdict, on="row", how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("reason", "order").alias("reason"))
+    return pl.concat([reasons, cells], how="horizontal")
 
 
 def _first(faults: dict[str, pl.Expr]) -> pl.Expr:
@@ -178,38 +202,10 @@ def _number_faults(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     return {**faults, **PRICE_FAULTS, **VOLUME_FAULTS, **quotes}
 
 
-def _numbers(raw: pl.DataFrame) -> pl.DataFrame:
-    """Prices, volume and quotes as numbers; mid prices from the quotes where only those are."""
-    quotes = [name for name in QUOTES if name in raw.columns]
-    names = [name for name in (*PRICES, "volume") if name in raw.columns]
-    names += quotes if len(quotes) == len(QUOTES) else []
-    numbers = raw.select(pl.col(names).cast(pl.Float64, strict=False).fill_nan(None))
-    lost = [numbers[name].is_null() & _written(raw[name]) for name in names]
-    missing = [name for name in PRICES if name not in names]
-    mid = {name: (pl.col(f"bid_{name}") + pl.col(f"ask_{name}")) / 2 for name in missing}
-    volume = {} if "volume" in names else {"volume": pl.lit(None, pl.Float64)}
-    return numbers.with_columns(**mid, **volume, unreadable=pl.any_horizontal(lost))
-
-
-def _written(column: pl.Series) -> pl.Series:
-    """Whether a cell holds anything: not null, not blank, not NaN."""
-    if column.dtype == pl.String:
-        return column.is_not_null() & ~column.is_in(_BLANK)
-    return column.is_not_null() & (column.is_not_nan() if column.dtype.is_float() else True)
-
-
-def _times(column: pl.Series, clock: str | None, timeframe: str) -> pl.DataFrame:
-    """Timestamps in UTC, whether a row had one, and why a local one is no instant."""
-    aware, naive = read_times(column)
-    fault = pl.repeat(None, len(column), dtype=pl.String, eager=True)
-    if clock is not None:
-        local = Clock.of(clock).to_utc(naive, length=bar_length(timeframe))
-        aware, fault = aware.fill_null(local["timestamp"]), local["fault"]
-    return pl.DataFrame(
-        {
-            "timestamp": aware,
-            "written": _written(column),
-            "naive": naive.is_not_null() & pl.repeat(clock is None, len(naive), eager=True),
-            "clock_fault": fault,
-        }
-    )
+def _zero_spreads(bars: pl.DataFrame) -> dict[str, int]:
+    """Count bars whose ask is somewhere the bid: their costs are the usual ones."""
+    if "bid_open" not in bars.columns:
+        return {}
+    zero = pl.any_horizontal(pl.col(f"ask_{name}") <= pl.col(f"bid_{name}") for name in PRICES)
+    count = int(bars.select(zero.fill_null(value=False).sum()).item())
+    return {"bars with a spread of zero": count} if count else {}

@@ -1,0 +1,95 @@
+"""Whether prices can be those of an instrument: its bounds, and what is stored of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from infra.bars import PRICES
+from infra.market.instruments import find
+from infra.sources.columns import SourceError
+
+_POWERS: Final = tuple(power for power in range(-6, 9) if power)
+_APART: Final = 0.05
+"""Prices of the same moment differ less, whatever side, venue and length of bar."""
+_SHARED: Final = 10
+"""Bars of the same moment that tell one instrument from another."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which prices of an instrument lie.
+
+    Attributes
+    ----------
+    pair : str
+    low, high : float
+    """
+
+    pair: str
+    low: float = 0.0
+    high: float = math.inf
+
+    @classmethod
+    def of(cls, pair: str, *, any_level: bool = False) -> Bounds:
+        """Return the bounds of a pair; none where it is not named, or any level may be."""
+        if not pair or any_level:
+            return cls(pair)
+        instrument = find(pair)
+        return cls(instrument.name, instrument.low, instrument.high)
+
+    @property
+    def beyond(self) -> dict[str, pl.Expr]:
+        """Faults of rows, name to condition."""
+        outside = [~pl.col(name).is_between(self.low, self.high) for name in PRICES]
+        known = (self.low, self.high) != (0.0, math.inf)
+        return {"price out of bounds": pl.any_horizontal(outside)} if known else {}
+
+    def written(self, scale: float | None) -> tuple[float, float]:
+        """Return the bounds of the numbers that stand for prices."""
+        return (self.low / scale, self.high / scale) if scale else (self.low, self.high)
+
+    def refuse_whole(self, prices: pl.Series, scale: float | None) -> None:
+        """Raise SourceError if most prices cannot be the instrument's; it names what would fit.
+
+        Parameters
+        ----------
+        prices : polars.Series
+        scale : float, optional
+            That they have been multiplied by.
+        """
+        median = prices.filter(prices > 0).median()
+        if not isinstance(median, float) or self.low <= median <= self.high:
+            return
+        powers = [p for p in _POWERS if self.low <= median * 10.0**p <= self.high]
+        fits = " or ".join(f"scale={(scale or 1.0) * 10.0**p:g}" for p in powers)
+        ways = [f"{fits} if they are written that way"] if fits else []
+        ways += ["another pair= if they are not its prices", "any_level=true if they are"]
+        raise SourceError(
+            f"prices around {median:g} cannot be those of {self.pair}, which lie between "
+            f"{self.low:g} and {self.high:g}: say {', '.join(ways)}"
+        )
+
+
+def refuse_other(bars: pl.DataFrame, stored: pl.LazyFrame, pair: str) -> None:
+    """Raise SourceError if prices are not those stored for the same moments.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+    stored : polars.LazyFrame
+        `timestamp`, `close`.
+    pair : str
+    """
+    span = pl.col("timestamp").is_between(bars["timestamp"].min(), bars["timestamp"].max())
+    there = stored.select("timestamp", was="close").filter(span).collect()
+    both = bars.select("timestamp", "close").join(there, on="timestamp")
+    apart = (both["close"] / both["was"]).log().abs().median()
+    if both.height >= _SHARED and isinstance(apart, float) and apart > _APART:
+        raise SourceError(
+            f"the prices are {math.expm1(apart):.0%} apart from those stored of {pair} for the "
+            "same times: say another pair= if they are not its prices, any_level=true if they are"
+        )

@@ -1,0 +1,94 @@
+"""Which good rows are bars of their own: each time once, in its place, while the market trades."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from infra.market.hours import calendar_of
+from infra.market.instruments import SYNTHETIC
+from infra.market.timeframes import bar_length
+
+_HOUR: Final = timedelta(hours=1)
+_ORDERED: Final = 0.9
+"""Share of steps in one direction from which a row out of place is a damaged time."""
+
+
+def closed_out(
+    rows: pl.DataFrame, timeframe: str, pair: str
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Set aside rows that lie wholly in time in which nobody trades.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        `timestamp`, prices, `reason`.
+    timeframe, pair : str
+        Without a pair no hours are known.
+
+    Returns
+    -------
+    rows : polars.DataFrame
+    notes : dict of str to int
+        How many of them moved: prices that move while the market is closed have a wrong clock.
+    """
+    if not pair or pair in SYNTHETIC:
+        return rows, {}
+    start = rows["timestamp"].set(rows["reason"].is_not_null(), None)
+    known = start.is_not_null()
+    times = start.drop_nulls()
+    if times.is_empty():
+        return rows, {}
+    ends = times + bar_length(timeframe)
+    shut = calendar_of(pair).open_time(times, ends, surely=False) == timedelta(0)
+    if not shut.any():
+        return rows, {}
+    closed = pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
+    closed = closed.scatter(known.arg_true(), shut)
+    moved = int((closed & (rows["high"] > rows["low"])).sum())
+    reason = pl.when(closed).then(pl.lit("market closed")).otherwise("reason")
+    notes = {"bars that move while the market is closed": moved} if moved else {}
+    return rows.with_columns(reason=reason), notes
+
+
+def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:
+    """Among good rows: the last of a timestamp stays, none overlaps, none is out of its place.
+
+    Rows may come in any order, the newest first as well. Where nearly all go one way, a single row
+    between two that follow one another has a damaged time.
+    """
+    good = rows.with_row_index("row").filter(pl.col("reason").is_null())
+    steps = good["timestamp"].diff().drop_nulls()
+    short = bar_length(timeframe) > 2 * _HOUR and bool((steps < bar_length(timeframe)).any())
+    if len(steps) == 0 or (not short and steps.min() > timedelta(0)):  # type: ignore[operator]
+        return rows
+    lost = [_out_of_place(good, steps)]
+    good = good.join(lost[0], on="row", how="anti")
+    last = pl.col("source_row") == pl.col("source_row").max().over("timestamp")
+    lost.append(good.filter(~last).select("row", order=pl.lit("duplicate timestamp")))
+    good = good.filter(last).sort("timestamp")
+    near = pl.col("timestamp").diff() * 2 < bar_length(timeframe)
+    lost.append(good.filter(near).select("row", order=pl.lit("overlaps the bar before")))
+    verdict = pl.concat(lost)
+    joined = rows.with_row_index("row").join(verdict, on="row", how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("reason", "order").alias("reason")).drop("row", "order")
+
+
+def _out_of_place(good: pl.DataFrame, steps: pl.Series) -> pl.DataFrame:
+    """Find single rows out of line in a file that goes forward, or backward."""
+    forward = int((steps > timedelta(0)).sum())
+    backward = int((steps < timedelta(0)).sum())
+    nothing = pl.DataFrame(schema={"row": good.schema["row"], "order": pl.String})
+    if max(forward, backward) < _ORDERED * len(steps) or min(forward, backward) == 0:
+        return nothing
+    time = pl.col("timestamp") if forward > backward else -pl.col("timestamp").dt.epoch("us")
+    line = good.select("row", time=time.cast(pl.Int64))
+    for ahead in (True, False):  # a row too late is told before those behind it seem too early
+        now, before, after = pl.col("time"), pl.col("time").shift(1), pl.col("time").shift(-1)
+        between = before.fill_null(after - 1) < after.fill_null(before + 1)
+        odd = (now > after) if ahead else (now < before)
+        line = line.filter(~(between & odd).fill_null(value=False))
+    late = good.join(line, on="row", how="anti")
+    return late.select("row", order=pl.lit("unsorted timestamp"))

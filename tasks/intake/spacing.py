@@ -1,0 +1,124 @@
+"""How far apart the rows of a source are, and which timeframe that is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from infra.market.timeframes import TIMEFRAMES, bar_length
+from infra.sources.columns import SourceError
+
+_HOUR: Final = timedelta(hours=1)
+_LONG_GAP: Final = timedelta(days=5)
+"""Longer than any weekend with a holiday beside it."""
+_CLOSER: Final = 0.05
+"""Share of steps shorter than a bar from which the timeframe is wrong, not a row."""
+_STRAYS: Final = 0.02
+_ENOUGH: Final = 8
+"""Rows from which steps that are all longer than a bar prove a longer timeframe."""
+_OFF_GRID: Final = 0.5
+
+
+class Spacing(NamedTuple):
+    """Steps between the distinct times of a source.
+
+    Attributes
+    ----------
+    steps : polars.Series
+        Duration, in order of time.
+    usual : timedelta
+        The most frequent step; zero where there is none.
+    off_grid : float
+        Share of times that are no start of a bar.
+    """
+
+    steps: pl.Series
+    usual: timedelta
+    off_grid: float
+
+    @classmethod
+    def of(cls, times: pl.Series, timeframe: str) -> Spacing:
+        """Measure times, Datetime in any order, against the grid of a timeframe."""
+        times = times.drop_nulls()
+        if not times.is_sorted():
+            times = times.sort()
+        steps = times.diff().drop_nulls()
+        steps = steps.filter(steps > timedelta(0))
+        modes = steps.mode().sort()
+        grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
+        off = (times.dt.epoch("us") % grid != 0).mean()
+        return cls(steps, modes[0] if len(modes) else timedelta(0), float(off or 0.0))  # type: ignore[arg-type]
+
+    def below(self, length: timedelta) -> float:
+        """Return the share of steps shorter than a bar; one of an hour may be lost in spring."""
+        shortest = length - _HOUR if length > 2 * _HOUR else length
+        return float((self.steps < shortest).mean() or 0.0)  # type: ignore[arg-type]
+
+    @property
+    def holes(self) -> int:
+        """Steps longer than any weekend."""
+        return int((self.steps > _LONG_GAP).sum())
+
+
+def problem(spacing: Spacing, timeframe: str) -> str | None:
+    """Tell why times cannot be those of bars of a timeframe; None where they can.
+
+    Parameters
+    ----------
+    spacing : Spacing
+    timeframe : str
+    """
+    length = bar_length(timeframe)
+    if spacing.below(length) > _CLOSER or spacing.off_grid > _OFF_GRID:
+        return _wrong(spacing, timeframe)
+    apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
+    if apart and len(spacing.steps) + 1 >= _ENOUGH and spacing.below(spacing.usual) <= _STRAYS:
+        return _wrong(spacing, timeframe)
+    return None
+
+
+def refuse_wrong(times: pl.Series, timeframe: str) -> None:
+    """Raise SourceError, naming the timeframe that fits, if times prove another one wrong.
+
+    Parameters
+    ----------
+    times : polars.Series
+        Datetime, UTC.
+    timeframe : str
+    """
+    if reason := problem(Spacing.of(times, timeframe), timeframe):
+        raise SourceError(reason)
+
+
+def fitting(spacing: Spacing) -> str | None:
+    """Return the timeframe whose bars are as far apart as these times mostly are."""
+    for name in TIMEFRAMES:
+        slack = _HOUR if bar_length(name) > 2 * _HOUR else timedelta(0)
+        if abs(spacing.usual - bar_length(name)) <= slack:
+            return name
+    return None
+
+
+def _wrong(spacing: Spacing, timeframe: str) -> str:
+    fits = fitting(spacing)
+    if fits is None or fits == timeframe:
+        where = f"{spacing.off_grid:.0%} of them do not begin at a multiple of it"
+        apart = f"mostly {_words(spacing.usual)} apart"
+        return (
+            f"the rows are not bars of {timeframe}: they are {apart}, and {where}; ask for another "
+            f"timeframe= of {', '.join(TIMEFRAMES)}, or for time_format= or clock= if the times "
+            "were read wrongly"
+        )
+    return (
+        f"the rows are not bars of {timeframe}: they are {_words(spacing.usual)} apart; "
+        f"ask for timeframe={fits}"
+    )
+
+
+def _words(step: timedelta) -> str:
+    for name, unit in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if step.total_seconds() >= unit and step.total_seconds() % unit == 0:
+            return f"{step.total_seconds() / unit:g} {name}"
+    return f"{step.total_seconds():g} s"
