@@ -103,6 +103,7 @@ def _same(one: float | None, other: float | None, tolerance: float) -> bool:
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=0.0)
 
 
+@pytest.mark.slow
 def test_bars_come_back_or_an_option_is_asked_for() -> None:
     counts, failures = Counter[str](), []
     for seed in range(SEEDS):
