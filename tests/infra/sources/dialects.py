@@ -238,7 +238,16 @@ def _columns(
     if "decimal" not in full and rng.random() < 0.1:
         full["decimal"] = how.mark
     columns = [*stamped.columns, *values]
-    return full, columns if headless else _with_extras(rng, drawn, columns)
+    if headless:
+        return full | {"columns": _numbered(stamped, values)}, columns
+    return full, _with_extras(rng, drawn, columns)
+
+
+def _numbered(stamped: Stamps, values: list[Column]) -> dict[str, str]:
+    """Columns without a header, by number."""
+    times = ("date", "time") if len(stamped.columns) == 2 else ("timestamp",)
+    names = [*times, *_OURS[: len(values)]]
+    return {name: str(number) for number, name in enumerate(names, 1)}
 
 
 def _with_extras(rng: Random, drawn: Drawn, columns: list[Column]) -> list[Column]:

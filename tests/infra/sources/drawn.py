@@ -142,11 +142,10 @@ def _with_volume(rng: Random, bars: list[Bar]) -> list[Bar]:
     if kind == "none":
         return bars
     most = rng.choice([50, 3_000, 80_000])
-    lots = [
-        rng.randint(1, most) + (rng.randint(0, 99) / 100 if kind == "lots" else 0) for _ in bars
-    ]
+    unit = 1 if kind == "lots" else 100  # hundredths, so that a volume is the number nearest to it
+    lots = [rng.randrange(100, 100 * most, unit) / 100 for _ in bars]
     known = [kind != "holes" or rng.random() < 0.8 for _ in bars]
     return [
-        replace(bar, volume=float(lot) if is_known else None)
+        replace(bar, volume=lot if is_known else None)
         for bar, lot, is_known in zip(bars, lots, known, strict=True)
     ]

@@ -92,7 +92,11 @@ def _offset(rng: Random, moments: list[datetime], headless: bool) -> Stamps:
     end = rng.choice(ends)
     aware = [at.astimezone(ZoneInfo(zone)) for at in moments]
     cells = [at.strftime(day + between + clock) + _zone(at, end) for at in aware]
-    return _one(rng, cells, {}, headless)
+    return _one(rng, cells, _order(day), headless)
+
+
+def _order(day: str) -> dict[str, str]:
+    return {"time_format": _ORDERS[day]} if day in _ORDERS else {}
 
 
 def _zone(at: datetime, end: str) -> str:
@@ -114,7 +118,7 @@ def _in_header(rng: Random, moments: list[datetime], headless: bool) -> Stamps:
     )
     day = rng.choice(["%d.%m.%Y", "%Y-%m-%d", "%Y.%m.%d"])
     form = f"{day} {rng.choice(['%H:%M:%S', '%H:%M', '%H:%M:%S.000'])}"
-    return Stamps([(name, [local(at, clock).strftime(form) for at in moments])])
+    return Stamps([(name, [local(at, clock).strftime(form) for at in moments])], _order(day))
 
 
 _DAYS = {
@@ -136,12 +140,8 @@ _DAYS = {
     "short day-first": 3,
 }
 _ORDERS = {
-    "%d/%m/%Y": "day-first",
-    "%d-%m-%Y": "day-first",
-    "short day-first": "day-first",
-    "%m/%d/%Y": "month-first",
-    "%m-%d-%Y": "month-first",
-    "short month-first": "month-first",
+    **dict.fromkeys(("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "short day-first"), "day-first"),
+    **dict.fromkeys(("%m/%d/%Y", "%m-%d-%Y", "short month-first"), "month-first"),
 }
 _TIMES = {
     "%H:%M": 20,
