@@ -1,0 +1,91 @@
+"""Whatever a file holds, there are bars, quarantine or a word on it: soon, and in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.settings import PROJECT
+from tests.infra.sources.bombs import BARS, BOMBS, laid
+from tests.infra.sources.mutations import allowed, check
+
+SEEDS = 400
+MEMORY = 1 << 30
+SHOWN = 12
+
+
+@pytest.mark.slow
+def test_mutated_files_give_bars_or_a_word() -> None:
+    counts, failures = Counter[str](), []
+    for seed in range(SEEDS):
+        try:
+            counts += check(seed)
+        except AssertionError as failure:
+            failures.append(str(failure))
+    shown = "\n".join(failures[:SHOWN])
+    assert not failures, f"{len(failures)} of {SEEDS}, {dict(counts)}:\n{shown}"
+    assert min(counts["read"], counts["refused"]) > SEEDS // 20, counts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("deep") / "in" / "here"
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """What came of each bomb, all read by one process."""
+    folder.mkdir(parents=True)
+    paths = laid(folder)
+    named = {"pair": "EUR_USD", "timeframe": "H1"}
+    requests = [
+        {**named, "source": "parquet" if "parquet" in path.name else "csv", "path": str(path)}
+        for path in paths.values()
+    ]
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    command = [sys.executable, "-m", "tests.infra.sources.measured"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        command, input=lines, capture_output=True, text=True, timeout=400, env=environment
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    found = dict(zip(paths, said, strict=False))
+    dead = {"error": f"exit code {done.returncode}: {done.stderr[-500:]}"}
+    return {name: found.get(name, dead) for name in paths}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_gives_bars_or_a_word(
+    bomb: str, answers: dict[str, dict[str, Any]], folder: Path
+) -> None:
+    answer = answers[bomb]
+    size = (folder / bomb / BOMBS[bomb][0]).stat().st_size
+    assert answer["error"] is None
+    assert answer["memory"] <= MEMORY + size, f"{answer['memory']:,} bytes: {answer}"
+    assert answer["seconds"] <= allowed(size), answer
+
+
+def test_no_member_of_a_zip_leaves_it(answers: dict[str, dict[str, Any]], folder: Path) -> None:
+    assert answers
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {f"{bomb}/{name}" for bomb, (name, _) in BOMBS.items()}
+    assert not list(folder.parent.parent.glob("*.csv"))
+    assert not Path("/tmp/escaped.csv").exists()
+    assert not Path("/escaped.csv").exists()
+
+
+def test_a_sound_file_of_that_kind_is_read(tmp_path: Path) -> None:
+    """What the bombs are made of is none."""
+    from tests.infra.sources.reading import read
+
+    (tmp_path / "bars.csv").write_text(BARS)
+    outcome = read(path=tmp_path / "bars.csv", source="csv", pair="EUR_USD", timeframe="H1")
+    assert outcome.known.height == 24
