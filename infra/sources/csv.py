@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from infra.sources.columns import Columns, Mapped, SourceError, map_columns
-from infra.sources.text import Text, separator_of
+from infra.sources.text import Text, cells_of, separator_of
 
 _PREAMBLE: Final = 25
 """Lines that may come before the header."""
@@ -94,8 +93,8 @@ def _header(text: Text, mapping: Mapping[str, str]) -> _Header:
         return _without(lines, text.path, mapping)
     error: SourceError | None = None
     for number, line in enumerate(lines):
-        separator = separator_of(line)
-        names = _cells(line, separator)
+        separator = separator_of(lines[number:])
+        names = cells_of(line, separator)
         try:
             columns = map_columns(names, text.path, mapping)
         except SourceError as none:
@@ -108,14 +107,14 @@ def _header(text: Text, mapping: Mapping[str, str]) -> _Header:
 
 def _without(lines: list[str], path: Path, mapping: Mapping[str, str]) -> _Header:
     """Number the fields of a file without a header."""
-    separator = separator_of(lines[0])
-    names = [str(number) for number in range(1, len(_cells(lines[0], separator)) + 1)]
+    separator = separator_of(lines)
+    names = [str(number) for number in range(1, len(cells_of(lines[0], separator)) + 1)]
     return _Header(tuple(names), separator, 0, map_columns(names, path, mapping))
 
 
 def _stacked(lines: list[str], separator: str) -> _Header | None:
     """Read the three lines of yfinance: what columns hold, of which ticker, the time's name."""
-    rows = [_cells(line, separator) for line in lines]
+    rows = [cells_of(line, separator) for line in lines]
     if [row[0] for row in rows if row] not in ([*_STACK, "Date"], [*_STACK, "Datetime"]):
         return None
     names = ["Datetime", *rows[0][1:]]
@@ -123,10 +122,3 @@ def _stacked(lines: list[str], separator: str) -> _Header | None:
     columns = map_columns(names, Path("Ticker"))
     ticker = tickers.pop() if len(tickers) == 1 else None
     return _Header(tuple(names), separator, 3, columns, ticker)
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=separator), [])
-    except csv.Error:
-        return line.split(separator)

@@ -100,7 +100,7 @@ class HistData:
             rows = text.fields(_TICK_FIELDS, ",", header=0)
             return minutes(rows, _TICK_FIELDS, self.clock, r"\d{8} \d{9}")
         layout = next((each for each in _MINUTES if each.row.search(text.head)), None)
-        if layout is None:
+        if layout is None or _ONE_SIDE.search(text.head):
             raise SourceError(_unknown(text))
         header = text.first_line.startswith("<")
         rows = text.fields(layout.fields, layout.separator, header=header)

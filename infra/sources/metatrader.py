@@ -101,9 +101,12 @@ def _rates(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _array(path: Path) -> pl.DataFrame | None:
     """Return the rows of a saved array of `copy_rates`; None where it is another file."""
-    with path.open("rb") as file:
-        if file.read(len(_NUMPY)) != _NUMPY:
-            return None
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_NUMPY)) != _NUMPY:
+                return None
+    except OSError:  # told better by those who read text
+        return None
     try:
         array = np.load(path, allow_pickle=False)
         columns = {name: pl.Series(np.ascontiguousarray(array[name])) for name in _RATES}

@@ -17,7 +17,8 @@ from infra.sources.time_forms import is_blank
 MARKS: Final = (".", ",")
 _SPACES: Final = r"[\s\u00a0\u202f'\u2019]"
 """Blanks of all kinds and apostrophes part thousands, never decimals."""
-_STRAYS: Final = 0.01
+_STRAYS: Final = 0.2
+"""Share of cells that may speak for the other mark: they are damaged, and set aside."""
 _SUFFIXES: Final = {"K": 1e3, "M": 1e6, "B": 1e9}
 _HAS_SUFFIX: Final = r"(?i)[KMB]$"
 _EXAMPLES: Final = 40
@@ -90,7 +91,11 @@ def read_volume(cells: pl.Series, decimal: str) -> pl.Series:
         Mark of the prices beside.
     """
     plain = cells.cast(pl.Float64, strict=False).fill_nan(None)
-    if cells.dtype != pl.String or plain.null_count() == cells.null_count():
+    if cells.dtype != pl.String:
+        return plain
+    if decimal == MARKS[1]:
+        plain = plain.set(cells.str.contains(".", literal=True).fill_null(value=False), None)
+    if plain.null_count() == cells.null_count():
         return plain
     rest = (plain.is_null() & ~is_blank(cells)).arg_true()
     words = cells.gather(rest).str.strip_chars().alias("cell").to_frame()

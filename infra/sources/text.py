@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import mmap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,12 @@ from infra.sources.archive import unpacked
 from infra.sources.columns import SourceError
 
 _HEAD: Final = 65_536
-_SEPARATORS: Final = ",;\t|"
+_SEPARATORS: Final = "\t;|,"
+_LOOKED: Final = 20
+_FIELDS: Final = 5
+"""A time and four prices."""
+_LONGEST: Final = 20
+"""Lines that a record may have."""
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WEB: Final = ("<!doc", "<html", "<?xml")
 _ARROW: Final = (b"PAR1", b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")
@@ -70,7 +76,7 @@ class Text:
     @property
     def separator(self) -> str:
         """What parts the fields of the first line: comma, semicolon, tab or bar."""
-        return separator_of(self.first_line)
+        return separator_of(self.head.splitlines()[:-1] or [self.head])
 
     def fields(self, names: Sequence[str], separator: str, *, header: int) -> pl.DataFrame:
         """Part each record into fields, quoted ones by RFC 4180.
@@ -95,16 +101,27 @@ class Text:
         SourceError
             If there is none.
         """
-        try:
-            cells = self._records(names, separator, header)
-        except pl.exceptions.PolarsError:  # ragged, not UTF-8, or a quotation mark too many
-            cells = self._lines(names, separator, header)
+        cells = self._cells(names, separator, header)
         content = pl.any_horizontal(pl.col(*names, "excess").str.len_bytes() > 0)
         if (blank := ~cells.select(content.fill_null(value=False)).to_series()).any():
             cells = cells.filter(~blank)
         if cells.is_empty():
             raise SourceError(f"{self.path} holds no bars: fetch or export it again")
         return cells
+
+    def _cells(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
+        """Part by the fast way if every record is as it should be, otherwise one by one."""
+        for text in (self, replace(self, content=self._replaced())):
+            try:
+                return text._records(names, separator, header)
+            except pl.exceptions.PolarsError:  # ragged, not UTF-8, or a quotation mark too many
+                continue
+        return self._lines(names, separator, header)
+
+    def _replaced(self) -> bytes:
+        content = self.content
+        raw = content if isinstance(content, bytes) else content.read_bytes()
+        return raw.decode(errors="replace").encode()
 
     def _records(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
         cells = pl.read_csv(
@@ -138,42 +155,77 @@ class Text:
 
     def _lines(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
         """Part each line for itself: whatever one holds, the others stay what they are."""
-        try:
-            lines = pl.read_lines(self.content, glob=False)
-        except pl.exceptions.ComputeError:  # not UTF-8
-            content = self.content
-            raw = content if isinstance(content, bytes) else content.read_bytes()
-            lines = pl.read_lines(raw.decode(errors="replace").encode())
+        content = self._replaced()
+        if b'"' in content:
+            written = content.decode().removeprefix("\ufeff").split("\n")[header:]
+            return _padded(_quoted(written, separator), names, separator, header)
+        lines = pl.read_lines(content)
         number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
         line = pl.col("line").str.strip_chars(" \r\ufeff")
-        lines = lines.select(number, line).slice(header)
-        quoted = lines["line"].str.contains('"', literal=True)
         parts = pl.col("line").str.splitn(separator, len(names) + 1)
-        plain = lines.filter(~quoted).with_columns(parts.struct.rename_fields([*names, "excess"]))
-        cells = plain.unnest("line")
-        if quoted.any():
-            cells = pl.concat([cells, _quoted(lines.filter(quoted), names, separator)])
-        return cells.sort("source_row").with_columns(pl.col(*names).str.strip_chars(' "'))
+        cells = (
+            lines.select(number, line)
+            .slice(header)
+            .with_columns(parts.struct.rename_fields([*names, "excess"]))
+        )
+        return cells.unnest("line").with_columns(pl.col(*names).str.strip_chars(' "'))
 
 
-def separator_of(line: str) -> str:
-    """Return what parts the fields of a line most often: comma, semicolon, tab or bar."""
-    return max(_SEPARATORS, key=line.count)
+def separator_of(lines: Sequence[str]) -> str:
+    """Return what parts the fields of lines: tab, semicolon, bar or comma.
+
+    It is the one that makes as many fields of each, most of all; where none does, the one that is
+    most frequent in the first line. A comma comes last: it may be a decimal one.
+    """
+    looked = [line for line in lines if line.strip()][:_LOOKED]
+    for separator in _SEPARATORS:
+        counts = {len(cells) for cells in _quoted(looked, separator).values()}
+        if len(counts) == 1 and counts.pop() >= _FIELDS:
+            return separator
+    return max(_SEPARATORS, key=looked[0].count) if looked else ","
 
 
-def _quoted(lines: pl.DataFrame, names: Sequence[str], separator: str) -> pl.DataFrame:
-    """Part lines with quotation marks in them."""
-    rows = []
-    for number, line in lines.iter_rows():
-        try:
-            cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
-        except csv.Error:
-            cells = line.split(separator)
-        excess = separator.join(cells[len(names) :]) if len(cells) > len(names) else None
-        padded = [*cells[: len(names)], *[None] * (len(names) - len(cells))]
-        rows.append((number, *padded, excess))
+def _quoted(lines: Sequence[str], separator: str) -> dict[int, list[str]]:
+    """Part records by RFC 4180, number of the first line (from 0) to cells.
+
+    A quotation mark that is never closed would swallow the rest of a file: beyond a few lines a
+    record is taken line by line.
+    """
+    records, at = {}, 0
+    while at < len(lines):
+        taken = 1
+        while taken <= _LONGEST and at + taken <= len(lines):
+            whole = "\n".join(lines[at : at + taken])
+            if whole.count('"') % 2 == 0:
+                break
+            taken += 1
+        else:
+            taken, whole = 1, lines[at]
+        records[at] = cells_of(whole, separator)
+        at += taken
+    return records
+
+
+def cells_of(record: str, separator: str) -> list[str]:
+    """Part one record into its fields."""
+    try:
+        return next(csv.reader(io.StringIO(record), delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return record.split(separator)
+
+
+def _padded(
+    rows: Mapping[int, list[str]], names: Sequence[str], separator: str, header: int
+) -> pl.DataFrame:
+    """Return records as a frame, what they have too much in `excess`."""
+    width, table = len(names), []
+    for at, cells in rows.items():
+        excess = separator.join(cells[width:]) if len(cells) > width else None
+        padded = [*cells[:width], *[None] * (width - len(cells))]
+        table.append((at + header + 1, *padded, excess))
     schema = {"source_row": pl.Int64, **dict.fromkeys([*names, "excess"], pl.String)}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    frame = pl.DataFrame(table, schema=schema, orient="row")
+    return frame.with_columns(pl.col(*names).str.strip_chars(' "\r'))
 
 
 def _begin(path: Path) -> bytes:

@@ -14,7 +14,10 @@ _DATE: Final = (
     r"|(?P<y3>\d{4})(?P<s7>[-./ ])(?P<m3>[A-Za-z]{3})(?P<s8>[-./ ])(?P<d3>\d{1,2})"
 )
 _TIME: Final = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?|\d{6}(?:\.?\d{3})?|\d{4}"
-_ZONE: Final = r"\s*(?:Z|z|(?:UTC|GMT)?\s?[+-]\d{2}(?::?\d{2})?|UTC|GMT)"
+NAMED: Final = {"EST": -5, "EDT": -4, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3}
+"""Zones whose letters mean one thing; CST, IST and BST mean several."""
+_OFFSET: Final = r"(?:UTC|GMT)?\s?[+-]\d{2}(?::?\d{2})?"
+_ZONE: Final = rf"\s*(?:{'|'.join(NAMED)}|Z|z|{_OFFSET}|UTC|GMT)"
 _CELL: Final = re.compile(
     rf"(?P<weekday>[A-Za-z]{{3}},?\s)?(?:{_DATE})"
     rf"(?:(?P<between>T|[ ,_]+| - )(?P<time>{_TIME})(?P<half>\s*[AaPp][Mm])?(?P<zone>{_ZONE})?)?"
@@ -25,10 +28,11 @@ _BLANKS: Final = ("", "nan", "NaN", "NaT", "null", "NULL", "None", "-", "N/A", "
 
 
 class Form(NamedTuple):
-    """A form of strptime, and whether a time in it names its zone."""
+    """A form of strptime, whether a time in it names its zone, and that zone's hours if by name."""
 
     form: str
     zoned: bool
+    ahead: int = 0
 
 
 def is_blank(cells: pl.Series) -> pl.Series:
@@ -57,7 +61,8 @@ def forms_of(cell: str, of_day: str | None = None) -> dict[str, Form]:
     parts = found.groupdict()
     day = "" if parts["weekday"] is None else "%a" + parts["weekday"][3:]
     rest, zoned = _rest(parts, of_day)
-    return {order: Form(day + date + rest, zoned) for order, date in _dates(parts).items()}
+    ahead = NAMED.get((parts["zone"] or parts["bare"] or "").strip(), 0)
+    return {order: Form(day + date + rest, zoned, ahead) for order, date in _dates(parts).items()}
 
 
 def strict_pattern(form: str) -> str | None:

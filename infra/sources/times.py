@@ -104,6 +104,8 @@ def read_times(
         If the column has several meanings, or not the one declared.
     """
     readings = _readings(column, of_day, declared)
+    if not any(reading.read.any() for reading in readings):
+        _refuse_unreadable(column)
     if len(readings) > 1:
         readings = _without_less_read(readings, column)
     if len(readings) > 1 and choose is not None and len(fitting := choose(readings)) == 1:
@@ -111,6 +113,15 @@ def read_times(
     if len(readings) > 1:
         raise SourceError(_undecided(readings, column))
     return readings[0]
+
+
+def _refuse_unreadable(column: pl.Series) -> None:
+    text = column.cast(pl.String, strict=False) if not column.dtype.is_nested() else None
+    if text is not None and not is_blank(text).all():
+        raise SourceError(
+            f"times such as {_example(column)} cannot be read: say time_format=, such as "
+            "time_format='%d.%m.%Y %H:%M', or columns= if these are no times"
+        )
 
 
 def check_form(form: str) -> None:
@@ -271,7 +282,7 @@ def _strptime(words: pl.Series, form: Form) -> tuple[pl.Series, pl.Series]:
     if not form.zoned:
         return _nothing(words, TIME), read
     aware = read if offset else read.dt.replace_time_zone("UTC")
-    return aware.cast(TIME), _nothing(words, NAIVE)
+    return aware.cast(TIME) - timedelta(hours=form.ahead), _nothing(words, NAIVE)
 
 
 def _padded(column: pl.Series, of_day: pl.Series, width: int) -> pl.Series:

@@ -15,6 +15,9 @@ _HOUR: Final = timedelta(hours=1)
 _ORDERED: Final = 0.9
 """Share of steps in one direction from which a row out of place is a damaged time."""
 
+_NEAR: Final = timedelta(days=4)
+"""A row further from all others than a weekend did not just come late."""
+
 
 def closed_out(
     rows: pl.DataFrame, timeframe: str, pair: str
@@ -57,7 +60,8 @@ def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     """Among good rows: the last of a timestamp stays, none overlaps, none is out of its place.
 
     Rows may come in any order, the newest first as well. Where nearly all go one way, a single row
-    between two that follow one another has a damaged time.
+    between two that follow one another has a damaged time if another row has that time, too, or
+    none is near it.
     """
     good = rows.with_row_index("row").filter(pl.col("reason").is_null())
     steps = good["timestamp"].diff().drop_nulls()
@@ -91,4 +95,16 @@ def _out_of_place(good: pl.DataFrame, steps: pl.Series) -> pl.DataFrame:
         odd = (now > after) if ahead else (now < before)
         line = line.filter(~(between & odd).fill_null(value=False))
     late = good.join(line, on="row", how="anti")
-    return late.select("row", order=pl.lit("unsorted timestamp"))
+    return _lost(late, good.join(line, on="row", how="semi"))
+
+
+def _lost(late: pl.DataFrame, line: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows out of place whose time another row has, or that is far from all others."""
+    others = line.select(other="timestamp").sort("other")
+    near = late.select("row", "timestamp").sort("timestamp")
+    near = near.join_asof(
+        others, left_on="timestamp", right_on="other", strategy="nearest", coalesce=False
+    )
+    away = (pl.col("timestamp") - pl.col("other")).abs()
+    lost = near.filter((away == timedelta(0)) | (away > _NEAR) | away.is_null())
+    return lost.select("row", order=pl.lit("unsorted timestamp"))

@@ -27,7 +27,7 @@ class Spacing(NamedTuple):
     Attributes
     ----------
     steps : polars.Series
-        Duration, in order of time.
+        Duration, in order of time, of times on the grid.
     usual : timedelta
         The most frequent step; zero where there is none.
     off_grid : float
@@ -42,14 +42,17 @@ class Spacing(NamedTuple):
     def of(cls, times: pl.Series, timeframe: str) -> Spacing:
         """Measure times, Datetime in any order, against the grid of a timeframe."""
         times = times.drop_nulls()
+        grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
+        off = times.dt.epoch("us") % grid != 0
+        share = float(off.mean() or 0.0)  # type: ignore[arg-type]
+        if 0 < share <= _OFF_GRID:
+            times = times.filter(~off)
         if not times.is_sorted():
             times = times.sort()
         steps = times.diff().drop_nulls()
         steps = steps.filter(steps > timedelta(0))
         modes = steps.mode().sort()
-        grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
-        off = (times.dt.epoch("us") % grid != 0).mean()
-        return cls(steps, modes[0] if len(modes) else timedelta(0), float(off or 0.0))  # type: ignore[arg-type]
+        return cls(steps, modes[0] if len(modes) else timedelta(0), share)
 
     def below(self, length: timedelta) -> float:
         """Return the share of steps shorter than a bar; one of an hour may be lost in spring."""
@@ -71,10 +74,13 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
     timeframe : str
     """
     length = bar_length(timeframe)
-    if spacing.below(length) > _CLOSER or spacing.off_grid > _OFF_GRID:
+    enough = len(spacing.steps) + 1 >= _ENOUGH
+    if spacing.off_grid > _OFF_GRID and enough:
+        return _wrong(spacing, timeframe)
+    if spacing.off_grid <= _OFF_GRID and spacing.below(length) > _CLOSER:
         return _wrong(spacing, timeframe)
     apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
-    if apart and len(spacing.steps) + 1 >= _ENOUGH and spacing.below(spacing.usual) <= _STRAYS:
+    if apart and enough and spacing.below(spacing.usual) <= _STRAYS:
         return _wrong(spacing, timeframe)
     return None
 

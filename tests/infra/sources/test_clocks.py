@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.sources.clocks import AMBIGUOUS, MISSING, Clock, ClockError
-from infra.sources.times import NAIVE, read_times
+from infra.sources.columns import SourceError
+from infra.sources.times import NAIVE, Reading, check_form, read_times
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -190,23 +192,106 @@ def test_no_time_is_told_that_the_zone_denies(data: st.DataObject, zone: str) ->
 )
 def test_forms_of_publishers_are_read(text: str) -> None:
     expected = datetime(2018, 1, 2, 3, 4, 5, 123_000)  # noqa: DTZ001
-    assert read_times(pl.Series([text]))[1].to_list() == [expected]
+    order = "day-first" if text.startswith("02.") else None
+    assert read_times(pl.Series([text]), declared=order).naive.to_list() == [expected]
 
 
 WORDS = (
-    *("2018-01-02 03:04", "2018.01.02 03:04:05", "02.01.2018 03:04", "20180102 030405"),
-    *("20180102 030405123", "1514862245", "2018-01-02T03:04:05Z", "2018/01/02", "x"),
-    *("2018-01-02 03:04-05:00", "01.02.18 03:04", "", "20180102"),
+    *("2018-01-02 03:04", "2018.01.02 03:04:05", "20180102 030405", "2 Jan 2018 03:04"),
+    *("20180102 030405123", "2018-01-02T03:04:05Z", "2018/01/02", "x", "Jan 2, 2018"),
+    *("2018-01-02 03:04-05:00", "", "2018-01-02 03:04 GMT+0200", "2018-01-02 3:04 PM"),
 )
-ALONE = {word: tuple(read[0] for read in read_times(pl.Series([word]))) for word in WORDS}
+"""Times that mean one thing, whatever stands beside them."""
+READ = [(word, read_times(pl.Series([word, "2018-01-01"]))) for word in WORDS]
+ALONE = {word: (reading.aware[0], reading.naive[0]) for word, reading in READ}
 
 
 @hypothesis_settings(max_examples=100, deadline=None)
 @given(words=st.lists(st.sampled_from(WORDS), max_size=90))
 def test_what_is_read_of_a_text_does_not_depend_on_its_neighbours(words: list[str]) -> None:
-    aware, naive = read_times(pl.Series(words, dtype=pl.String))
-    assert list(zip(aware, naive, strict=True)) == [ALONE[word] for word in words]
+    reading = read_times(pl.Series([*words, "2018-01-01"], dtype=pl.String))
+    times = list(zip(reading.aware, reading.naive, strict=True))
+    assert times[:-1] == [ALONE[word] for word in words]
 
 
-def test_two_digits_are_no_year() -> None:
-    assert ALONE["01.02.18 03:04"] == (None, None)
+def test_one_day_beyond_twelve_tells_the_order_of_all() -> None:
+    dates = pl.Series(["03/04/2018", "05/04/2018", "13/04/2018"])
+    assert read_times(dates).naive.dt.month().to_list() == [4, 4, 4]
+    assert read_times(dates).name == "day-first"
+
+
+def test_dates_that_tell_no_order_are_refused_with_the_option() -> None:
+    with pytest.raises(SourceError, match=r"by time_format=day-first or .*=month-first"):
+        read_times(pl.Series(["03/04/2018", "05/04/2018"]))
+
+
+@pytest.mark.parametrize("order", ["day-first", "month-first", "year-first"])
+def test_years_of_two_digits_need_an_order(order: str) -> None:
+    word = pl.Series(["01.02.03 03:04"])
+    with pytest.raises(SourceError, match=order):
+        read_times(word)
+    first = {"day-first": (2003, 2, 1), "month-first": (2003, 1, 2), "year-first": (2001, 2, 3)}
+    expected = datetime(*first[order], 3, 4)  # noqa: DTZ001
+    assert read_times(word, declared=order).naive.to_list() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("words", "declared"),
+    [
+        (["2018-01-02"], "day-first"),
+        (["2018-01-02"], "%d.%m.%Y"),
+        (["2018-01-02"], "epoch-s"),
+        (["02/01/2018"], "year-first"),
+        (["13/01/2018"], "month-first"),
+        (["x"], "day-first"),
+    ],
+)
+def test_form_that_cannot_apply_is_refused(words: list[str], declared: str) -> None:
+    with pytest.raises(SourceError, match=r"time_format=.* cannot apply"):
+        read_times(pl.Series(words), declared=declared)
+
+
+def test_a_column_of_both_orders_is_refused() -> None:
+    with pytest.raises(SourceError, match="mixes both"):
+        read_times(pl.Series(["13/01/2018", "01/13/2018"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "hour"),
+    [
+        (["1514862245", "1514865845"], "epoch-s", 3),
+        (["1514862245000", "1514865845000"], "epoch-ms", 3),
+        (["201801020304", "201801020404"], "%Y%m%d%H%M", 3),
+        (["20180102030405"], "%Y%m%d%H%M%S", 3),
+    ],
+)
+def test_units_are_those_that_make_hours(words: list[str], name: str, hour: int) -> None:
+    def apart(readings: Sequence[Reading]) -> list[Reading]:
+        return [each for each in readings if not each.naive.is_null().all()]
+
+    reading = read_times(pl.Series(words), choose=apart)
+    assert reading.name == name
+    assert reading.aware.fill_null(reading.naive.dt.replace_time_zone("UTC")).dt.hour()[0] == hour
+
+
+def test_zeros_that_a_spreadsheet_took_are_put_back() -> None:
+    times = ["0", "100", "5900", "10000"]
+    dates = pl.Series([f"20180102 {time}" for time in times])
+    with pytest.raises(SourceError, match="time_format="):
+        read_times(dates, pl.Series(times))
+    reading = read_times(dates, pl.Series(times), declared="%Y%m%d %H%M%S")
+    assert reading.naive.dt.hour().to_list() == [0, 0, 0, 1]
+    assert reading.naive.dt.minute().to_list() == [0, 1, 59, 0]
+
+
+def test_days_of_a_spreadsheet_must_be_declared() -> None:
+    days = pl.Series(["43102.127833", "43102.1695"])
+    with pytest.raises(SourceError, match="time_format=excel"):
+        read_times(days)
+    assert read_times(days, declared="excel").naive[0] == datetime(2018, 1, 2, 3, 4, 5)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("form", ["yesterday", "day", "%Y-%m-%d %H"])
+def test_form_that_is_none_is_told(form: str) -> None:
+    with pytest.raises(ValueError, match="time_format"):
+        check_form(form)

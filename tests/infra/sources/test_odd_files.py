@@ -42,7 +42,8 @@ def listening(place: Path) -> Path:
     [
         (pipe, "is a pipe, which may never end"),
         (lambda place: "/dev/zero", "is a device, which may never end"),
-        (lambda place: place, "is a folder: name a file in it"),
+        (lambda place: place, "holds 0 files of bars"),
+        (lambda place: place / "*.csv", "holds 0 files of bars"),
         (loop, "cannot be read: .*(loop|levels of symbolic links)"),
         (listening, "is a socket"),
         (lambda place: "~nosuchuser/x.csv", "cannot be read: .*home"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandera.errors
@@ -15,6 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.bars import PRICES, QUOTES
+from infra.sources.columns import SourceError
+from tasks.intake.reading import Options
 from tasks.intake.validation import BarSchema, Validated, validate
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -64,7 +66,7 @@ def reasons(*rows: dict[str, Any], **options: Any) -> list[tuple[int, str]]:
         ({"close": None}, "missing price"),
         ({"high": "NaN"}, "missing price"),
         ({"open": "1,2"}, "unreadable number"),
-        ({"volume": "many"}, "unreadable number"),
+        ({"open": "1.2 or so"}, "unreadable number"),
         ({"low": "0"}, "non-positive price"),
         ({"low": "-1.1"}, "non-positive price"),
         ({"high": "inf"}, "infinite price"),
@@ -84,23 +86,59 @@ def test_bad_row_is_quarantined_with_its_reason(fault: dict[str, Any], reason: s
     assert kept == {**GOOD, "timestamp": "2026-01-05T01:00:00Z", **fault}
 
 
-def test_first_good_row_of_a_timestamp_counts() -> None:
+def test_last_good_row_of_a_timestamp_counts() -> None:
     at = "2026-01-05T02:00:00Z"
-    rows = [{"timestamp": at, "low": "1.35"}, {"timestamp": at}, {"timestamp": at, "close": "1.25"}]
-    result = told(*rows, {"timestamp": at})
-    assert result.bars["close"].to_list() == [1.3]
+    rows = [{"timestamp": at}, {"timestamp": at}, {"timestamp": at, "close": "1.25"}]
+    result = told(*rows, {"timestamp": at, "low": "1.35"})
+    assert result.bars["close"].to_list() == [1.25]
     assert result.quarantined.select("source_row", "reason").rows() == [
-        (2, "low > open or close"),
-        (4, "duplicate timestamp"),
-        (5, "duplicate timestamp"),
+        (2, "duplicate timestamp"),
+        (3, "duplicate timestamp"),
+        (5, "low > open or close"),
     ]
 
 
-def test_row_out_of_order_is_quarantined() -> None:
-    times = [f"2026-01-05T{hour:02}:00:00Z" for hour in (1, 3, 2, 4, 3, 5)]
-    assert reasons(*({"timestamp": at} for at in times)) == [
-        (4, "unsorted timestamp"),
-        (6, "duplicate timestamp"),
+@pytest.mark.parametrize("hours", [(1, 3, 2, 4, 3, 5), (5, 4, 3, 3, 2, 1), (3, 4, 5, 1, 2, 3)])
+def test_rows_may_come_in_any_order(hours: tuple[int, ...]) -> None:
+    rows = [
+        {"timestamp": f"2026-01-05T{hour:02}:00:00Z", "volume": str(n)}
+        for n, hour in enumerate(hours)
+    ]
+    result = told(*rows)
+    assert result.bars["timestamp"].dt.hour().to_list() == [1, 2, 3, 4, 5]
+    assert result.bars["volume"][2] == max(n for n, hour in enumerate(hours) if hour == 3)
+    assert [reason for _, reason in reasons(*rows)] == ["duplicate timestamp"]
+
+
+@pytest.mark.parametrize("wrong", ["2026-01-04T09:00:00Z", "2025-10-05T10:00:00Z"])
+@pytest.mark.parametrize("falling", [False, True])
+def test_single_row_out_of_place_is_damaged(wrong: str, falling: bool) -> None:
+    """A damaged time must not take the place of a row that is right."""
+    days = [f"2026-01-0{2 + hour // 24}T{hour % 24:02}:00:00Z" for hour in range(60)]
+    at = 40
+    days[at] = wrong
+    rows = [{"timestamp": day} for day in days]
+    result = told(*(rows[::-1] if falling else rows))
+    row = 2 + (59 - at if falling else at)
+    assert result.quarantined.select("source_row", "reason").rows() == [(row, "unsorted timestamp")]
+    assert result.bars.height == 59
+
+
+def test_unreadable_volume_costs_the_volume() -> None:
+    result = told(
+        *({"volume": word} for word in ("many", "-", "N/A", "68.18K", "1.5M", "1,234", ""))
+    )
+    assert result.bars["volume"].to_list() == [None, None, None, 68_180, 1_500_000, 1_234, None]
+    assert result.notes == {"unreadable volumes": 1}
+
+
+def test_bar_that_overlaps_another_is_set_aside() -> None:
+    start = datetime(2025, 9, 1, 22, tzinfo=UTC)
+    days = [f"{start + n * timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}" for n in range(60)]
+    days.insert(5, "2025-09-06T03:00:00Z")
+    result = validate(raw(*({"timestamp": day} for day in days)), timeframe="D1", now=NOW)
+    assert result.quarantined.select("source_row", "reason").rows() == [
+        (7, "overlaps the bar before")
     ]
 
 
@@ -124,7 +162,7 @@ def test_bad_row_does_not_put_others_out_of_order() -> None:
     ],
 )
 def test_times_are_read_as_utc(text: str, zone: str | None, hour: int) -> None:
-    result = told({"timestamp": text}, clock=zone)
+    result = told({"timestamp": text}, options=Options(clock=zone))
     assert result.bars["timestamp"].to_list() == [datetime(2026, 1, 5, hour, tzinfo=UTC)]
 
 
@@ -169,19 +207,21 @@ def test_bar_that_is_not_over_is_in_the_future() -> None:
 def test_typed_times(column: pl.Series, naive: bool) -> None:
     numbers = {name: [float(GOOD[name] or 0)] for name in (*PRICES, "volume")}
     frame = pl.DataFrame({"source_row": [1], "timestamp": column, **numbers})
-    result = validate(frame, timeframe="H1", now=NOW)
-    assert result.quarantined["reason"].to_list() == (["naive timestamp"] if naive else [])
+    if naive:
+        with pytest.raises(SourceError, match="say by which clock they are, such as clock=UTC"):
+            validate(frame, timeframe="H1", now=NOW)
+    else:
+        assert validate(frame, timeframe="H1", now=NOW).bars.height == 1
     declared = validate(frame, timeframe="H1", clock="UTC", now=NOW)
     assert declared.bars["timestamp"].dt.date().to_list() == [
         datetime(2026, 1, 5, tzinfo=UTC).date()
     ]
 
 
-def test_timestamp_of_no_use_is_unreadable() -> None:
+def test_column_without_any_time_is_refused() -> None:
     frame = raw({}).with_columns(timestamp=pl.lit(True))
-    assert validate(frame, timeframe="H1", now=NOW).quarantined["reason"].to_list() == [
-        "unreadable timestamp"
-    ]
+    with pytest.raises(SourceError, match="times such as 'true' cannot be read: say time_format="):
+        validate(frame, timeframe="H1", now=NOW)
 
 
 def quoted(**changes: str | None) -> dict[str, str | None]:
@@ -202,13 +242,16 @@ def test_quotes_are_kept_and_checked() -> None:
         quoted(bid_low=""),
         dict.fromkeys(QUOTES, ""),
         quoted(**{f"bid_{price}": "1.5" for price in PRICES}, **crossed),
+        quoted(**crossed),
     ]
     result = told(*rows)
     assert result.quarantined.select("source_row", "reason").rows() == [
         (3, "impossible quotes"),
         (4, "incomplete quotes"),
+        (6, "crossed quotes"),
     ]
-    assert result.bars["bid_open"].to_list() == [1.2, None, 1.5]
+    assert result.bars["bid_open"].to_list() == [1.2, None, 1.2]
+    assert result.notes == {"bars with a spread of zero": 1}
 
 
 def test_mid_prices_come_from_quotes_where_only_those_are() -> None:
@@ -220,6 +263,84 @@ def test_mid_prices_come_from_quotes_where_only_those_are() -> None:
 def test_one_side_of_quotes_is_left_aside() -> None:
     frame = raw(quoted()).drop([name for name in QUOTES if name.startswith("ask")])
     assert "bid_open" not in validate(frame, timeframe="H1", now=NOW).bars.columns
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (Options(clock="UTC", publisher=False), "clock=UTC cannot apply"),
+        (Options(decimal=","), "decimal=, cannot apply"),
+        (Options(time_format="day-first"), "time_format=day-first cannot apply"),
+    ],
+)
+def test_declared_option_that_cannot_apply_is_an_error(options: Options, problem: str) -> None:
+    with pytest.raises(SourceError, match=problem):
+        told({}, {}, options=options)
+
+
+@pytest.mark.parametrize(
+    ("step", "told_as", "fits"),
+    [(1, "H4", "H1"), (1, "D1", "H1"), (4, "H1", "H4"), (24, "H1", "D1"), (24, "H4", "D1")],
+)
+def test_times_that_prove_another_timeframe_are_refused(step: int, told_as: str, fits: str) -> None:
+    start = datetime(2025, 9, 1, tzinfo=UTC)
+    frame = raw(
+        *(
+            {"timestamp": f"{start + n * timedelta(hours=step):%Y-%m-%dT%H:%M:%SZ}"}
+            for n in range(24)
+        )
+    )
+    with pytest.raises(SourceError, match=f"ask for timeframe={fits}"):
+        validate(frame, timeframe=told_as, now=NOW)
+
+
+def test_level_of_another_pair_is_refused_unless_told() -> None:
+    prices = {"open": "160.1", "high": "160.3", "low": "160.0", "close": "160.2"}
+    at = {"timestamp": "2026-01-05T03:00:00Z"}
+    with pytest.raises(
+        SourceError, match=r"cannot be those of EUR_USD.*scale=0.01.*pair=.*any_level"
+    ):
+        told({**prices, **at}, pair="EUR_USD")
+    assert told({**prices, **at}, pair="EUR_USD", options=Options(any_level=True)).bars.height == 1
+    assert told({**prices, **at}, pair="AUD_JPY").bars.height == 1
+
+
+def test_scale_gives_the_price_that_was_meant() -> None:
+    written = {"open": "103681", "high": "103690", "low": "103600", "close": "103650"}
+    with pytest.raises(SourceError, match=r"scale=0\.001"):
+        told({**written}, pair="USD_JPY")
+    result = told(
+        {**written, "timestamp": "2026-01-05T03:00:00Z"},
+        pair="USD_JPY",
+        options=Options(scale=0.001),
+    )
+    assert result.bars["open"].to_list() == [103.681]
+
+
+def test_one_price_out_of_bounds_is_set_aside() -> None:
+    far = {"open": "12", "high": "14", "low": "11", "close": "13"}
+    rows = [{"timestamp": f"2026-01-05T{hour:02}:00:00Z"} for hour in range(1, 9)]
+    rows[4] |= far
+    result = told(*rows, pair="EUR_USD")
+    assert result.quarantined.select("source_row", "reason").rows() == [(6, "price out of bounds")]
+
+
+def test_closed_time_holds_no_bar() -> None:
+    """Friday 17:00 to Sunday 17:00 New York, and the day of Christmas."""
+    start = datetime(2025, 12, 19, tzinfo=UTC)
+    hours = [start + n * timedelta(hours=1) for n in range(24 * 8)]
+    rows = [{"timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for at in hours]
+    result = told(*rows, pair="EUR_USD")
+    reasons = result.quarantined["reason"].unique().to_list()
+    closed = hours[22:70] + hours[24 * 5 + 22 : 24 * 6 + 22] + hours[24 * 7 + 22 :]
+    assert reasons == ["market closed"]
+    assert result.quarantined["source_row"].to_list() == [2 + hours.index(at) for at in closed]
+    assert result.notes == {"bars that move while the market is closed": len(closed)}
+
+
+def test_times_of_the_close_are_put_back() -> None:
+    result = told({"timestamp": "2026-01-05T04:00:00Z"}, options=Options(stamp="close"))
+    assert result.bars["timestamp"].dt.hour().to_list() == [3]
 
 
 def test_nul_bytes_do_not_reach_the_json_of_postgresql() -> None:
@@ -270,7 +391,10 @@ def test_no_row_is_lost_and_no_bad_one_passes(
     values: list[dict[str, str]], zone: str | None
 ) -> None:
     frame = raw(*values)
-    result = validate(frame, timeframe="H1", clock=zone, now=NOW)
+    try:
+        result = validate(frame, timeframe="H1", clock=zone, now=NOW)
+    except SourceError:
+        return
     BarSchema.validate(result.bars)
     assert result.bars.height + result.quarantined.height == frame.height
     assert result.quarantined["source_row"].is_unique().all()
