@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -18,13 +19,21 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 
 from flows.parameters import flow_of
+from infra.errors import SepError
 from tasks.folder import RunFolder
 from tasks.ingest import begin, fetch, store, validate
 from tasks.intake.request import IngestRequest
 from tasks.reports.markdown import escape
 from tasks.reports.quality_report import check
 
+QUARANTINED: Final = 0.05
+"""Share of rows in quarantine that a user should know of."""
+
 _COUNTED = ("pages", "rows", "good", "added", "revised", "shared", "quarantined")
+
+
+class NothingStored(SepError, RuntimeError):
+    """No row of a source is a bar; the message says why."""
 
 
 @flow_of(IngestRequest, run_name="ingest {pair} {timeframe} {source}")
@@ -32,10 +41,12 @@ def ingest(request: IngestRequest) -> dict[str, Any]:
     """Bring the bars of a source into the bulk store and PostgreSQL; bad rows to quarantine.
 
     Returns pages and rows read, good, added, revised, stored, quarantined, reasons, content_hash,
-    first, last.
+    first, last, what the source was taken for and the verdict on all stored bars. A run that finds
+    no bar in what it read has failed.
     """
     result = _run(request, str(flow_run.get_id()))
     _show(request, result)
+    _refuse_nothing(request, result)
     return result
 
 
@@ -56,10 +67,11 @@ def _run(request: IngestRequest, run: str) -> dict[str, Any]:
             get_run_logger().info("%s: %s", _title(request), _so_far(result))
             shutil.rmtree(Path(part["raw"]).parent, ignore_errors=True)
     key = {"pair": request.pair, "timeframe": request.timeframe}
-    _show_quality(request, check(part, part, content=part["content_hash"], **key))
+    report = check(part, part, content=part["content_hash"], **key)
+    _show_quality(request, report)
     update_progress_artifact(progress, 100.0)
     shutil.rmtree(folder, ignore_errors=True)
-    return result
+    return {**result, **{name: report[name] for name in ("verdict", "sentence", "pictures")}}
 
 
 def _part(
@@ -88,7 +100,10 @@ def _added(result: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
         reasons[reason] = reasons.get(reason, 0) + n
     counts = {name: result.get(name, 0) + part[name] for name in _COUNTED}
     state = {name: part[name] for name in ("stored", "first", "last", "content_hash")}
-    return {**state, **counts, "reasons": reasons}
+    notes: dict[str, int] = dict(result.get("notes", {}))
+    for note, n in part["notes"].items():
+        notes[note] = notes.get(note, 0) + n
+    return {**state, **counts, "reasons": reasons, "notes": notes, "facts": part["facts"]}
 
 
 def _so_far(result: dict[str, Any]) -> str:
@@ -112,10 +127,18 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
     create_table_artifact(key=key, table=table, description=title)
     create_markdown_artifact(key=f"{key}-summary", markdown=_markdown(title, result))
     logger.info("%s: %s", title, _so_far(result))
+    logger.info("%s: taken for %s", title, _taken(result["facts"]))
+    for note, n in result["notes"].items():
+        logger.warning("%s: %s %s", title, f"{n:,}", note)
     if reasons:
-        logger.warning("%s: rows in quarantine, by reason: %s", title, reasons)
+        share = (result["rows"] - result["good"]) / result["rows"]
+        level = logging.WARNING if share > QUARANTINED else logging.INFO
+        shown = f"{share:.1%} of the rows are in quarantine"
+        logger.log(level, "%s: %s, by reason: %s", title, shown, reasons)
     if "naive timestamp" in reasons:
-        logger.warning("pass clock=... to say by which clock the timestamps of this file are")
+        logger.warning("say clock=, by which clock the times are that name no zone")
+    if "bars that move while the market is closed" in result["notes"]:
+        logger.warning("prices that move while the market is closed have a wrong clock: see clock=")
 
 
 def _show_quality(request: IngestRequest, report: dict[str, Any]) -> None:
@@ -125,7 +148,23 @@ def _show_quality(request: IngestRequest, report: dict[str, Any]) -> None:
     create_markdown_artifact(
         key=f"{key}-report", markdown=report["markdown"], description=report["sentence"]
     )
-    get_run_logger().info("quality of %s", report["sentence"])
+    level = logging.WARNING if report["verdict"] == "bad" else logging.INFO
+    get_run_logger().log(level, "quality of %s", report["sentence"])
+
+
+def _refuse_nothing(request: IngestRequest, result: dict[str, Any]) -> None:
+    """Fail where rows were read and none is a bar, but for candles that are yet to come."""
+    reasons = {reason for reason in result["reasons"] if reason != "incomplete candle"}
+    if result["good"] == 0 and reasons:
+        counts = ", ".join(f"{n:,} x {reason}" for reason, n in result["reasons"].items())
+        raise NothingStored(
+            f"{_title(request)}: none of {result['rows']:,} rows is a bar ({counts}); they are in "
+            "the table quarantine, each with its reason"
+        )
+
+
+def _taken(facts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact)
 
 
 def _title(request: IngestRequest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -18,20 +17,15 @@ from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import bar_length
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
-from infra.sources import sample
-from infra.sources.columns import SourceError
 from infra.sources.oanda import PAGE, Candles
-from infra.sources.registry import Source as FileSource
-from infra.sources.regular import files
 from infra.stores import warm
 from infra.stores.bulk import BarStore
-from kernels.synthetic import planted_walk
 from tasks.folder import bar_store, keep
 from tasks.intake import validation
 from tasks.intake.level import refuse_other
 from tasks.intake.reading import Options
-from tasks.intake.request import PLANTED_START, IngestRequest
-from tasks.intake.resample import resample
+from tasks.intake.request import IngestRequest
+from tasks.intake.rows import source_rows
 from tasks.steps import step
 
 PAGES: Final = 20
@@ -192,59 +186,6 @@ validate = step("validate", version=3)(validate_rows)
 store = step("store", version=2)(store_rows)
 
 
-def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
-    """Return the rows of any source but OANDA as written, and what price they hold.
-
-    Parameters
-    ----------
-    request : IngestRequest
-
-    Raises
-    ------
-    infra.sources.columns.SourceError
-        If a file is not one of bars, or is not there.
-    """
-    if request.source == "planted":
-        return planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed), "mid"
-    if request.source == "minutes":
-        return minute_rows(request.pair, request.timeframe), "unknown"
-    if request.path is None:
-        return sample.read_sample(), "mid"
-    source = request.file_source
-    return file_rows(source, files(request.path)), source.price
-
-
-def file_rows(source: FileSource, paths: Sequence[Path]) -> pl.DataFrame:
-    """Return the rows of files as those of one: numbered on, with the name of the file of each.
-
-    Parameters
-    ----------
-    source : FileSource
-    paths : sequence of Path
-        At least one.
-
-    Raises
-    ------
-    infra.sources.columns.SourceError
-        If one is not of this kind.
-    """
-    if len(paths) == 1:
-        return source.read(paths[0])
-    parts, behind = [], 0
-    for path in paths:
-        rows = source.read(path)
-        number = pl.col("source_row") + behind
-        parts.append(rows.with_columns(number, file=pl.lit(path.name)))
-        behind += rows.select(pl.col("source_row").max()).item()
-    try:
-        return pl.concat(parts, how="diagonal_relaxed")
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(
-            f"the files from {paths[0].name} to {paths[-1].name} have columns of different types "
-            f"({error}): ingest them one by one"
-        ) from error
-
-
 def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return the next candles of OANDA, and how far they reach.
 
@@ -287,53 +228,6 @@ def _part_name(after: str | None) -> str:
 
 def _no_candles() -> pl.DataFrame:
     return pl.DataFrame(schema={"timestamp": TIME, **dict.fromkeys(_NUMBERS, pl.Float64())})
-
-
-def minute_rows(pair: str, timeframe: str) -> pl.DataFrame:
-    """Return bars made of the bars of M1 in the bulk store, as a source would.
-
-    Parameters
-    ----------
-    pair : str
-    timeframe : str
-        Longer than M1.
-
-    Raises
-    ------
-    infra.sources.columns.SourceError
-        If there are no such bars.
-    """
-    bars = resample(bar_store().read(pair, "M1"), timeframe)
-    if bars.is_empty():
-        raise SourceError(
-            f"the store has no whole {timeframe} of minutes of {pair}: ingest M1 of it first"
-        )
-    return bars.select(pl.int_range(1, pl.len() + 1).alias("source_row"), pl.all())
-
-
-def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:
-    """Return the first bars of a planted walk, as a source would.
-
-    Parameters
-    ----------
-    n : int
-        How many bars, one after the other from 2015-01-05 on.
-    timeframe : str
-    seed : int
-    """
-    walk = planted_walk(n, seed=seed)
-    step_length = bar_length(timeframe)
-    times = pl.datetime_range(
-        PLANTED_START,
-        PLANTED_START + (n - 1) * step_length,
-        step_length,
-        time_unit="us",
-        eager=True,
-    )
-    prices = {name: getattr(walk, name) for name in _NUMBERS}
-    return pl.DataFrame(
-        {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times.cast(TIME), **prices}
-    )
 
 
 def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:

@@ -73,7 +73,7 @@ ROOMS = {
     "infra/health": {"infra/files", "infra/postgres", "infra/records", "infra/stores"},
     "infra/backups": {"infra/files", "infra/postgres", "infra/servers", "infra/settings"}
     | {"infra/stores"},
-    "tasks/intake": {"infra", "tasks/folder", "tasks/parameters"},
+    "tasks/intake": {"infra", "kernels", "tasks/folder", "tasks/parameters"},
     "tasks/research": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/version"},
     "tasks/strategy": {"infra", "kernels"},
     "tasks/live": {"infra", "kernels", "tasks/research", "tasks/strategy"},

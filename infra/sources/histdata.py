@@ -95,7 +95,10 @@ class HistData:
         SourceError
             If the file is not one of these.
         """
-        text = Text.of(path)
+        return self.rows(Text.of(path))
+
+    def rows(self, text: Text) -> pl.DataFrame:
+        """Read what is open already; see `read`."""
         if _TICK.search(text.head):
             rows = text.fields(_TICK_FIELDS, ",", header=0)
             return minutes(rows, _TICK_FIELDS, self.clock, r"\d{8} \d{9}")

@@ -61,18 +61,21 @@ class Lean:
         SourceError
             If the file is not one of these.
         """
-        text = Text.of(path)
+        return self.rows(Text.of(path))
+
+    def rows(self, text: Text) -> pl.DataFrame:
+        """Read what is open already; see `read`."""
         first = text.first_line.split(",")
         if len(first) != len(_FIELDS) or not re.fullmatch(r"\d+|\d{8} \d\d:\d\d", first[0]):
             raise SourceError(
-                f"{path} holds no quotes of Lean, whose rows have {len(_FIELDS)} fields: "
+                f"{text.path} holds no quotes of Lean, whose rows have {len(_FIELDS)} fields: "
                 "milliseconds, bid open .. close and size, ask open .. close and size"
             )
         rows = text.fields(_FIELDS, ",", header=False).drop("bid_size", "ask_size")
         if not rows["bid_open"].str.contains(".", literal=True).any():
             raise SourceError(
-                f"{path} holds whole numbers alone, as Lean writes prices of shares, in 1/10,000: "
-                "divide them and use source=csv"
+                f"{text.path} holds whole numbers alone, as Lean writes prices of shares, in "
+                "1/10,000: divide them and use source=csv"
             )
         if " " in first[0]:
             return rows.with_columns(strange_time(r"\d{8} \d\d:\d\d", "time"), timestamp="time")

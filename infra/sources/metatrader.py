@@ -39,7 +39,8 @@ _TIME: Final = _DAY + r" \d\d:\d\d(:\d\d)?"
 _VERSION_4: Final = ("date", "time", *PRICES, "volume")
 _VERSION_5: Final = ("date", "time", *PRICES, "tickvol", "vol", "spread")
 _RATES: Final = ("time", *PRICES, "tick_volume", "spread", "real_volume")
-_NUMPY: Final = b"\x93NUMPY"
+NUMPY: Final = b"\x93NUMPY"
+"""How a saved array begins."""
 _DAILY: Final = tuple(name for name in _VERSION_5 if name != "time")
 
 
@@ -72,7 +73,10 @@ class MetaTrader:
         """
         if (rates := _array(path)) is not None:
             return rates
-        text = Text.of(path)
+        return self.rows(Text.of(path))
+
+    def rows(self, text: Text) -> pl.DataFrame:
+        """Read what is open already; see `read`."""
         if tuple(text.first_line.lower().replace('"', "").split(",")) == _RATES:
             return _rates(text.fields(_RATES, ",", header=True))
         names = tuple(re.sub(r"[^a-z]", "", name) for name in text.first_line.lower().split("\t"))
@@ -83,8 +87,8 @@ class MetaTrader:
             rows = text.fields(_VERSION_4, ",", header=False)
         else:
             raise SourceError(
-                f"{path} is no export of bars of MetaTrader, which begins with <DATE> or a row "
-                "`2018.01.02,03:04,open,high,low,close,volume`: use source=csv for other headers"
+                f"{text.path} is no export of bars of MetaTrader, which begins with <DATE> or a "
+                "row `2018.01.02,03:04,open,high,low,close,volume`: use source=csv for other headers"
             )
         moment = [name for name in ("date", "time") if name in rows.columns]
         rows = rows.with_columns(timestamp=pl.concat_str(moment, separator=" ")).drop(moment)
@@ -103,7 +107,7 @@ def _array(path: Path) -> pl.DataFrame | None:
     """Return the rows of a saved array of `copy_rates`; None where it is another file."""
     try:
         with path.open("rb") as file:
-            if file.read(len(_NUMPY)) != _NUMPY:
+            if file.read(len(NUMPY)) != NUMPY:
                 return None
     except OSError:  # told better by those who read text
         return None

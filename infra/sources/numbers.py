@@ -6,6 +6,7 @@ level may: a price that the instrument can have with one mark and not with the o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ _STRAYS: Final = 0.2
 _SUFFIXES: Final = {"K": 1e3, "M": 1e6, "B": 1e9}
 _HAS_SUFFIX: Final = r"(?i)[KMB]$"
 _EXAMPLES: Final = 40
+_BOTH: Final = r"^\d{1,3}(?:,\d{3}\.\d+|\.\d{3},\d+)$"
 
 
 class Numbers(NamedTuple):
@@ -45,8 +47,9 @@ class Numbers(NamedTuple):
 def read_numbers(
     cells: pl.DataFrame,
     *,
+    beside: pl.Series | None = None,
     declared: str | None = None,
-    bounds: tuple[float, float] = (0.0, float("inf")),
+    bounds: tuple[float, float] = (0.0, math.inf),
 ) -> Numbers:
     """Read columns that share one way of writing.
 
@@ -54,6 +57,8 @@ def read_numbers(
     ----------
     cells : polars.DataFrame
         Prices as text or numbers.
+    beside : polars.Series, optional
+        Volumes: one with both marks proves what the prices do not.
     declared : str, optional
         The decimal mark, `.` or `,`.
     bounds : (float, float)
@@ -73,6 +78,8 @@ def read_numbers(
     if declared != "," and (odd.is_empty() or not odd.str.contains(rf"\d(,|{_SPACES})\d").any()):
         return Numbers(plain, ".", "declared" if declared else "")
     written = pl.concat([cells[name].alias("cell") for name in texts]) if texts else odd
+    if beside is not None and beside.dtype == pl.String:
+        written = written.append(beside.filter(beside.str.contains(_BOTH)).alias("cell"))
     mark, why = (declared, "declared") if declared else _proved(written, bounds)
     frame = cells.with_columns(pl.col(name).pipe(_as_numbers, mark) for name in texts)
     frame = frame.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
@@ -149,18 +156,17 @@ def _proof(mark: str) -> str:
 
 
 def _by_level(cells: pl.Series, bounds: tuple[float, float]) -> tuple[str, str]:
-    possible = []
-    for mark in MARKS:
-        numbers = (
-            cells.alias("cell")
-            .to_frame()
-            .select(pl.col("cell").pipe(_as_numbers, mark).cast(pl.Float64, strict=False))
-        )
-        median = numbers.to_series().median()
-        if isinstance(median, float) and bounds[0] <= median <= bounds[1]:
-            possible.append(mark)
-    if len(possible) == 1 and bounds != (0.0, float("inf")):
-        return possible[0], "the level of the prices proves it"
+    """Return the mark that makes possible prices, if no number scaled otherwise makes some."""
+    digits = (
+        cells.alias("cell")
+        .to_frame()
+        .select(pl.col("cell").pipe(_as_numbers, MARKS[0]).cast(pl.Float64, strict=False))
+    )
+    median = digits.to_series().median()
+    if isinstance(median, float) and bounds != (0.0, math.inf):
+        powers = [p for p in range(7) if bounds[0] <= median / 10.0**p <= bounds[1]]
+        if powers in ([0], [3]):
+            return MARKS[powers[0] // 3], "the level of the prices proves it"
     shown = next((cell for cell in cells if "," in cell), cells[0] if len(cells) else "")
     raise SourceError(
         f"prices such as {shown[:_EXAMPLES]!r} have a mark before three digits, which may part "

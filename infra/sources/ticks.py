@@ -73,17 +73,20 @@ class Dukascopy:
         SourceError
             If the file is not one of these, or its header names no clock and nobody else does.
         """
-        text = Text.of(path)
+        return self.rows(Text.of(path))
+
+    def rows(self, text: Text) -> pl.DataFrame:
+        """Read what is open already; see `read`."""
         time, *names = (name.strip(' "').lower() for name in text.first_line.split(text.separator))
         names = [name.replace(" ", "") for name in names]
         if "time" not in time or sorted(names) != sorted(_DUKASCOPY):
             raise SourceError(
-                f"{path} holds no ticks of Dukascopy, which begin with `Gmt time,Ask,Bid,...`: "
+                f"{text.path} holds no ticks of Dukascopy, which begin with `Gmt time,Ask,Bid,..`: "
                 "use source=csv for its bars"
             )
         if self.clock is None and not _GREENWICH.search(time):
             raise SourceError(
-                f"{path} has times by the clock of {time!r}: declare it, such as "
+                f"{text.path} has times by the clock of {time!r}: declare it, such as "
                 "clock=Europe/Athens, or export in GMT"
             )
         fields = ["time", *names]
@@ -112,13 +115,16 @@ class TrueFx:
         SourceError
             If the file is not one of these.
         """
-        text = Text.of(path)
+        return self.rows(Text.of(path))
+
+    def rows(self, text: Text) -> pl.DataFrame:
+        """Read what is open already; see `read`."""
         if text.first_line.lower().split(",") == ["timestamp", "bid", "ask"]:
             rows = text.fields(_EXPORT, ",", header=True)
             return minutes(rows, _EXPORT, self.clock, _EXPORT_TIME)
         if not _TRUEFX.search(text.head):
             raise SourceError(
-                f"{path} holds no ticks of TrueFX, whose rows are "
+                f"{text.path} holds no ticks of TrueFX, whose rows are "
                 "`EUR/USD,20180102 03:04:05.678,bid,ask`"
             )
         rows = text.fields(_ROW, ",", header=False)

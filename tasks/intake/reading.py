@@ -276,7 +276,12 @@ def _numbers(
     names = [name for name in PRICES if name in raw.columns]
     names += quotes if len(quotes) == len(QUOTES) else []
     cells = raw.select(names)
-    read_as = read_numbers(cells, declared=options.decimal, bounds=bounds.written(options.scale))
+    read_as = read_numbers(
+        cells,
+        beside=raw["volume"] if "volume" in raw.columns else None,
+        declared=options.decimal,
+        bounds=bounds.written(options.scale),
+    )
     facts |= {"decimal": read_as.decimal}
     frame = _scaled(read_as.frame, options.scale)
     lost = [frame[name].is_null() & ~_blank(cells[name]) for name in names]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
+from infra.files import replaced
 from infra.market.instruments import pip
 from infra.market.timeframes import bar_seconds
 from infra.market.week import Week
+from infra.settings import settings
 from tasks.folder import bar_store
 from tasks.intake.quality import SPIKE, Quality, quality, told_duplicates
 from tasks.reports.quality_pictures import CAPTIONS, draw_quality
@@ -141,7 +143,8 @@ def check_bars(
     Returns
     -------
     dict
-        `verdict`, `sentence`, `table` (rows), `markdown` (with its pictures inlined).
+        `verdict`, `sentence`, `table` (rows), `markdown` (with its pictures inlined), `pictures`
+        (paths; those of the pair's last report stay).
     """
     duplicates = (0, 0)
     if "duplicate timestamp" in validated["reasons"]:
@@ -151,10 +154,10 @@ def check_bars(
     measured = quality(
         bar_store().read(pair, timeframe), timeframe, pair=pair, duplicates=duplicates
     )
-    pictures = (
-        f"{CAPTIONS[name]}\n\n![]({_inline(png)})" for name, png in draw_quality(measured).items()
-    )
+    drawn = draw_quality(measured)
+    pictures = (f"{CAPTIONS[name]}\n\n![]({_inline(png)})" for name, png in drawn.items())
     return {
+        "pictures": _kept(drawn, pair, timeframe),
         "verdict": verdict(measured),
         "sentence": sentence(measured),
         "table": as_table(measured),
@@ -162,7 +165,18 @@ def check_bars(
     }
 
 
-check = step("quality", version=1)(check_bars)
+check = step("quality", version=2)(check_bars)
+
+
+def _kept(drawn: Mapping[str, bytes], pair: str, timeframe: str) -> list[str]:
+    """Write pictures under the home, in place of those of the pair's last report."""
+    folder = settings().home / "quality" / pair / timeframe
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in drawn]
+    for path, png in zip(paths, drawn.values(), strict=True):
+        with replaced(path) as draft:
+            draft.write_bytes(png)
+    return [str(path) for path in paths]
 
 
 def _week_line(quality: Quality) -> Line:

@@ -7,7 +7,7 @@ import pytest
 from flows.backtest import backtest
 from kernels.device import EngineUnavailable, gpu_unavailable
 from tasks.folder import bar_store
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 
 
 @pytest.mark.skipif(gpu_unavailable() is None, reason="there is a GPU here")

@@ -30,8 +30,9 @@ from infra.postgres.outage import is_outage
 from infra.servers import postgres
 from tasks import document
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import fetch_rows, planted_rows, store, validate_rows
+from tasks.ingest import fetch_rows, store, validate_rows
 from tasks.intake.request import IngestRequest
+from tasks.intake.rows import planted_rows
 from tasks.research.registry import appoint, register
 from tasks.steps import TRIES, step
 from tests.flows.test_ingest import latest_run, retry

@@ -14,8 +14,9 @@ from infra.bars import QUOTES
 from infra.postgres import database as db
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store
-from tasks.ingest import fetch_rows, planted_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.request import IngestRequest
+from tasks.intake.rows import planted_rows
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -23,7 +23,7 @@ from infra.postgres.models import Bar
 from infra.sources.columns import SourceError
 from infra.sources.registry import SOURCES
 from infra.stores.bulk import BarStore
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 from tasks.intake.validation import validate
 from tests.infra.sources.test_publishers import (
     to_histdata,

@@ -18,8 +18,8 @@ from PIL import Image
 from infra.bars import PRICES, QUOTES
 from infra.market.week import Week
 from tasks.folder import bar_store
-from tasks.ingest import planted_rows
 from tasks.intake.quality import quality
+from tasks.intake.rows import planted_rows
 from tasks.reports.quality_pictures import CAPTIONS, draw_quality
 from tasks.reports.quality_report import (
     Line,

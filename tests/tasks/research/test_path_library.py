@@ -17,7 +17,7 @@ from infra.postgres import database as db
 from infra.postgres.extensions import PathStoreError
 from infra.stores.bulk import BarStore
 from infra.stores.paths import EXACT, PathStore, libraries
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 from tasks.live.newest import predict_newest
 from tasks.research.library import Library, PathLibrary
 from tasks.research.measure import measure

@@ -12,7 +12,7 @@ from infra.postgres import database as db
 from infra.stores.bulk import BarStore
 from tasks import document
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 from tasks.live.newest import predict_newest
 from tasks.research import registry
 from tasks.research.library import Library

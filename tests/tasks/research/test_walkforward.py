@@ -17,7 +17,7 @@ from infra.stores import tiers
 from infra.stores.bulk import BarStore
 from kernels.outcomes import Outcomes
 from tasks import document
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 from tasks.live.newest import NoBars, predict_newest
 from tasks.research.library import Library
 from tasks.research.measure import BarsError, Measures, measure

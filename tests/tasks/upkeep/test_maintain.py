@@ -18,7 +18,7 @@ from infra.stores import hot, tiers, warm
 from infra.stores.paths import PathStore, libraries
 from infra.stores.tiers import TieredBars, Usage
 from tasks.folder import RunFolder, bar_store
-from tasks.ingest import planted_rows
+from tasks.intake.rows import planted_rows
 from tasks.maintain import clean_runs
 from tasks.research.registry import ModelRefused, appoint
 from tasks.upkeep.health import look_after

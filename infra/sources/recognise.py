@@ -1,0 +1,72 @@
+"""What a file is, told by how it begins: the source that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from infra.sources.columns import SourceError
+from infra.sources.histdata import HistData
+from infra.sources.lean import Lean
+from infra.sources.metatrader import NUMPY, MetaTrader
+from infra.sources.parquet import is_columnar
+from infra.sources.text import Text
+from infra.sources.ticks import Dukascopy, TrueFx
+
+_KINDS: Final = {
+    "dukascopy": (Dukascopy("UTC"), "it has the header of Dukascopy's ticks"),
+    "truefx": (TrueFx(), "its rows are TrueFX's ticks"),
+    "lean": (Lean("UTC"), "its rows have the eleven fields of Lean's quotes"),
+    "metatrader": (MetaTrader(), "its rows are those that MetaTrader exports"),
+    "histdata": (HistData(), "its rows are those of HistData.com"),
+}
+_HISTDATA: Final = "DAT_"
+"""How HistData's own files begin: their rows may look like MetaTrader's."""
+
+
+def recognise(path: Path) -> tuple[str, str]:
+    """Return the source that reads a file, and why.
+
+    Parameters
+    ----------
+    path : Path
+        An ordinary file, or a text in a zip as of `infra.sources.archive.members`.
+
+    Raises
+    ------
+    SourceError
+        If it is no file of text, Parquet or Arrow.
+    """
+    if path.is_file() and is_columnar(path):
+        return "parquet", "it begins as Parquet or Arrow does"
+    if path.is_file() and _begins(path, NUMPY):
+        return "metatrader", "it is a NumPy array"
+    text = Text.of(path)
+    named = any(_HISTDATA in part.upper() for part in (text.name, path.name))
+    head = _head(text)
+    kinds = ["histdata", *_KINDS] if named else list(_KINDS)
+    if text.first_line.startswith("<TICKER>") and not named:
+        kinds.remove("histdata")
+    for kind in kinds:
+        source, why = _KINDS[kind]
+        try:
+            rows: pl.DataFrame = source.rows(head)  # type: ignore[attr-defined]
+        except SourceError:
+            continue
+        if not rows.is_empty():
+            return kind, why
+    return "csv", "its header names the columns of bars"
+
+
+def _begins(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def _head(text: Text) -> Text:
+    """Return the beginning of a text, up to its last whole line."""
+    whole, newline, _ = text.head.rpartition("\n")
+    return replace(text, content=((whole + newline) or text.head).encode())

@@ -1,0 +1,141 @@
+"""What a file is taken for before anything is stored: source, pair, timeframe, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from infra.market.instruments import UnknownInstrument, canonical
+from infra.market.timeframes import TIMEFRAMES
+from infra.sources.columns import SourceError
+from infra.sources.recognise import recognise
+from infra.sources.registry import MAPPED, SOURCES
+from infra.sources.regular import files
+from tasks.intake.reading import Options, read
+from tasks.intake.request import IngestRequest
+from tasks.intake.rows import file_rows
+from tasks.intake.validation import Validated, validate
+
+_LOOKED: Final = 5_000
+"""Rows that tell how far apart they are."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A file, looked at.
+
+    Attributes
+    ----------
+    request : IngestRequest
+        What brings it into the store.
+    why : dict of str to str
+        Name of what was told to its reason.
+    rows : int
+    validated : Validated
+    """
+
+    request: IngestRequest
+    why: dict[str, str]
+    rows: int
+    validated: Validated
+
+
+def look(path: Path, declared: dict[str, Any]) -> Look:
+    """Tell what a file is and read it, without storing anything.
+
+    Parameters
+    ----------
+    path : Path
+        A file, a folder or a pattern.
+    declared : dict
+        Fields of `IngestRequest` that the user has said; the others are told from the file.
+
+    Raises
+    ------
+    infra.sources.columns.SourceError
+        If something cannot be told; the message names the option that says it.
+    """
+    paths = files(path)
+    source, why = (declared["source"], "declared") if "source" in declared else recognise(paths[0])
+    told = {"source": why}
+    kept = {name: declared[name] for name in ("clock", "columns") if name in declared}
+    if source not in MAPPED:
+        kept.pop("columns", None)
+    raw = file_rows(SOURCES[source](**kept), paths)
+    pair, told["pair"] = _pair(declared, raw, paths)
+    publisher = SOURCES[source](**kept)
+    options = _options(declared, publisher.clock)
+    timeframe, told["timeframe"] = _timeframe(declared, publisher.timeframe, raw, pair, options)
+    request = IngestRequest(
+        **{**declared, "path": path, "source": source, "pair": pair, "timeframe": timeframe}
+    )
+    validated = validate(raw, timeframe=timeframe, pair=request.pair, options=request.options)
+    return Look(request, told, raw.height, validated)
+
+
+def _options(declared: dict[str, Any], clock: str | None) -> Options:
+    names = ("decimal", "time_format", "scale", "stamp", "any_level")
+    kept = {name: declared[name] for name in names if name in declared}
+    return Options(clock=clock, publisher="clock" not in declared, **kept)
+
+
+def _pair(declared: dict[str, Any], raw: pl.DataFrame, paths: Sequence[Path]) -> tuple[str, str]:
+    """Return the pair: declared, of the ticker column, or of the name of the file or its folder."""
+    if "pair" in declared:
+        return canonical(declared["pair"]), "declared"
+    if "ticker" in raw.columns:
+        tickers = raw["ticker"].drop_nulls().unique(maintain_order=True).to_list()
+        named = [pair for ticker in tickers if (pair := _known(ticker)) is not None]
+        if len(set(named)) == 1:
+            return named[0], "the ticker column names it"
+        raise SourceError(f"the file holds {', '.join(tickers[:8])}: say which with pair=")
+    for part in (paths[0].name, paths[0].parent.name, paths[0].parent.parent.name):
+        found = {pair for word in _words(part) if (pair := _known(word)) is not None}
+        if len(found) == 1:
+            return found.pop(), f"{part} names it"
+    raise SourceError("neither the file nor its name tells what the bars are of: say pair=EUR_USD")
+
+
+def _words(name: str) -> list[str]:
+    """Return what may be the name of an instrument in the name of a file."""
+    words = re.findall(r"[A-Za-z]+", name)
+    pairs = [f"{one}_{two}" for one, two in pairwise(words)]
+    short = [word[:6] for word in words if len(word) > 6]
+    return [word for word in (*words, *short, *pairs) if len(word) >= 6]
+
+
+def _known(word: str) -> str | None:
+    try:
+        return canonical(word)
+    except UnknownInstrument:
+        return None
+
+
+def _timeframe(
+    declared: dict[str, Any], held: str | None, raw: pl.DataFrame, pair: str, options: Options
+) -> tuple[str, str]:
+    """Return the timeframe: declared, of the source, or the one whose bars are as far apart."""
+    if "timeframe" in declared or held is not None:
+        told = "declared" if "timeframe" in declared else "files of this source hold it"
+        return declared.get("timeframe") or str(held), told
+    fitting, refusals = [], []
+    for name in TIMEFRAMES:
+        try:
+            read(raw.head(_LOOKED), name, pair, options)
+        except SourceError as error:
+            refusals.append(error)
+        else:
+            fitting.append(name)
+    if len(fitting) == 1:
+        return fitting[0], "its rows are that far apart"
+    if fitting:
+        raise SourceError(
+            f"the rows may be bars of {' or '.join(fitting)}, too few to tell: say timeframe="
+        )
+    raise next((e for e in refusals if "rows are not bars" not in str(e)), refusals[0])
