@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -127,6 +127,56 @@ def ui() -> None:
     print(address.removesuffix("/api"))
     if password := prefect.password(settings().home, address):
         print(f"password: {password}")
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A file, folder or 'pattern*'.")],
+    pair: Annotated[str | None, typer.Option(help="What the bars are of, such as EUR_USD.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="M1, M5, M15, M30, H1, H4 or D1.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="csv, parquet, histdata, metatrader, ..")
+    ] = None,
+    clock: Annotated[str | None, typer.Option(help="Of times without a zone: UTC, EST, ..")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help="day-first, month-first, excel, %d.%m.%Y %H:%M, ..")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="A price is the number times this: 0.001 for 103681.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Name here=name in the file, such as open=Erster.")
+    ] = None,
+    stamp: Annotated[str | None, typer.Option(help="Times are of a bar's open or close.")] = None,
+    any_level: Annotated[
+        bool, typer.Option("--any-level", help="Take prices the pair can hardly have, too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, and store nothing.")] = False,
+) -> None:
+    """Look at a file of bars, say what it is taken for, and bring it into the store."""
+    from rich.console import Console
+
+    from deployments.sep.ingest import IngestFailed, bring
+
+    given = {
+        "pair": pair,
+        "timeframe": timeframe,
+        "source": source,
+        "clock": clock,
+        "decimal": decimal,
+        "time_format": time_format,
+        "scale": scale,
+        "stamp": stamp,
+        "any_level": any_level or None,
+    }
+    declared: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if wrong := [word for word in columns or () if "=" not in word]:
+        raise IngestFailed(f"--columns takes name=name, such as open=Erster, not {wrong[0]!r}")
+    if columns:
+        declared["columns"] = dict(word.split("=", 1) for word in columns)
+    bring(Console(highlight=False), path, declared, yes=yes, dry_run=dry_run)
 
 
 model = typer.Typer(

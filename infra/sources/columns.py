@@ -191,7 +191,8 @@ def _known(names: Sequence[str], path: Path, mapping: Mapping[str, str]) -> dict
         raise SourceError(f"columns maps {', '.join(strange)}: map any of {', '.join(_MAPPED)}")
     if absent := [repr(name) for name in mapping.values() if name not in names]:
         raise SourceError(
-            f"{path} has no column {', '.join(absent)}: it has {', '.join(map(repr, names[:20]))}"
+            f"{path} has no column {', '.join(absent)}, as columns= says: it has "
+            f"{', '.join(map(repr, names[:20]))}"
         )
     timed = any(name in (*_TIMES, *_CLOCKS) for name in mapping)
     free = [name for name in reversed(names) if name not in mapping.values()]

@@ -77,6 +77,11 @@ def read_csv(path: Path, mapping: Mapping[str, str] | None = None) -> pl.DataFra
     )
 
 
+def columns_of(path: Path, mapping: Mapping[str, str] | None = None) -> Columns:
+    """Return which columns of a file are taken for what; see `read_csv`."""
+    return _header(Text.of(path), mapping or {}).columns
+
+
 def _named(header: _Header, place: Mapping[str, str]) -> list[pl.Expr]:
     """Return what a file says of its rows beside their values: ticker, clock, which end it is."""
     columns = header.columns

@@ -88,7 +88,7 @@ class MetaTrader:
         else:
             raise SourceError(
                 f"{text.path} is no export of bars of MetaTrader, which begins with <DATE> or a "
-                "row `2018.01.02,03:04,open,high,low,close,volume`: use source=csv for other headers"
+                "row `2018.01.02,03:04,open,high,low,close,volume`: use source=csv for others"
             )
         moment = [name for name in ("date", "time") if name in rows.columns]
         rows = rows.with_columns(timestamp=pl.concat_str(moment, separator=" ")).drop(moment)

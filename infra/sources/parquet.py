@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 import polars.selectors as cs
 
-from infra.sources.columns import Mapped, SourceError, map_columns
+from infra.sources.columns import Columns, Mapped, SourceError, map_columns
 
 _PROBE: Final = """
 import sys, polars
@@ -69,6 +69,15 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
         raise SourceError(f"{path} holds no rows: fetch or export it again")
     index = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
     return frame.select(index, pl.all())
+
+
+def columns_of(path: Path, mapping: Mapping[str, str] | None = None) -> Columns:
+    """Return which columns of a file are taken for what; see `read_parquet`."""
+    try:
+        names = _scan(path, _kind(path)).collect_schema().names()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SourceError(f"{path} is no Parquet file, or a damaged one: {error}") from error
+    return map_columns(names, path, mapping or {})
 
 
 def is_columnar(path: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,8 +119,7 @@ class Text:
 
     def _replaced(self) -> bytes:
         content = self.content
-        raw = content if isinstance(content, bytes) else content.read_bytes()
-        return raw.decode(errors="replace").encode()
+        return _text(content if isinstance(content, bytes) else content.read_bytes()).encode()
 
     def _records(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
         cells = pl.read_csv(
@@ -136,28 +134,17 @@ class Text:
             row_index_offset=header + 1,
             glob=False,
         )
-        if self._has_blanks(separator):
-            cells = cells.with_columns(pl.col(*names).str.strip_chars(' "\r'))
+        odd = [name for name in names if _has_blanks(cells[name])]
+        cells = cells.with_columns(pl.col(odd).str.strip_chars(' "\r'))
         return cells.with_columns(
             pl.col("source_row").cast(pl.Int64), excess=pl.lit(None, pl.String)
         )
-
-    def _has_blanks(self, separator: str) -> bool:
-        """Whether a field may begin or end with a blank."""
-        marks = [separator + " ", " " + separator, " \n", " \r", "\n ", '"\r']
-        if isinstance(self.content, bytes):
-            return any(mark.encode() in self.content for mark in marks)
-        with (
-            self.content.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view,
-        ):
-            return any(view.find(mark.encode()) >= 0 for mark in marks)
 
     def _lines(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
         """Part each line for itself: whatever one holds, the others stay what they are."""
         content = self._replaced()
         if b'"' in content:
-            written = content.decode().removeprefix("\ufeff").split("\n")[header:]
+            written = content.decode().split("\n")[header:]
             return _padded(_quoted(written, separator), names, separator, header)
         lines = pl.read_lines(content)
         number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("source_row")
@@ -228,6 +215,20 @@ def _padded(
     return frame.with_columns(pl.col(*names).str.strip_chars(' "\r'))
 
 
+def _has_blanks(cells: pl.Series) -> bool:
+    """Whether a cell begins or ends with a blank or a quotation mark."""
+    marks = (" ", '"', "\r")
+    return any(cells.str.starts_with(m).any() or cells.str.ends_with(m).any() for m in marks)
+
+
+def _text(raw: bytes) -> str:
+    """Decode UTF-8, or else what Windows writes in the west; what is neither is U+FFFD."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
 def _begin(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_HEAD)
@@ -260,7 +261,7 @@ def _utf16(head: bytes) -> str | None:
 
 
 def _checked(head: bytes, path: Path) -> str:
-    text = head.decode("utf-8-sig", errors="replace")
+    text = _text(head[: head.rfind(b"\n") + 1] if len(head) == _HEAD else head)
     start = text.lstrip()[:5].lower()
     if not start:
         raise SourceError(f"{path} is empty: fetch or export it again")

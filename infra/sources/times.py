@@ -229,9 +229,8 @@ def _sampled(column: pl.Series) -> pl.Series:
 
 
 def _mostly_digits(sample: pl.Series) -> bool:
-    return len(sample) > 0 and 2 * int(sample.str.contains(r"^\s*\d+(\.\d+)?\s*$").sum()) > len(
-        sample
-    )
+    digits = int(sample.str.contains(r"^\s*\d+(\.\d+)?\s*$").sum())
+    return digits > 0 and 2 * digits >= len(sample)
 
 
 def _of_forms(column: pl.Series, of_day: str | None = None) -> list[Reading]:

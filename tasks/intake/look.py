@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ import polars as pl
 
 from infra.market.instruments import UnknownInstrument, canonical
 from infra.market.timeframes import TIMEFRAMES
+from infra.sources import csv, parquet
 from infra.sources.columns import SourceError
 from infra.sources.recognise import recognise
 from infra.sources.registry import MAPPED, SOURCES
@@ -38,12 +39,15 @@ class Look:
         Name of what was told to its reason.
     rows : int
     validated : Validated
+    columns : dict of str to str
+        Name here to name in the file; empty where the source has fields of its own.
     """
 
     request: IngestRequest
     why: dict[str, str]
     rows: int
     validated: Validated
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 def look(path: Path, declared: dict[str, Any]) -> Look:
@@ -76,7 +80,15 @@ def look(path: Path, declared: dict[str, Any]) -> Look:
         **{**declared, "path": path, "source": source, "pair": pair, "timeframe": timeframe}
     )
     validated = validate(raw, timeframe=timeframe, pair=request.pair, options=request.options)
-    return Look(request, told, raw.height, validated)
+    return Look(request, told, raw.height, validated, _columns(source, paths[0], kept))
+
+
+def _columns(source: str, path: Path, kept: dict[str, Any]) -> dict[str, str]:
+    """Return name here to name in the file."""
+    if source not in MAPPED:
+        return {}
+    found = (parquet if source == "parquet" else csv).columns_of(path, kept.get("columns"))
+    return {"timestamp": " and ".join(found.time), **found.values}
 
 
 def _options(declared: dict[str, Any], clock: str | None) -> Options:

@@ -18,7 +18,7 @@ from infra.sources.numbers import read_numbers, read_volume
 from infra.sources.time_forms import is_blank
 from infra.sources.times import Reading, read_times
 from tasks.intake.level import Bounds
-from tasks.intake.spacing import Spacing, problem, refuse_wrong
+from tasks.intake.spacing import OFF_GRID, Spacing, problem, refuse_wrong
 
 _DUKASCOPY: Final = r"^\d\d\.\d\d\.\d{4} \d\d:\d\d:\d\d\.\d{3}( GMT[+-]\d{4})?$"
 """Dukascopy's own form, whose day comes first."""
@@ -175,7 +175,8 @@ def _possible(readings: Sequence[Reading], timeframe: str) -> list[Reading]:
     """Return the readings whose rows are as far apart as bars of the timeframe."""
     spacings = [Spacing.of(r.naive if r.naive.count() else r.aware, timeframe) for r in readings]
     pairs = list(zip(readings, spacings, strict=True))
-    fitting = [(r, s) for r, s in pairs if problem(s, timeframe) is None]
+    on_grid = [(r, s) for r, s in pairs if s.off_grid <= OFF_GRID]
+    fitting = [(r, s) for r, s in on_grid if problem(s, timeframe) is None]
     whole = [r for r, s in fitting if s.holes == 0]
     torn = [r for r, s in fitting if s.holes >= 2]
     return whole if len(whole) + len(torn) == len(fitting) and whole else [r for r, _ in fitting]

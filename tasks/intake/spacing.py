@@ -18,7 +18,8 @@ _CLOSER: Final = 0.05
 _STRAYS: Final = 0.02
 _ENOUGH: Final = 8
 """Rows from which steps that are all longer than a bar prove a longer timeframe."""
-_OFF_GRID: Final = 0.5
+OFF_GRID: Final = 0.5
+"""Share of times off the grid from which they are not those of the timeframe."""
 
 
 class Spacing(NamedTuple):
@@ -45,7 +46,7 @@ class Spacing(NamedTuple):
         grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
         off = times.dt.epoch("us") % grid != 0
         share = float(off.mean() or 0.0)  # type: ignore[arg-type]
-        if 0 < share <= _OFF_GRID:
+        if 0 < share <= OFF_GRID:
             times = times.filter(~off)
         if not times.is_sorted():
             times = times.sort()
@@ -75,9 +76,9 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
     """
     length = bar_length(timeframe)
     enough = len(spacing.steps) + 1 >= _ENOUGH
-    if spacing.off_grid > _OFF_GRID and enough:
+    if spacing.off_grid > OFF_GRID and enough:
         return _wrong(spacing, timeframe)
-    if spacing.off_grid <= _OFF_GRID and spacing.below(length) > _CLOSER:
+    if spacing.off_grid <= OFF_GRID and spacing.below(length) > _CLOSER:
         return _wrong(spacing, timeframe)
     apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
     if apart and enough and spacing.below(spacing.usual) <= _STRAYS:

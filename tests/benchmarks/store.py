@@ -8,6 +8,7 @@ and must come out bit for bit before anything is timed.
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 import polars.selectors as cs
 
 from infra.bars import PRICES
+from infra.market.hours import calendar_of
 from infra.stores.bulk import BarStore
 from tasks.ingest import fetch_rows, validate_rows
 from tasks.intake.request import IngestRequest
@@ -39,8 +41,17 @@ def main() -> list[dict[str, Any]]:
 
 def minutes() -> pl.DataFrame:
     named = os.environ.get("SEP_BENCHMARK_BARS")
-    bars = pl.read_parquet(named) if named else minute_bars(ROWS).with_columns(cs.float().round(5))
+    bars = pl.read_parquet(named) if named else traded_minutes().with_columns(cs.float().round(5))
     return bars.select(pl.col(name).cast(kind) for name, kind in _schema().items())
+
+
+def traded_minutes() -> pl.DataFrame:
+    """Minutes of a walk while the market trades, on two thirds of all days."""
+    bars = minute_bars(ROWS * 3 // 2)
+    times = bars["timestamp"]
+    ends = times + timedelta(minutes=1)
+    open_time = calendar_of("EUR_USD").open_time(times, ends, surely=False)
+    return bars.filter(open_time > timedelta(0)).head(ROWS)
 
 
 def ingests(root: Path, bars: pl.DataFrame) -> list[dict[str, Any]]:
@@ -65,7 +76,6 @@ def ingest(root: Path, source: str) -> BarStore:
             timeframe="M1",
             source=source,
             path=root / f"bars.{source}",
-            clock="UTC",
         )
         told = validate_rows(fetch_rows(request, folder), timeframe="M1")
         store = BarStore(Path(folder).with_suffix(".store"))
