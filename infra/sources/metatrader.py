@@ -77,9 +77,9 @@ class MetaTrader:
 
     def rows(self, text: Text) -> pl.DataFrame:
         """Read what is open already; see `read`."""
-        if tuple(text.first_line.lower().replace('"', "").split(",")) == _RATES:
+        if _names_rates(text):
             return _rates(text.fields(_RATES, ",", header=True))
-        names = tuple(re.sub(r"[^a-z]", "", name) for name in text.first_line.lower().split("\t"))
+        names = _names(text)
         if names in (_VERSION_5, _DAILY):
             rows = text.fields(names, "\t", header=True).rename({"tickvol": "volume"})
             rows = rows.with_columns(unless_zero("spread")).drop("vol")
@@ -95,12 +95,24 @@ class MetaTrader:
         return rows.with_columns(strange_time(_TIME if "time" in moment else _DAY))
 
 
+def is_headed(text: Text) -> bool:
+    """Return whether a text begins with one of MetaTrader's headers."""
+    return _names_rates(text) or _names(text) in (_VERSION_5, _DAILY)
+
+
+def _names_rates(text: Text) -> bool:
+    return tuple(text.first_line.lower().replace('"', "").split(",")) == _RATES
+
+
+def _names(text: Text) -> tuple[str, ...]:
+    return tuple(re.sub(r"[^a-z]", "", name) for name in text.first_line.lower().split("\t"))
+
+
 def _rates(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows of `copy_rates` as of any other export."""
     rows = rows.rename({"time": "timestamp", "tick_volume": "volume"}).drop("real_volume")
-    return rows.with_columns(
-        pl.when(pl.col("spread").cast(pl.Int64, strict=False) != 0).then("spread")
-    )
+    known = pl.col("spread").cast(pl.Int64, strict=False) != 0
+    return rows.with_columns(pl.when(known).then("spread").alias("spread"))
 
 
 def _array(path: Path) -> pl.DataFrame | None:

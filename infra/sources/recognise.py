@@ -8,12 +8,12 @@ from typing import Final
 
 import polars as pl
 
-from infra.sources.columns import SourceError
+from infra.sources.columns import SourceError, map_columns
 from infra.sources.histdata import HistData
 from infra.sources.lean import Lean
-from infra.sources.metatrader import NUMPY, MetaTrader
+from infra.sources.metatrader import NUMPY, MetaTrader, is_headed
 from infra.sources.parquet import is_columnar
-from infra.sources.text import Text
+from infra.sources.text import Text, cells_of
 from infra.sources.ticks import Dukascopy, TrueFx
 
 _KINDS: Final = {
@@ -48,8 +48,8 @@ def recognise(path: Path) -> tuple[str, str]:
     named = any(_HISTDATA in part.upper() for part in (text.name, path.name))
     head = _head(text)
     kinds = ["histdata", *_KINDS] if named else list(_KINDS)
-    if text.first_line.startswith("<TICKER>") and not named:
-        kinds.remove("histdata")
+    if _is_headed(text) and not named:
+        kinds = ["metatrader"] if is_headed(text) else []
     for kind in kinds:
         source, why = _KINDS[kind]
         try:
@@ -59,6 +59,15 @@ def recognise(path: Path) -> tuple[str, str]:
         if not rows.is_empty():
             return kind, why
     return "csv", "its header names the columns of bars"
+
+
+def _is_headed(text: Text) -> bool:
+    """Whether the first line names the columns of bars."""
+    try:
+        map_columns(cells_of(text.first_line, text.separator), text.path)
+    except SourceError:
+        return False
+    return True
 
 
 def _begins(path: Path, magic: bytes) -> bool:

@@ -21,6 +21,7 @@ from infra.sources.regular import files
 from tasks.intake.reading import Options, read
 from tasks.intake.request import IngestRequest
 from tasks.intake.rows import file_rows
+from tasks.intake.spacing import Spacing, WrongTimeframe, fitting
 from tasks.intake.validation import Validated, validate
 
 _LOOKED: Final = 5_000
@@ -136,18 +137,18 @@ def _timeframe(
     if "timeframe" in declared or held is not None:
         told = "declared" if "timeframe" in declared else "files of this source hold it"
         return declared.get("timeframe") or str(held), told
-    fitting, refusals = [], []
+    possible, refusals = [], []
     for name in TIMEFRAMES:
         try:
-            read(raw.head(_LOOKED), name, pair, options)
+            times = read(raw.head(_LOOKED), name, pair, options).rows["timestamp"]
         except SourceError as error:
             refusals.append(error)
         else:
-            fitting.append(name)
-    if len(fitting) == 1:
-        return fitting[0], "its rows are that far apart"
-    if fitting:
-        raise SourceError(
-            f"the rows may be bars of {' or '.join(fitting)}, too few to tell: say timeframe="
-        )
-    raise next((e for e in refusals if "rows are not bars" not in str(e)), refusals[0])
+            possible.append((name, fitting(Spacing.of(times, name)) == name))
+    apart = [name for name, fits in possible if fits]
+    if len(apart) == 1:
+        return apart[0], "its rows are that far apart"
+    if possible:
+        names = " or ".join(name for name, _ in possible)
+        raise SourceError(f"the rows may be bars of {names}, too few to tell: say timeframe=")
+    raise next((e for e in refusals if not isinstance(e, WrongTimeframe)), refusals[0])

@@ -22,6 +22,10 @@ OFF_GRID: Final = 0.5
 """Share of times off the grid from which they are not those of the timeframe."""
 
 
+class WrongTimeframe(SourceError):
+    """Times are not those of bars of a timeframe; the message names the one that fits."""
+
+
 class Spacing(NamedTuple):
     """Steps between the distinct times of a source.
 
@@ -87,7 +91,7 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
 
 
 def refuse_wrong(times: pl.Series, timeframe: str) -> None:
-    """Raise SourceError, naming the timeframe that fits, if times prove another one wrong.
+    """Raise WrongTimeframe, naming the timeframe that fits, if times prove another one wrong.
 
     Parameters
     ----------
@@ -96,7 +100,7 @@ def refuse_wrong(times: pl.Series, timeframe: str) -> None:
     timeframe : str
     """
     if reason := problem(Spacing.of(times, timeframe), timeframe):
-        raise SourceError(reason)
+        raise WrongTimeframe(reason)
 
 
 def fitting(spacing: Spacing) -> str | None:
