@@ -19,7 +19,10 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "model", "backup", "restore")
+COMMANDS = (
+    *("up", "down", "status", "doctor", "logs", "env", "ui", "model", "instruments", "backup"),
+    "restore",
+)
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 
