@@ -157,12 +157,12 @@ class PaperBroker:
         return values[0], missing
 
     def _bars(self, pair: str, start: datetime, end: datetime) -> pl.DataFrame:
-        """Return the shortest bars of a pair that the store has between two times."""
-        for timeframe in TIMEFRAMES:
-            bars = self.store.read(pair, timeframe, start=start, end=end)
-            if not bars.is_empty():
-                break
-        return bars
+        """Return the bars of a pair between two times that reach furthest, the shortest first."""
+
+        def last(bars: pl.DataFrame) -> datetime:
+            return start if bars.is_empty() else bars["timestamp"][-1]
+
+        return max((self.store.read(pair, each, start, end) for each in TIMEFRAMES), key=last)
 
     def _touched(
         self, holding: Holding, row: dict[str, float], side: str, *, closed: bool

@@ -52,6 +52,7 @@ def keep(home: Path, offers: Offers) -> Path:
     offers : Offers
     """
     path = home / FILE
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replaced(path) as draft:
         draft.write_text(json.dumps(offers.model_dump(exclude_none=True), indent=1))
     return path
