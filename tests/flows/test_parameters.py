@@ -51,13 +51,23 @@ def test_a_value_out_of_bounds_makes_no_run(
     assert runs(stack) == before
 
 
-def test_values_within_bounds_make_a_run_that_bears_their_names(stack: Stack) -> None:
-    options = ["-p", "pair=EUR_USD", "-p", "timeframe=H1", "--start-in", "1 day"]
-    said = stack.prefect("deployment", "run", "backtest/local", *options)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"pair": "EUR_USD", "timeframe": "H1"},
+        {"pair": "OANDA:eur/usd", "spread": "35 points", "slippage": 0.00001},
+        {"pair": "XAUUSD.m", "spread_pips": 5000},
+    ],
+)
+def test_values_within_bounds_make_a_run_that_bears_their_names(
+    stack: Stack, asked: dict[str, Any]
+) -> None:
+    options = [part for name, value in asked.items() for part in ("-p", f"{name}={value}")]
+    said = stack.prefect("deployment", "run", "backtest/local", *options, "--start-in", "1 day")
     with stack.api() as api:
         (run,) = api.post("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
         assert run["id"] in said
-        assert run["parameters"] == {"pair": "EUR_USD", "timeframe": "H1"}
+        assert run["parameters"] == asked
         httpx.delete(f"{api.url}/flow_runs/{run['id']}", headers=api._client.headers)
 
 
