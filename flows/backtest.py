@@ -13,7 +13,8 @@ from prefect.runtime import flow_run
 from pydantic import Field, model_validator
 
 from flows.parameters import flow_of
-from infra.market.instruments import pip
+from infra.market.distances import Distance, distance
+from infra.market.instruments import find
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
@@ -36,7 +37,8 @@ from tasks.version import code_version
 Encoder = Literal["direction", "volatility", "volume", "body"]
 StrategyName = Literal["damped"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
-Pips = Annotated[float, Field(ge=0, le=1000)]
+Pips = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cost = Annotated[str, Field(max_length=40)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Deviations = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -52,11 +54,16 @@ class BacktestRequest(Parameters):
     horizon: Count | None = Field(
         None, description="Bars a trade is held; left out: the timeframe's usual one."
     )
-    spread_pips: Pips | None = Field(
+    spread: Cost | None = Field(
         None,
-        description="Left out: the pair's usual spread. Bars with bid and ask carry their own.",
+        description="1.4 pips, 14 points, 0.00014 (a price) or 0.01% (of the price at the time); "
+        "left out: the pair's usual spread. Bars with bid and ask carry their own.",
     )
-    slippage_pips: Pips | None = Field(None, description="Left out: the pair's usual slippage.")
+    slippage: Cost | None = Field(
+        None, description="In pips, points or price; left out: the pair's usual slippage."
+    )
+    spread_pips: Pips | None = Field(None, description="The spread as a number of pips.")
+    slippage_pips: Pips | None = Field(None, description="The slippage as a number of pips.")
     stop_deviations: Deviations | None = Field(
         None, description="Distance of the stop in deviations of the horizon; left out: 4."
     )
@@ -79,15 +86,34 @@ class BacktestRequest(Parameters):
             raise ValueError("start must lie before end")
         return self
 
+    @model_validator(mode="after")
+    def _costs(self) -> Self:
+        for name in ("spread", "slippage"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_pips") is not None:
+                raise ValueError(f"{name} and {name}_pips say the same: give one of them")
+        if (slippage := self._distance("slippage")) and slippage.share:
+            raise ValueError("slippage is the same at all times: give it in pips, points or price")
+        self._distance("spread")
+        return self
+
+    def _distance(self, name: str) -> Distance | None:
+        """Return the spread or the slippage that is asked for; None for the usual one."""
+        written, pips = getattr(self, name), getattr(self, f"{name}_pips")
+        if written is None and pips is None:
+            return None
+        instrument = find(self.pair)
+        return Distance(pips * instrument.pip) if written is None else distance(written, instrument)
+
     def recipe(self) -> Recipe:
         """Return the recipe that is asked for."""
-        price = pip(self.pair)
+        spread, slippage = self._distance("spread"), self._distance("slippage")
         return Recipe.default(
             self.pair,
             self.timeframe,
             horizon=self.horizon,
-            spread=None if self.spread_pips is None else self.spread_pips * price,
-            slippage=None if self.slippage_pips is None else self.slippage_pips * price,
+            spread=spread and spread.price,
+            spread_share=spread and spread.share,
+            slippage=slippage and slippage.price,
             stop_deviations=self.stop_deviations,
             target_deviations=self.target_deviations,
             encoder=self.encoder,

@@ -49,6 +49,9 @@ def execute(request: ExecuteRequest) -> dict[str, Any]:
     held = done.pop("held")
     if held is not None:
         logger.warning("%s", held)
+    for row in done["left"]:
+        if row.get("unknown"):
+            logger.warning("the profit of bar %s is not booked: %s", row["bar"], row["unknown"])
     rows = [{"what": what, **row} for what, listed in done.items() for row in listed]
     counts = {what: len(listed) for what, listed in done.items()}
     create_table_artifact(

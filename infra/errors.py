@@ -8,6 +8,7 @@ SepError
 ├── DatabaseError               no database answers
 ├── DemoFailed                  a run of the demo failed
 ├── DocumentError               a file is not the document it should be
+├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts
 ├── ModelRefused, NoModel       no model may be used
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
@@ -17,7 +18,8 @@ SepError
 ├── ServerError                 a server did not start or stop
 ├── SiteError                   there is no such machine, or it lacks a server
 ├── StoreError, TierError       bars are damaged, or not on this machine
-└── TooShort                    a history is too short to be split
+├── TooShort                    a history is too short to be split
+└── UnknownInstrument           no instrument goes by that name
 ```
 
 Each is a built-in error, too, where one fits. Kernels stand alone: `EngineUnavailable` is theirs.

@@ -118,6 +118,12 @@ class Settings(BaseSettings):
         "(`https`, or `http` on loopback).",
     )
 
+    account_currency: str = Field(
+        default="USD",
+        pattern=r"^[A-Z]{3}$",
+        description="Currency in which profits and balances are told.",
+    )
+
     @field_validator("oanda_url")
     @classmethod
     def _safe(cls, url: str) -> str:

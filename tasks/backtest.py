@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from infra.bars import content_hash, without_empty_quotes
-from infra.market.quotes import Costs
 from kernels.device import choose_engine
 from tasks import document
 from tasks.document import from_plain, to_plain
@@ -272,7 +271,7 @@ def _simulate(
         signals,
         segments=pl.read_parquet(run.metrics)["segment"].to_numpy()[test],
         horizon=recipe.horizon,
-        costs=Costs(recipe.spread, recipe.slippage),
+        costs=recipe.costs,
         stop=stop,
         target=target,
     )

@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from infra.brokers.paper import PaperBroker
+from infra.settings import settings
 from tasks.folder import bar_store
 from tasks.trading import execution
 from tasks.trading.journal import Journal
@@ -36,7 +37,7 @@ def trade(account: str, *, holder: str, clock: list[str], units: float) -> dict[
     dict
         `held` (why nothing was done, or None) and the rows `entered`, `left`, `refused`.
     """
-    broker = PaperBroker(bar_store())
+    broker = PaperBroker(bar_store(), currency=settings().account_currency)
     name = f"execute:{account}"
     done = execution.Done()
     try:

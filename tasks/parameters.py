@@ -8,9 +8,18 @@ from typing import Annotated, Any
 
 from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-Pair = Annotated[str, Field(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=32)]
+from infra.market import spelling
+from infra.market.instruments import canonical
+
+Pair = Annotated[
+    str,
+    Field(pattern=spelling.SHAPE, max_length=spelling.LONGEST),
+    AfterValidator(canonical),
+]
+"""An instrument by any of its names; one that nobody knows is refused before a run begins."""
+
 Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 
 

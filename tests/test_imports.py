@@ -55,7 +55,7 @@ ROOMS = {
     "infra/files": set(),
     "infra/topology": set(),
     "infra/pinning": {"infra/topology"},
-    "infra/market": {"infra/bars"},
+    "infra/market": {"infra/bars", "infra/files", "infra/settings"},
     "infra/records": {"infra/files"},
     "infra/site": {"infra/records", "infra/settings"},
     "infra/servers": {"infra/files", "infra/records", "infra/site"},
@@ -69,7 +69,8 @@ ROOMS = {
     "infra/stores": {"infra/bars", "infra/files", "infra/postgres", "infra/settings"}
     | {"infra/site"},
     "infra/sources": {"infra/bars", "infra/market", "infra/settings", "infra/stores"},
-    "infra/brokers": {"infra/bars", "infra/market", "infra/stores"},
+    "infra/brokers": {"infra/bars", "infra/market", "infra/settings", "infra/sources"}
+    | {"infra/stores"},
     "infra/health": {"infra/files", "infra/postgres", "infra/records", "infra/stores"},
     "infra/backups": {"infra/files", "infra/postgres", "infra/servers", "infra/settings"}
     | {"infra/stores"},

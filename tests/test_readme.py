@@ -11,6 +11,7 @@ import yaml
 from typer.main import get_command
 
 from deployments.sep.cli import app
+from infra.market.table import shipped
 from infra.settings import PROJECT, Settings
 
 README = (PROJECT / "README.md").read_text()
@@ -30,6 +31,12 @@ def test_the_settings_table_is_that_of_the_settings() -> None:
     written = re.search(r"<!-- settings:.*?-->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
     assert written is not None
     assert written[1] == settings_table(), "paste:\n" + settings_table()
+
+
+def test_it_counts_the_instruments_of_the_table() -> None:
+    counted = re.search(r"sep instruments list .*# (\d+) are known", README)
+    assert counted is not None
+    assert int(counted[1]) == len(shipped())
 
 
 def test_every_command_it_names_exists() -> None:

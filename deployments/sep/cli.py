@@ -223,6 +223,48 @@ def model_champion(
     models.appoint(Console(highlight=False), name)
 
 
+instruments = typer.Typer(
+    help="Show the instruments that are known, and ask OANDA for its own.", no_args_is_help=True
+)
+app.add_typer(instruments, name="instruments")
+
+
+@instruments.command("list")
+def instruments_list(
+    kind: Annotated[
+        str | None, typer.Option(help="Of this kind alone: forex, metals, index, crypto ...")
+    ] = None,
+) -> None:
+    """List instruments with their usual costs; a tilde marks estimates."""
+    from rich.console import Console
+
+    from deployments.sep import instruments
+
+    instruments.show_all(Console(highlight=False), kind)
+
+
+@instruments.command("show")
+def instruments_show(
+    name: Annotated[str, typer.Argument(help="In any spelling: EUR_USD, eurusd, GOLD.")],
+) -> None:
+    """Show all that is known of an instrument, with its source and date."""
+    from rich.console import Console
+
+    from deployments.sep import instruments
+
+    instruments.show(Console(highlight=False), name)
+
+
+@instruments.command("refresh")
+def instruments_refresh() -> None:
+    """Ask OANDA, by SEP_OANDA_TOKEN, for pips, sizes, margins and financing rates."""
+    from rich.console import Console
+
+    from deployments.sep import instruments
+
+    instruments.refresh(Console(highlight=False))
+
+
 @app.command()
 def backup(
     to: Annotated[

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from infra.market.instruments import canonical
 from tasks.folder import bar_store
 from tasks.research import registry
 from tasks.research.registry import Entry, ModelRefused
@@ -26,7 +27,7 @@ def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
     timeframe : str, optional
         None: all.
     """
-    models = registry.entries(pair, timeframe)
+    models = registry.entries(pair and canonical(pair), timeframe)
     if not models:
         console.print("no models yet: `prefect deployment run backtest/local` makes one")
         return

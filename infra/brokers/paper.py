@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from infra.bars import TIME
 from infra.errors import SepError
-from infra.market.instruments import usual_costs
+from infra.market.currencies import rate
+from infra.market.instruments import find, usual_costs
 from infra.market.quotes import Costs, with_quotes
+from infra.market.timeframes import TIMEFRAMES
 from infra.stores.bulk import BarStore
 
 
@@ -70,10 +73,13 @@ class PaperBroker:
         Recorded bars; those with bid and ask are used as they are.
     costs : callable
         Tells a pair's costs: the spread of bars without bid and ask, the slippage of entries.
+    currency : str
+        The account's, in which money is told.
     """
 
     store: BarStore
     costs: Callable[[str], Costs] = usual_costs
+    currency: str = "USD"
 
     def send(
         self, order: Order, *, now: datetime, bar: timedelta, opening: bool = True
@@ -136,6 +142,27 @@ class PaperBroker:
             if ended is not None:
                 return Exit(ended[0], start, ended[1])
         return None
+
+    def rate(self, pair: str, at: datetime) -> tuple[float | None, str | None]:
+        """Return what a unit of a pair's quote currency is worth to the account, or why not known.
+
+        Parameters
+        ----------
+        pair : str
+        at : datetime
+            With a zone.
+        """
+        times = pl.Series([at], dtype=TIME)
+        values, missing = rate(find(pair).quote, self.currency, times, self._bars)
+        return values[0], missing
+
+    def _bars(self, pair: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """Return the bars of a pair between two times that reach furthest, the shortest first."""
+
+        def last(bars: pl.DataFrame) -> datetime:
+            return start if bars.is_empty() else bars["timestamp"][-1]
+
+        return max((self.store.read(pair, each, start, end) for each in TIMEFRAMES), key=last)
 
     def _touched(
         self, holding: Holding, row: dict[str, float], side: str, *, closed: bool

@@ -20,13 +20,16 @@ class Costs:
         Ask minus bid, used where the bars carry no quotes of their own.
     slippage
         Added to the price of every entry.
+    spread_share
+        Share of the price at the time that the spread has on top.
     """
 
     spread: float = 0.0
     slippage: float = 0.0
+    spread_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in (("spread", self.spread), ("slippage", self.slippage)):
+        for name, value in vars(self).items():
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}: give a price distance of zero or more")
 
@@ -41,15 +44,14 @@ def with_quotes(bars: pl.DataFrame, costs: Costs) -> pl.DataFrame:
     costs : Costs
         Whose spread counts where a bar has no quotes.
     """
-    half = costs.spread / 2
+    half, share = costs.spread / 2, costs.spread_share / 2
     return bars.with_columns(
-        _quote(bars, side, price, offset)
-        for side, offset in (("bid", -half), ("ask", half))
+        _quote(bars, f"{side}_{price}", pl.col(price) * (1 + sign * share) + sign * half)
+        for side, sign in (("bid", -1), ("ask", 1))
         for price in PRICES
     )
 
 
-def _quote(bars: pl.DataFrame, side: str, price: str, offset: float) -> pl.Expr:
-    own, modelled = f"{side}_{price}", pl.col(price) + offset
+def _quote(bars: pl.DataFrame, own: str, modelled: pl.Expr) -> pl.Expr:
     chosen = pl.coalesce(own, modelled) if own in bars.columns else modelled
     return chosen.cast(pl.Float64).alias(own)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infra.market.instruments import default_slippage, default_spread
+from infra.market.quotes import Costs
 from infra.market.timeframes import bar_seconds
 from kernels.damping import DampingParams
 
@@ -39,6 +40,8 @@ class Recipe:
         (price * sigma * sqrt(horizon)); None for none.
     spread, slippage : float
         Costs in price units; the spread counts only where bars carry no bid and ask.
+    spread_share : float
+        Share of the price at the time that the spread has on top.
     k : int
         Neighbours asked for, before overlapping ones are dropped.
     stride : int or None
@@ -50,6 +53,7 @@ class Recipe:
     horizon: int
     spread: float
     slippage: float
+    spread_share: float = 0.0
     strategy: str = "damped"
     stop_deviations: float | None = 4.0
     target_deviations: float | None = None
@@ -63,8 +67,13 @@ class Recipe:
         bar_seconds(self.timeframe)
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1 bar, not {self.horizon}")
-        if self.spread < 0 or self.slippage < 0:
+        if min(self.spread, self.slippage, self.spread_share) < 0:
             raise ValueError("spread and slippage must not be negative")
+
+    @property
+    def costs(self) -> Costs:
+        """What a round trip costs."""
+        return Costs(self.spread, self.slippage, self.spread_share)
 
     @classmethod
     def default(cls, pair: str, timeframe: str, **changes: Any) -> Recipe:

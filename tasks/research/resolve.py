@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infra.market.quotes import Costs
 from kernels.outcomes import Outcomes, outcomes
 from tasks.research.recipe import Recipe
 from tasks.research.simulation import quotes
@@ -75,7 +74,7 @@ def resolve(
     """
     stop, target = distances(metrics, recipe)
     return outcomes(
-        quotes(bars, Costs(recipe.spread, recipe.slippage)),
+        quotes(bars, recipe.costs),
         metrics["segment"].to_numpy(),
         horizon=recipe.horizon,
         stop=stop,

@@ -62,7 +62,7 @@ def step(executor: Executor, now: datetime) -> Done:
         _send(executor, intent_id, signal, now, done)
     _close_due(executor, now, done)
     _enter_fresh(executor, now, done)
-    if done.entered or done.left:
+    if _book_late(executor) or done.entered or done.left:
         executor.journal.balance(now)
     return done
 
@@ -147,9 +147,23 @@ def _close_due(executor: Executor, now: datetime, done: Done) -> None:
 
 
 def _leave(executor: Executor, position: Position, ended: Exit) -> dict[str, Any]:
-    profit = executor.journal.left(position, ended)
-    at = ended.at.isoformat()
-    return {"price": ended.price, "reason": ended.reason, "profit": profit, "at": at}
+    rate, why = executor.broker.rate(position.pair, ended.at)
+    profit = executor.journal.left(position, ended, rate, why)
+    money = {"profit": profit, "currency": executor.broker.currency}
+    money |= {} if why is None else {"unknown": why}
+    return {"price": ended.price, "reason": ended.reason, **money, "at": ended.at.isoformat()}
+
+
+def _book_late(executor: Executor) -> int:
+    """Book profits whose rate has come since; return how many."""
+    booked = 0
+    for position in executor.journal.unbooked():
+        assert position.closed_at is not None
+        rate, _ = executor.broker.rate(position.pair, position.closed_at)
+        if rate is not None:
+            executor.journal.book(position, rate)
+            booked += 1
+    return booked
 
 
 def _fresh(now: datetime) -> Select[tuple[Signal]]:

@@ -16,6 +16,7 @@ from infra.postgres.models import Equity, Fill, Intent, IntentEvent, Position, S
 from tasks.trading.lease import Held
 
 START_BALANCE = 100_000.0
+"""Of the account's currency."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ class Journal:
             self._fill(opened, intent_id, position, signal.side, at)
             self._event(opened, intent_id, "filled", {"price": at.price})
 
-    def left(self, position: Position, ended: Exit) -> float:
+    def left(
+        self, position: Position, ended: Exit, rate: float | None, why: str | None = None
+    ) -> float | None:
         """Write intent, fill and end of a position, in one transaction; return its profit.
 
         Parameters
@@ -124,9 +127,17 @@ class Journal:
             The open one.
         ended : Exit
             How and at what price it ended.
+        rate : float or None
+            What a unit of the quote currency is worth in the account's; None: nobody knows, and
+            no profit is booked.
+        why : str, optional
+            Why nobody does.
         """
-        sign, back = (1.0, "short") if position.side == "long" else (-1.0, "long")
-        profit = sign * (ended.price - position.entry_price) * position.units
+        back = "short" if position.side == "long" else "long"
+        quoted = _quoted(position, ended.price)
+        profit = None if rate is None else quoted * rate
+        detail = {"reason": ended.reason, "quoted": quoted, "rate": rate}
+        detail |= {} if why is None else {"why": why}
         at = Execution(f"paper-{self.account}-{position.signal_id}-exit", ended.price, ended.at)
         intent = Intent(
             signal_id=position.signal_id,
@@ -142,7 +153,7 @@ class Journal:
             opened.add(intent)
             opened.flush()
             self._fill(opened, intent.id, position, back, at)
-            self._event(opened, intent.id, "filled", {"reason": ended.reason})
+            self._event(opened, intent.id, "filled", detail)
             opened.execute(
                 update(Position)
                 .where(Position.id == position.id)
@@ -155,6 +166,36 @@ class Journal:
             )
         return profit
 
+    def unbooked(self) -> list[Position]:
+        """Closed positions whose profit was not known in the account's currency."""
+        closed = select(Position).where(
+            Position.account == self.account,
+            Position.closed_at.is_not(None),
+            Position.profit.is_(None),
+        )
+        with session() as opened:
+            positions = list(opened.scalars(closed.order_by(Position.id)))
+            opened.expunge_all()
+        return positions
+
+    def book(self, position: Position, rate: float) -> None:
+        """Write the profit of a closed position now that its rate is known.
+
+        Parameters
+        ----------
+        position : Position
+            One of `unbooked`.
+        rate : float
+            What a unit of the quote currency was worth in the account's when it ended.
+        """
+        assert position.exit_price is not None
+        quoted = _quoted(position, position.exit_price)
+        with session() as opened:
+            self.lease.fence(opened)
+            opened.execute(
+                update(Position).where(Position.id == position.id).values(profit=quoted * rate)
+            )
+
     def latest(self) -> datetime:
         """Return the time of the account's last entry or exit."""
         moments = func.greatest(Position.opened_at, Position.closed_at)
@@ -163,7 +204,7 @@ class Journal:
             return opened.scalar(last) or datetime.min.replace(tzinfo=UTC)
 
     def balance(self, now: datetime) -> float:
-        """Write the balance at `now`, of closed trades, and return it."""
+        """Write the balance at `now`, of closed trades whose profit is known, and return it."""
         closed = select(func.coalesce(func.sum(Position.profit), 0.0)).where(
             Position.account == self.account
         )
@@ -196,3 +237,9 @@ class Journal:
         token = self.lease.token
         opened.add(IntentEvent(intent_id=intent_id, event=event, detail=detail, token=token))
         opened.execute(update(Intent).where(Intent.id == intent_id).values(state=event))
+
+
+def _quoted(position: Position, price: float) -> float:
+    """Return the profit at a price, in the pair's quote currency."""
+    sign = 1.0 if position.side == "long" else -1.0
+    return sign * (price - position.entry_price) * position.units

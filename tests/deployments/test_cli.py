@@ -20,8 +20,8 @@ from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 COMMANDS = (
-    *("up", "down", "status", "doctor", "logs", "env", "ui", "model", "backup", "restore"),
-    "ingest",
+    *("up", "down", "status", "doctor", "logs", "env", "ui", "model", "instruments", "backup"),
+    *("restore", "ingest"),
 )
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 

@@ -7,13 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
+from pydantic import ValidationError
 
 from deployments.api import PrefectError
-from flows.backtest import backtest
+from flows.backtest import BacktestRequest, backtest
 from flows.execute import execute
 from flows.ingest import ingest
 from flows.signals import signals
 from infra.errors import SepError
+from tests.flows.test_ingest import latest_run
 from tests.flows.test_ingest_oanda import logs
 from tests.stack import Stack
 
@@ -28,13 +32,13 @@ def runs(stack: Stack) -> int:
 @pytest.mark.parametrize(
     ("deployment", "options", "reason"),
     [
-        ("backtest/local", ["-p", "pair=EUR/USD"], "'EUR/USD' does not match"),
+        ("backtest/local", ["-p", "pair=../EUR"], "'../EUR' does not match"),
         ("backtest/local", ["-p", f"pair={'A' * 33}"], "is too long"),
         ("backtest/local", ["-p", "timeframe=H7"], "'H7' is not one of"),
         ("backtest/local", ["-p", "engine=tpu"], "'tpu' is not one of"),
         ("backtest/local", ["-p", "horizon=0"], "0 is less than the minimum"),
         ("backtest/local", ["-p", "hroizon=8"], "hroizon"),
-        ("signals/H1", ["-p", 'pairs=["x"]'], "pairs"),
+        ("signals/H1", ["-p", 'pairs=["€"]'], "pairs"),
         ("execute/droplet", ["-p", "account=a b"], "'a b' does not match"),
     ],
 )
@@ -47,14 +51,85 @@ def test_a_value_out_of_bounds_makes_no_run(
     assert runs(stack) == before
 
 
-def test_values_within_bounds_make_a_run_that_bears_their_names(stack: Stack) -> None:
-    options = ["-p", "pair=EUR_USD", "-p", "timeframe=H1", "--start-in", "1 day"]
-    said = stack.prefect("deployment", "run", "backtest/local", *options)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"pair": "EUR_USD", "timeframe": "H1"},
+        {"pair": "OANDA:eur/usd", "spread": "35 points", "slippage": 0.00001},
+        {"pair": "XAUUSD.m", "spread_pips": 5000},
+    ],
+)
+def test_values_within_bounds_make_a_run_that_bears_their_names(
+    stack: Stack, asked: dict[str, Any]
+) -> None:
+    options = [part for name, value in asked.items() for part in ("-p", f"{name}={value}")]
+    said = stack.prefect("deployment", "run", "backtest/local", *options, "--start-in", "1 day")
     with stack.api() as api:
         (run,) = api.post("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
         assert run["id"] in said
-        assert run["parameters"] == {"pair": "EUR_USD", "timeframe": "H1"}
+        assert run["parameters"] == asked
         httpx.delete(f"{api.url}/flow_runs/{run['id']}", headers=api._client.headers)
+
+
+@pytest.mark.usefixtures("prefect_server", "database", "cache")
+def test_a_pair_goes_by_its_one_name() -> None:
+    with pytest.raises(SepError, match="there are no bars"):
+        backtest(pair="sgd/chf", timeframe="H4")
+    assert latest_run().name == "backtest SGD_CHF H4"
+
+
+@pytest.mark.usefixtures("prefect_server", "database", "cache")
+@pytest.mark.parametrize(
+    ("flow", "asked"),
+    [
+        (backtest, {"pair": "EUR_UDS"}),
+        (ingest, {"pair": "EUR_UDS", "source": "oanda"}),
+        (signals, {"pairs": ["EURUSD", "EUR_UDS"]}),
+    ],
+)
+def test_a_pair_that_nobody_knows_begins_no_run(flow: Any, asked: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match=r"'EUR_UDS': the nearest are EUR_USD"):
+        flow(**asked)
+    with get_client(sync_client=True) as client:
+        newest = FlowRunSort.EXPECTED_START_TIME_DESC
+        (run,) = client.read_flow_runs(sort=newest, limit=1)
+        states = [state.name for state in client.read_flow_run_states(run.id)]
+    assert states == ["Pending", "Failed"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "spread", "slippage"),
+    [
+        ({}, 1.4 * 0.0001, 0.2 * 0.0001),
+        ({"spread_pips": 1.5, "slippage_pips": 0}, 1.5 * 0.0001, 0.0),
+        ({"spread": "1.5 pips", "slippage": "3 points"}, 1.5 * 0.0001, 3 * 1e-5),
+        ({"spread": 0.0002, "slippage": "0.00001"}, 0.0002, 0.00001),
+        ({"pair": "gold", "spread_pips": 5000}, 50.0, 4 * 0.01),
+    ],
+)
+def test_costs_are_in_any_unit(asked: dict[str, Any], spread: float, slippage: float) -> None:
+    recipe = BacktestRequest(**asked).recipe()
+    assert (recipe.spread, recipe.slippage, recipe.spread_share) == (spread, slippage, 0.0)
+
+
+def test_a_spread_may_be_a_share_of_the_price() -> None:
+    recipe = BacktestRequest(pair="BTCUSD", spread="0.02%").recipe()
+    assert (recipe.pair, recipe.spread, recipe.spread_share) == ("BTC_USD", 0.0, 0.0002)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"spread": "1.4 dollars"}, "no distance of price"),
+        ({"spread": -1.0}, "no distance|greater than or equal to 0"),
+        ({"spread": "1 pip", "spread_pips": 1}, "say the same"),
+        ({"slippage": "0.1%"}, "slippage is the same at all times"),
+        ({"spread_pips": float("inf")}, "finite"),
+    ],
+)
+def test_costs_that_are_none_are_refused(asked: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        BacktestRequest(**asked)
 
 
 def test_the_api_refuses_what_the_command_does(stack: Stack) -> None:

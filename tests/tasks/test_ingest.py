@@ -178,7 +178,7 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"pair": "eur/usd", "source": "csv", "path": "x"}, "pair"),
+        ({"pair": "eur/uds", "source": "csv", "path": "x"}, "nearest are EUR_USD"),
         ({"timeframe": "H2", "source": "csv", "path": "x"}, "'M1', 'M5', 'M15'"),
         ({"source": "csv"}, "path is the file"),
         ({"path": "x"}, "path is the file"),

@@ -226,7 +226,7 @@ def test_impossible_candle_is_set_aside_once(
     ("spoil", "values", "message"),
     [
         (lambda venue: setattr(venue, "token", "another"), {}, "set SEP_OANDA_TOKEN"),
-        (lambda venue: None, {"pair": "EUR_XXX"}, "'instrument'.*such as EUR_USD"),
+        (lambda venue: None, {"pair": "EUR_RON"}, "'instrument'.*such as EUR_USD"),
         (lambda venue: venue.faults.append(Fault("status", 403)), {}, "refuses the token"),
     ],
 )

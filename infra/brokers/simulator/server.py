@@ -17,9 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import polars as pl
 
 from infra.brokers.simulator.market import MINUTES, SIDES, Market
+from infra.brokers.simulator.offers import offer
 
 MOST_CANDLES: Final = 5000
 DEFAULT_COUNT: Final = 500
+ACCOUNT: Final = "101-004-1234567-001"
 MESSAGES: Final = {
     401: "Insufficient authorization to perform request.",
     429: "Too many requests",
@@ -60,6 +62,8 @@ class Simulator:
         The next request takes the first.
     requests : list of (float, str)
         Monotonic time and path with query of each request.
+    changes : dict of str to dict
+        Fields of an instrument, by its name, that the venue describes otherwise than usual.
     url : str
         Base address, without ``/v3``; set while the server runs.
     """
@@ -68,6 +72,7 @@ class Simulator:
     token: str = "simulated-token"  # noqa: S105
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[tuple[float, str]] = field(default_factory=list)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     url: str = ""
 
     @contextmanager
@@ -101,6 +106,11 @@ class Simulator:
         match path.strip("/").split("/"):
             case ["v3", "instruments", instrument, "candles"]:
                 return self._candles(instrument, query)
+            case ["v3", "accounts"]:
+                return 200, {"accounts": [{"id": ACCOUNT, "tags": []}]}
+            case ["v3", "accounts", account, "instruments"] if account == ACCOUNT:
+                offers = [offer(name, self.changes.get(name)) for name in self.market.minutes]
+                return 200, {"instruments": offers, "lastTransactionID": "1"}
         return 404, {"errorMessage": f"No such resource: {path}"}
 
     def _candles(self, instrument: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:

@@ -62,6 +62,16 @@ def test_a_closing_order_pays_no_slippage(tmp_path: Path) -> None:
     assert closed.price == pytest.approx(1.0 - 0.01)
 
 
+def test_a_rate_is_of_the_newest_bars_whatever_their_length(tmp_path: Path) -> None:
+    paper = broker(tmp_path, 1.0, 1.1, 1.2)
+    minutes = paper.store.read("EUR_USD", "H1").head(1)
+    paper.store.write("EUR_USD", "M1", minutes.with_columns(open=pl.lit(0.9), low=pl.lit(0.9)))
+    rates = [paper.rate("GBP_EUR", START + n * HOUR) for n in (-1, 0, 2)]
+    assert [value for value, _ in rates] == [None, 0.9, 1.1]
+    assert [missing is None for _, missing in rates] == [False, True, True]
+    assert paper.rate("EUR_USD", START - HOUR) == paper.rate("PLANTED", START) == (1.0, None)
+
+
 def test_bars_with_bid_and_ask_are_used_as_they_are(tmp_path: Path) -> None:
     paper = broker(tmp_path, 1.0, 1.1, quoted=True)
     assert paper.send(BUY, now=START, bar=HOUR).price == pytest.approx(1.301)

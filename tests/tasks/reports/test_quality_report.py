@@ -110,7 +110,7 @@ def test_the_ten_longest_gaps_are_listed_longest_first() -> None:
     bars = clean()
     for gap in range(12):
         bars = take(bars, 100 + 90 * gap, 1 + gap)
-    markdown = as_markdown(quality(bars, "M5", CALENDAR))
+    markdown = as_markdown(quality(bars, "M5", CALENDAR, pair="EUR_USD"))
     rows = [line for line in markdown.splitlines() if line.startswith("| 2018")]
     assert [int(row.split("|")[3]) for row in rows] == list(range(12, 2, -1))
     assert "Longest of 12 unscheduled gaps" in markdown
@@ -134,9 +134,9 @@ ORANGE = (213, 94, 0)
 
 def test_pictures_are_small_and_show_a_missing_day() -> None:
     bars = clean()
-    pictures = draw_quality(quality(bars, "M5", CALENDAR))
+    pictures = draw_quality(quality(bars, "M5", CALENDAR, pair="EUR_USD"))
     assert list(pictures) == list(CAPTIONS)
-    spoilt = draw_quality(quality(take(bars, 400, 280), "M5", CALENDAR))
+    spoilt = draw_quality(quality(take(bars, 400, 280), "M5", CALENDAR, pair="EUR_USD"))
     sizes = []
     for png in (pictures["completeness"], spoilt["completeness"]):
         image = Image.open(io.BytesIO(png)).convert("RGB")
@@ -147,14 +147,17 @@ def test_pictures_are_small_and_show_a_missing_day() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_pictures_of_next_to_nothing(rows: int) -> None:
-    told = quality(clean().head(rows), "M5")
+    told = quality(clean().head(rows), "M5", pair="EUR_USD")
     for png in draw_quality(told).values():
         assert opened(png)
 
 
 def test_pictures_without_quotes_and_without_moves() -> None:
     bars = clean().drop(QUOTES).with_columns(pl.lit(1.5).alias(name) for name in PRICES)
-    assert list(draw_quality(quality(bars, "M5", CALENDAR))) == ["completeness", "returns"]
+    assert list(draw_quality(quality(bars, "M5", CALENDAR, pair="EUR_USD"))) == [
+        "completeness",
+        "returns",
+    ]
 
 
 def step_inputs(folder: Path, **reasons: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -261,3 +262,78 @@ def test_a_lease_runs_out(database: str) -> None:
     assert (first.token, second.token) == (1, 2)
     with session() as opened, pytest.raises(LeaseLost):
         Held(NAME, "one", 1).fence(opened)
+
+
+def yen(store: BarStore, *, side: str = "long", opened: int = 3) -> None:
+    """A position in USD_JPY, from 150 yen a dollar, that is due four bars after its signal's."""
+    publish(opened - 1, side, pair="USD_JPY")
+    with session() as changing:
+        changing.add(
+            Position(
+                account="paper",
+                strategy="damped",
+                pair="USD_JPY",
+                timeframe="H1",
+                signal_id=published().id,
+                side=side,
+                units=10_000.0,
+                entry_price=150.0,
+                opened_at=START + opened * HOUR,
+            )
+        )
+    bars = store.read("PLANTED", "H1")
+    prices = [pl.lit(153.0).alias(name) for name in ("open", "high", "low", "close")]
+    store.write("USD_JPY", "H1", bars.with_columns(prices))
+
+
+def booked() -> tuple[float | None, float]:
+    """The profit of the only position, and the last balance."""
+    with session() as opened:
+        profit = opened.scalars(select(Position.profit)).one()
+    return profit, float(read_frame("SELECT balance FROM equity ORDER BY timestamp")["balance"][-1])
+
+
+@pytest.mark.parametrize(("side", "sign"), [("long", 1), ("short", -1)])
+def test_yen_are_booked_as_the_dollars_they_were_worth(
+    store: BarStore, side: str, sign: int
+) -> None:
+    yen(store, side=side)
+    (left,) = run(store, 7).left
+    # half of 1.4 pips of spread; 10,000 units earn yen, of which 153 make a dollar
+    truth = 10_000 * (sign * 3.0 - 0.007) / 153.0
+    assert left["profit"] == pytest.approx(truth)
+    assert left["currency"] == "USD"
+    assert [*booked()] == pytest.approx([truth, 100_000 + truth])
+
+
+def test_yen_that_nobody_can_change_are_not_booked_and_told(store: BarStore) -> None:
+    yen(store)
+    broker = PaperBroker(store, currency="EUR")
+    (left,) = execution.step(
+        Executor(broker, Journal("paper", acquire(NAME, "one"))), START + 7 * HOUR
+    ).left
+    assert left["profit"] is None
+    assert "JPY cannot be told in EUR" in left["unknown"]
+    assert booked() == (None, 100_000.0)
+    detail = read_frame("SELECT detail::text FROM intent_event ORDER BY id")["detail"][-1]
+    assert "JPY cannot be told in EUR" in detail
+    assert json.loads(detail)["quoted"] == pytest.approx(29_930)
+
+
+def test_they_are_booked_once_a_rate_has_come(store: BarStore) -> None:
+    yen(store)
+    broker = PaperBroker(store, currency="EUR")
+
+    def step(bar: int) -> Done:
+        journal = Journal("paper", acquire(NAME, "one"))
+        return execution.step(Executor(broker, journal), START + bar * HOUR)
+
+    step(7)
+    bars = store.read("PLANTED", "H1")
+    prices = [pl.lit(1.25).alias(name) for name in ("open", "high", "low", "close")]
+    store.write("EUR_USD", "H1", bars.with_columns(prices))
+    truth = 29_930 / 153 / 1.25
+    step(8)
+    assert [*booked()] == pytest.approx([truth, 100_000 + truth])
+    step(9)
+    assert [*booked()] == pytest.approx([truth, 100_000 + truth])

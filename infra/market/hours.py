@@ -1,0 +1,28 @@
+"""Hours of trade: the calendar that an instrument keeps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from infra.market.calendar import Calendar
+from infra.market.instruments import find
+from infra.market.week import Week
+
+_ALWAYS: Final = frozenset({"crypto", "always"})
+
+
+def calendar_of(pair: str) -> Calendar:
+    """Return the calendar of an instrument.
+
+    Cryptocurrencies and what is made up trade around the clock. All else keeps the forex week:
+    venues agree neither on the break of metals nor on the shorter hours of indices, bonds and
+    commodities, so that nothing which may be open is told to be closed.
+
+    Raises
+    ------
+    UnknownInstrument
+        If no instrument goes by that name.
+    """
+    if find(pair).calendar in _ALWAYS:
+        return Calendar(Week.always(), ())
+    return Calendar(Week.forex())
