@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
-import tasks.ingest
+import tasks.intake.candles
 from flows.ingest import ingest
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
@@ -51,9 +51,9 @@ FAULTS = [
 
 WHOLE: dict[str, Any] = {"source": "oanda", "timeframe": "M1", "start": START}
 FLOW = """
-import tasks.ingest
+import tasks.intake.candles
 from flows.ingest import ingest
-tasks.ingest.PAGES = 1
+tasks.intake.candles.PAGES = 1
 ingest(source="oanda", timeframe="M1", start="{start}")
 """
 
@@ -68,7 +68,7 @@ def venue(
     home: Path, minutes: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Simulator]:
     shutil.rmtree(home / "bars", ignore_errors=True)
-    monkeypatch.setattr(tasks.ingest, "PAGES", 1)
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
     now = START + timedelta(minutes=MINUTES, seconds=-20)
     with Simulator(Market({"EUR_USD": minutes}, now), token=TOKEN).serve() as simulator:
         monkeypatch.setenv("SEP_OANDA_TOKEN", TOKEN)
