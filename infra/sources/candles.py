@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from infra.bars import PRICES, QUOTES
+from infra.sources.troubles import NoAnswer
 
 INCOMPLETE: Final = "incomplete candle"
 """Fault of a candle that the venue has not finished though it finished one behind it."""
@@ -28,10 +29,6 @@ _CANDLE: Final = pl.Struct(
     }
 )
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
-
-
-class BadAnswer(Exception):
-    """An answer that is not one of candles; the message says what it is."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,14 @@ class Page:
 
         Raises
         ------
-        BadAnswer
+        NoAnswer
             If it is no answer for the pair, or out of order.
         """
         told = _frame(answer, pair)
         full = told.height >= size - 1
         candles = _once(told if after is None else told.filter(pl.col("timestamp") > after))
         if full and candles.is_empty():
-            raise BadAnswer("candles of before what was asked for")
+            raise NoAnswer("candles of before what was asked for")
         last = candles.filter("complete")["timestamp"].max()
         if last is None and full:  # none of so many is under way
             last = candles["timestamp"].max()
@@ -96,7 +93,7 @@ def _once(told: pl.DataFrame) -> pl.DataFrame:
     """Return each candle once: equal ones are one, of others the last complete one counts."""
     firsts = told["timestamp"].unique(maintain_order=True)
     if not (firsts.diff().drop_nulls() > timedelta(0)).all():
-        raise BadAnswer("candles that do not ascend")
+        raise NoAnswer("candles that do not ascend")
     different = told.unique(keep="last", maintain_order=True)
     candles = different.sort("timestamp", "complete", maintain_order=True)
     newest = pl.col("timestamp").is_last_distinct()
@@ -111,14 +108,14 @@ def _once(told: pl.DataFrame) -> pl.DataFrame:
 def _frame(answer: Any, pair: str) -> pl.DataFrame:
     try:
         if answer["instrument"] != pair:
-            raise BadAnswer(f"candles of another pair than {pair}")
+            raise NoAnswer(f"candles of another pair than {pair}")
         frame = _columns(answer["candles"])
     except _UNREADABLE as error:
-        raise BadAnswer("an answer that holds no candles") from error
+        raise NoAnswer("an answer that holds no candles") from error
     if frame["timestamp"].null_count():
-        raise BadAnswer("candles without a time")
+        raise NoAnswer("candles without a time")
     if frame["complete"].null_count():
-        raise BadAnswer("candles that may be complete or not")
+        raise NoAnswer("candles that may be complete or not")
     return frame
 
 

@@ -20,7 +20,7 @@ from tenacity import (
 
 from infra.settings import settings
 from infra.sources import troubles
-from infra.sources.candles import BadAnswer, Page
+from infra.sources.candles import Page
 from infra.sources.columns import SourceError
 from infra.sources.troubles import NoAnswer
 from infra.stores.limits import RateLimit
@@ -207,11 +207,8 @@ class Candles:
             content = answer.json()
         except ValueError:
             raise troubles.no_candles(answer) from None
-        try:
-            after = None if asked.first else asked.since
-            return Page.read(content, asked.pair, size=PAGE, after=after)
-        except BadAnswer as error:
-            raise NoAnswer(str(error)) from None
+        after = None if asked.first else asked.since
+        return Page.read(content, asked.pair, size=PAGE, after=after)
 
     def _get(
         self, client: httpx.Client, path: str, query: dict[str, str] | None = None

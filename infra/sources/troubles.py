@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infra.errors import SepError
 from infra.market.instruments import SPREAD_PIPS
 from infra.sources.columns import SourceError
 
@@ -26,7 +27,7 @@ _IN_BETWEEN: Final = "a proxy, a firewall or a network's login page answers in O
 _HOST: Final = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 
 
-class NoAnswer(Exception):
+class NoAnswer(SepError):
     """The venue did not answer, or not with candles: it may do so the next time.
 
     Parameters
@@ -227,4 +228,4 @@ def nearest(pair: str, names: Sequence[str]) -> list[str]:
     names : sequence of str
     """
     swapped = "_".join(reversed(pair.split("_")))
-    return [swapped] if swapped in names else get_close_matches(pair, names, n=3, cutoff=0.6)
+    return [swapped] if swapped in names else get_close_matches(pair, names, n=3, cutoff=0.5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 import polars as pl
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
 from sqlalchemy import Connection, func, select
 
 from infra.bars import PRICES, QUOTES, TIME
@@ -28,6 +30,9 @@ REREAD: Final = 200
 AWAITED: Final = timedelta(days=30)
 """How long before the last bar read a candle may begin that was left out as incomplete and is
 asked for again: at most 43,200 minutes, nine pages, are read for its sake."""
+
+APART: Final = timedelta(minutes=1)
+"""By how much OANDA's clock may be ahead of ours without a word."""
 
 FIRST_SPAN: Final = timedelta(days=365)
 FIRST_BARS: Final = 5_000
@@ -101,7 +106,8 @@ def _awaited(connection: Connection, request: IngestRequest, since: datetime) ->
 def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return the next candles of OANDA, and how far they reach.
 
-    A candle that is not over by our clock waits for the next run, whatever OANDA says of it.
+    A candle that is not over by our clock waits for the next run, whatever OANDA says of it. Where
+    it is far from over, the log of the run says that the clocks are apart.
 
     Parameters
     ----------
@@ -122,7 +128,9 @@ def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame
     with closing(pages):  # type: ignore[type-var]
         read = list(islice(pages, PAGES))
     rows = pl.concat([pl.DataFrame(schema=_SCHEMA), *(page.rows for page in read)])
-    over = rows.filter(pl.col("timestamp") + bar_length(request.timeframe) <= now)
+    ends = pl.col("timestamp") + bar_length(request.timeframe)
+    over = rows.filter(ends <= now)
+    _compare_clocks(rows.select(ends.max()).item(), now)
     part: dict[str, Any] = {"pages": len(read)}
     following = read[-1].next if len(read) == PAGES else None
     if following is not None and over.height == rows.height:
@@ -130,3 +138,16 @@ def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame
         part["reached"] = (following - request.start) / ((request.end or now) - request.start)
     seconds = pl.col("timestamp").dt.epoch("s").alias("source_row")
     return over.select(seconds, pl.all()), part
+
+
+def _compare_clocks(newest: datetime | None, now: datetime) -> None:
+    """Warn where the end of a finished candle lies in the future."""
+    if newest is None or newest - now <= APART:
+        return
+    with suppress(MissingContextError):  # asked outside a run: nobody listens
+        get_run_logger().warning(
+            "OANDA has finished candles up to %s, by this machine's clock it is %s: set the clock "
+            "right, candles that are not over by it wait",
+            f"{newest:%Y-%m-%d %H:%M}",
+            f"{now:%Y-%m-%d %H:%M}",
+        )

@@ -94,7 +94,7 @@ class Simulator:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}"
         try:

@@ -17,9 +17,10 @@ from infra.bars import PRICES, QUOTES
 from infra.brokers.simulator.market import Market, coarser, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.sources import oanda
-from infra.sources.candles import INCOMPLETE, REPLACED, BadAnswer, Page
+from infra.sources.candles import INCOMPLETE, REPLACED, Page
 from infra.sources.columns import SourceError
 from infra.sources.oanda import Candles
+from infra.sources.troubles import NoAnswer
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -241,7 +242,7 @@ def test_candles_out_of_order_are_a_bad_answer(venue: Simulator, minutes: pl.Dat
 def test_a_venue_that_sends_the_same_again_is_not_asked_for_ever() -> None:
     told = {"instrument": "EUR_USD", "candles": [candle(n) for n in range(5)]}
     assert Page.read(told, "EUR_USD", size=5).next == START + 4 * MINUTE
-    with pytest.raises(BadAnswer, match="of before what was asked for"):
+    with pytest.raises(NoAnswer, match="of before what was asked for"):
         Page.read(told, "EUR_USD", size=5, after=START + 4 * MINUTE)
 
 
