@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -215,6 +216,30 @@ def test_of_candles_that_differ_the_later_one_counts(
     both = found.filter(pl.col("timestamp") == moment).select("volume", "fault").rows()
     assert both == [(volume, REPLACED), (volume + 1, None)]
     assert found.filter(pl.col("fault").is_null())["timestamp"].equals(known["timestamp"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_each_candle_is_told_once(
+    venue: Simulator, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Small pages, some candles stuck, some twice: good ones and noted ones are all there are."""
+    chance = random.Random(seed)
+    page = chance.randint(20, 40)
+    monkeypatch.setattr(oanda, "PAGE", page)
+    full = random_minutes(START, 400, seed=seed)
+    times = full["time"].to_list()
+    venue.market = Market({"EUR_USD": full}, times[-1] + MINUTE * chance.randint(0, 1))
+    venue.market.stuck = set(chance.sample(times, 80))
+    kinds = ["twice", "otherwise", "drop", "status", "late"]
+    venue.faults.extend(
+        Fault(chance.choice(kinds), 500, candle=chance.randrange(page // 3)) for _ in range(9)
+    )
+    found = read(client(venue, wait=lambda: None))
+    known = [at for at in times if at not in venue.market.stuck and at < venue.market.now]
+    good, bad = (found.filter(pl.col("fault").is_null() == which) for which in (True, False))
+    assert good["timestamp"].to_list() == known
+    noted = bad.filter(pl.col("fault") == INCOMPLETE)["timestamp"].to_list()
+    assert noted == sorted(at for at in venue.market.stuck if at < known[-1])
 
 
 def test_a_complete_candle_counts_before_an_incomplete_one() -> None:
