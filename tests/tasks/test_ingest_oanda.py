@@ -287,12 +287,12 @@ def test_candle_that_never_comes_is_asked_for_no_longer_than_that(
 def test_what_another_pair_or_source_lacks_is_not_asked_for(
     venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
 ) -> None:
-    venue.market.minutes["EUR_GBP"] = minutes
-    venue.market.stuck = {times(minutes)[10]}
+    moment = times(minutes)[10]
+    without = minutes.filter(pl.col("time") != moment)
+    venue.market = Market({"EUR_GBP": minutes, "EUR_USD": without}, NOW, stuck={moment})
     list(parts(ask(start=START, pair="EUR_GBP"), tmp_path))
-    venue.market.stuck = set()
     list(parts(ask(start=START), tmp_path))
-    assert len(noted()) == 1
+    assert begin_at(ask(pair="EUR_GBP")) == moment.isoformat()
     assert begin_at(ask()) == (cursor() - REREAD * MINUTE).isoformat()
 
 

@@ -249,10 +249,17 @@ def test_a_complete_candle_counts_before_an_incomplete_one() -> None:
     assert page.rows["fault"].count() == 0
 
 
-def candle(minute: int, *, complete: bool = True) -> dict[str, Any]:
+def test_of_three_candles_of_a_time_the_last_counts() -> None:
+    told = [candle(0), candle(1), candle(0, volume=2), candle(0), candle(2)]
+    page = Page.read({"instrument": "EUR_USD", "candles": told}, "EUR_USD", size=5000)
+    rows = [(2.0, REPLACED), (1.0, None), (1.0, None), (1.0, None)]
+    assert page.rows.select("volume", "fault").rows() == rows
+
+
+def candle(minute: int, *, complete: bool = True, volume: int = 1) -> dict[str, Any]:
     quotes = {side: dict.fromkeys("ohlc", "1.1") for side in ("mid", "bid", "ask")}
     stamp = f"{START + minute * MINUTE:%Y-%m-%dT%H:%M:%S}.000000000Z"
-    return {"complete": complete, "volume": 1, "time": stamp, **quotes}
+    return {"complete": complete, "volume": volume, "time": stamp, **quotes}
 
 
 def test_candles_out_of_order_are_a_bad_answer(venue: Simulator, minutes: pl.DataFrame) -> None:
