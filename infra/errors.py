@@ -11,6 +11,7 @@ SepError
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts
 ├── ModelRefused, NoModel       no model may be used
+├── NoAnswer                    a venue did not answer, or not with what it was asked for
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSpace                     a disk is full
 ├── PathStoreError              the database cannot hold paths

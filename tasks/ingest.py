@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from infra.bars import PRICES, QUOTES, TIME
 from infra.market.instruments import SYNTHETIC
-from infra.market.timeframes import bar_length
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
-from infra.sources.oanda import PAGE, Candles
 from infra.stores import warm
 from infra.stores.bulk import BarStore
 from tasks.folder import bar_store, keep
 from tasks.intake import validation
+from tasks.intake.candles import begin_at, candle_rows, last_read
 from tasks.intake.level import refuse_other
 from tasks.intake.reading import Options
 from tasks.intake.request import IngestRequest
 from tasks.intake.rows import source_rows
 from tasks.steps import step
 
-PAGES: Final = 20
-"""Pages of OANDA that reach the stores together: 100,000 candles, some 15 MB."""
-
-REREAD: Final = 200
-"""Bars' time before the last one read that is read again: OANDA revises recent candles."""
-
-FIRST_SPAN: Final = timedelta(days=365)
-FIRST_BARS: Final = 5_000
-"""What the first read of a pair covers, the longer of both; a `start` reaches back further."""
-
 _NUMBERS: Final = (*PRICES, "volume", *QUOTES)
 """Of files that live as long as the run."""
-
-
-def begin_at(request: IngestRequest) -> str:
-    """Tell from when on to read candles: the request's start, else where the last read ended.
-
-    That is `REREAD` bars' time before the last bar that came from there, so that revised ones
-    come again; the first time it is a year ago, or `FIRST_BARS` bars' time where that is more.
-
-    Returns
-    -------
-    str
-        ISO time.
-    """
-    length = bar_length(request.timeframe)
-    with database.engine().connect() as connection:
-        last = _last_read(connection, request)
-    first = datetime.now(UTC) - max(FIRST_SPAN, FIRST_BARS * length)
-    begin = request.start or (last - REREAD * length if last else first)
-    return begin.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
 def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) -> dict[str, Any]:
@@ -180,54 +148,15 @@ def store_rows(
     return {**state, **counts, "shared": shared, "quarantined": quarantined}
 
 
-begin = step("begin", version=1)(begin_at)
+begin = step("begin", version=2)(begin_at)
 fetch = step("fetch", version=4)(fetch_rows)
 validate = step("validate", version=3)(validate_rows)
 store = step("store", version=2)(store_rows)
 
 
-def candle_rows(request: IngestRequest, after: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Return the next candles of OANDA, and how far they reach.
-
-    A candle that is not over by our clock waits for the next run, whatever OANDA says of it.
-
-    Parameters
-    ----------
-    request : IngestRequest
-        Of `source="oanda"`.
-    after : str, optional
-        ISO time of the last candle read; None at the first part.
-
-    Raises
-    ------
-    infra.sources.columns.SourceError
-        If no token is set, or OANDA refuses or is away.
-    """
-    assert request.start is not None
-    now, since = datetime.now(UTC), datetime.fromisoformat(after) if after else request.start
-    key = (request.pair, request.timeframe)
-    pages = Candles.of_settings().pages(*key, since, request.end, first=after is None)
-    with closing(pages):  # type: ignore[type-var]
-        read = list(islice(pages, PAGES))
-    rows = pl.concat(read) if read else _no_candles()
-    over = rows.filter(pl.col("timestamp") + bar_length(request.timeframe) <= now)
-    part: dict[str, Any] = {"pages": len(read)}
-    full = len(read) == PAGES and read[-1].height >= PAGE - 1
-    if full and over.height == rows.height:
-        last = rows["timestamp"][-1]
-        part["next"] = last.isoformat()
-        part["reached"] = (last - request.start) / ((request.end or now) - request.start)
-    seconds = pl.col("timestamp").dt.epoch("s").alias("source_row")
-    return over.select(seconds, pl.all()), part
-
-
 def _part_name(after: str | None) -> str:
     """Name a part: Prefect takes a step over whose inputs are those of another part."""
     return f"{datetime.fromisoformat(after):%Y%m%dT%H%M%S}" if after else "first"
-
-
-def _no_candles() -> pl.DataFrame:
-    return pl.DataFrame(schema={"timestamp": TIME, **dict.fromkeys(_NUMBERS, pl.Float64())})
 
 
 def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:
@@ -238,12 +167,6 @@ def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:
     old = near.join(bars, on="timestamp", how="semi")
     new = bars.join(old, on="timestamp", how="semi")
     return pl.concat([old, new], how="diagonal").n_unique() - old.height if old.height else 0
-
-
-def _last_read(connection: Connection, request: IngestRequest) -> datetime | None:
-    """Return the time of the last bar that came from the source."""
-    key = {"pair": request.pair, "timeframe": request.timeframe, "source": request.name}
-    return connection.scalar(select(IngestCursor.last_timestamp).filter_by(**key))
 
 
 def _quarantine(
@@ -288,7 +211,7 @@ def _advance(
     newest: datetime | None,
 ) -> None:
     """Note how far the source has been read; a span read again does not move it back."""
-    moments = [at for at in (newest, _last_read(connection, request)) if at is not None]
+    moments = [at for at in (newest, last_read(connection, request)) if at is not None]
     row = {
         "pair": request.pair,
         "timeframe": request.timeframe,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
 
 import httpx
-import polars as pl
 from pydantic import SecretStr
 from tenacity import (
     RetryError,
@@ -18,9 +18,11 @@ from tenacity import (
     wait_exponential,
 )
 
-from infra.bars import PRICES, QUOTES
 from infra.settings import settings
+from infra.sources import troubles
+from infra.sources.candles import Page
 from infra.sources.columns import SourceError
+from infra.sources.troubles import NoAnswer
 from infra.stores.limits import RateLimit
 
 PRACTICE: Final = "https://api-fxpractice.oanda.com"
@@ -37,23 +39,36 @@ TIMEOUT: Final = 30.0
 GRANULARITIES: Final = {"D1": "D", "W1": "W"}
 """Names that differ from ours."""
 
-_SIDES: Final = {"mid": "", "bid": "bid_", "ask": "ask_"}
-_LETTERS: Final = dict(zip("ohlc", PRICES, strict=True))
-_QUOTE: Final = pl.Struct(dict.fromkeys("ohlc", pl.String()))
-_MOST_SAID: Final = 500
-_UNREADABLE: Final = (ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
-_CANDLE: Final = pl.Struct(
-    {
-        "complete": pl.Boolean(),
-        "volume": pl.Int64(),
-        "time": pl.String(),
-        **dict.fromkeys(_SIDES, _QUOTE),
-    }
-)
+_ACCOUNTS: Final = 3
+"""Of how many accounts of a token pairs are looked for."""
+
+_TOKEN: Final = re.compile(r"[!-~]+")
+_UNREADABLE: Final = (httpx.RequestError, ValueError, KeyError, TypeError)
 
 
-class _NoAnswer(Exception):
-    """The venue did not answer, or not with candles: it may do so the next time."""
+@dataclass(frozen=True)
+class _Asked:
+    """What one request asks for."""
+
+    pair: str
+    timeframe: str
+    since: datetime
+    first: bool
+
+    @property
+    def path(self) -> str:
+        return f"/v3/instruments/{self.pair}/candles"
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {
+            "price": "MBA",
+            "granularity": GRANULARITIES.get(self.timeframe, self.timeframe),
+            "from": f"{self.since:%Y-%m-%dT%H:%M:%S}.000000000Z",
+            "count": str(PAGE),
+            "includeFirst": str(self.first).lower(),
+            "smooth": "false",
+        }
 
 
 def _in_turn() -> Callable[[], None]:
@@ -85,6 +100,13 @@ class Candles:
     timeout: float = TIMEOUT
     wait: Callable[[], None] = field(default_factory=_in_turn, repr=False)
 
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.token.get_secret_value()):
+            raise SourceError(
+                "SEP_OANDA_TOKEN is no token (it is empty, or holds a blank, a line's end or a "
+                "letter beyond ASCII): copy it once more"
+            )
+
     @classmethod
     def of_settings(cls) -> Candles:
         """Return the candles of the account that the settings name.
@@ -110,8 +132,8 @@ class Candles:
         end: datetime | None = None,
         *,
         first: bool = True,
-    ) -> Iterator[pl.DataFrame]:
-        """Read complete candles from `start` to before `end`, 5,000 at a time.
+    ) -> Iterator[Page]:
+        """Read candles from `start` to before `end`, 5,000 at a time.
 
         Parameters
         ----------
@@ -124,10 +146,9 @@ class Candles:
 
         Yields
         ------
-        polars.DataFrame
-            ``timestamp`` (UTC, start of the bar), mid prices, ``volume`` (price updates) and
-            quotes; ascending, no bar twice. Begin the next run at the last timestamp less a few
-            bars: the venue revises recent ones.
+        Page
+            Ascending, no bar twice. Begin the next run at the last timestamp less a few bars: the
+            venue revises recent ones.
 
         Raises
         ------
@@ -138,108 +159,87 @@ class Candles:
         -----
         Opens are the first price of their bar, not the close before (``smooth=false``).
         """
-        since = start.astimezone(UTC)
-        remote = self.url.startswith("https://")  # a proxy has no business on loopback
-        with httpx.Client(base_url=self.url, timeout=self.timeout, trust_env=remote) as client:
-            while end is None or since < end:
-                page = self._page(client, pair, timeframe, since, first)
-                whole = page.filter(pl.col("complete")).drop("complete")
-                if end is not None:
-                    whole = whole.filter(pl.col("timestamp") < end)
-                if not whole.is_empty():
-                    yield whole
-                if page.height < PAGE - 1 or whole.height < page.height:
+        asked = _Asked(pair, timeframe, start.astimezone(UTC), first)
+        with self._client() as client:
+            while True:
+                page = self._page(client, asked)
+                page = page if end is None else page.before(end)
+                if not page.rows.is_empty():
+                    yield page
+                if page.next is None:
                     return
-                since, first = page["timestamp"][-1], False
+                asked = replace(asked, since=page.next, first=False)
 
-    def _page(
-        self, client: httpx.Client, pair: str, timeframe: str, since: datetime, first: bool
-    ) -> pl.DataFrame:
-        query = {
-            "price": "MBA",
-            "granularity": GRANULARITIES.get(timeframe, timeframe),
-            "from": f"{since:%Y-%m-%dT%H:%M:%S}.000000000Z",
-            "count": str(PAGE),
-            "includeFirst": str(first).lower(),
-            "smooth": "false",
-        }
+    def _client(self) -> httpx.Client:
+        remote = self.url.startswith("https://")  # a proxy has no business on loopback
+        try:
+            return httpx.Client(base_url=self.url, timeout=self.timeout, trust_env=remote)
+        except (OSError, ValueError, httpx.InvalidURL):
+            raise SourceError(
+                "OANDA cannot be asked: one of SEP_OANDA_URL, HTTPS_PROXY (an address) and "
+                "SSL_CERT_FILE (a file of certificates) is not what it should be"
+            ) from None
+
+    def _page(self, client: httpx.Client, asked: _Asked) -> Page:
         asking = Retrying(
-            retry=retry_if_exception_type(_NoAnswer),
+            retry=retry_if_exception_type(NoAnswer),
             stop=stop_after_attempt(TRIES),
             wait=wait_exponential(self.pause),
         )
         try:
-            return asking(self._ask, client, pair, timeframe, query)
+            return asking(self._ask, client, asked)
         except RetryError as error:
+            last = error.last_attempt.exception()
+            assert isinstance(last, NoAnswer)
             raise SourceError(
-                f"OANDA gave no good answer for {pair} {timeframe} in {TRIES} tries "
-                f"({error.last_attempt.exception()}): run it again later, it goes on where it "
-                "stopped"
+                f"OANDA gave no good answer for {asked.pair} {asked.timeframe} in {TRIES} tries "
+                f"({last}): {last.remedy}"
             ) from None
 
-    def _ask(
-        self, client: httpx.Client, pair: str, timeframe: str, query: dict[str, str]
-    ) -> pl.DataFrame:
-        self.wait()
-        path = f"/v3/instruments/{pair}/candles"
+    def _ask(self, client: httpx.Client, asked: _Asked) -> Page:
         try:
-            answer = client.get(path, params=query, headers=self._headers())
-            if answer.status_code == httpx.codes.OK:
-                return _frame(answer.json(), pair)
-        except (httpx.RequestError, *_UNREADABLE) as error:
-            raise _NoAnswer(type(error).__name__) from error
-        if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise _NoAnswer(f"status {answer.status_code}")
-        raise SourceError(_refusal(answer, self._redacted, pair, timeframe))
+            answer = self._get(client, asked.path, asked.query)
+        except httpx.RequestError as error:
+            raise troubles.unreached(error, self.url, self.timeout) from None
+        if answer.status_code != httpx.codes.OK:
+            raise self._refusal(client, asked, answer)
+        try:
+            content = answer.json()
+        except ValueError:
+            raise troubles.no_candles(answer) from None
+        after = None if asked.first else asked.since
+        return Page.read(content, asked.pair, size=PAGE, after=after)
+
+    def _get(
+        self, client: httpx.Client, path: str, query: dict[str, str] | None = None
+    ) -> httpx.Response:
+        self.wait()
+        return client.get(path, params=query, headers=self._headers())
+
+    def _refusal(self, client: httpx.Client, asked: _Asked, answer: httpx.Response) -> Exception:
+        said = troubles.said_of(answer, self._redacted)
+        if answer.status_code in (400, 404) and "'instrument'" in said:
+            return troubles.unknown_pair(asked.pair, said, self._offered(client))
+        what = f"{asked.pair} {asked.timeframe}"
+        return troubles.refused(answer, what, asked.since, self._redacted)
+
+    def _offered(self, client: httpx.Client) -> list[str]:
+        """Return the pairs that the token's accounts may see, as far as the venue tells."""
+        try:
+            accounts = self._get(client, "/v3/accounts").json()["accounts"]
+            told = [
+                self._get(client, f"/v3/accounts/{account['id']}/instruments").json()
+                for account in accounts[:_ACCOUNTS]
+            ]
+            return [self._redacted(str(row["name"])) for one in told for row in one["instruments"]]
+        except _UNREADABLE:
+            return []
 
     def _redacted(self, message: str) -> str:
         """Leave the token out of what the venue says, which may repeat what it was sent."""
-        return message.replace(self.token.get_secret_value(), "***")
+        token = re.escape(self.token.get_secret_value())
+        return re.sub(token, "***", message, flags=re.IGNORECASE)  # hosts come in small letters
 
     def _headers(self) -> dict[str, str]:
         token = self.token.get_secret_value()
         return {"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"}
-
-
-def _refusal(
-    answer: httpx.Response, redacted: Callable[[str], str], pair: str, timeframe: str
-) -> str:
-    try:
-        message = redacted(str(answer.json()["errorMessage"]))[:_MOST_SAID]
-    except (ValueError, KeyError, TypeError):
-        message = f"status {answer.status_code}"
-    if answer.status_code in (401, 403):
-        return (
-            f"OANDA refuses the token ({message}): set SEP_OANDA_TOKEN to one of the venue that "
-            "SEP_OANDA_URL names"
-        )
-    return (
-        f"OANDA refuses candles of {pair} {timeframe} ({message}): ask for a pair that the account "
-        "may see, such as EUR_USD"
-    )
-
-
-def _frame(answer: dict[str, Any], pair: str) -> pl.DataFrame:
-    """Return the candles of an answer; ValueError if it is not one for the pair."""
-    if answer["instrument"] != pair:
-        raise ValueError(f"an answer for {answer['instrument']}")
-    series = pl.Series("candle", answer["candles"], dtype=_CANDLE)
-    rows = pl.DataFrame({"candle": series}).unnest("candle")
-    prices = {
-        f"{prefix}{name}": pl.col(side).struct.field(letter).cast(pl.Float64)
-        for side, prefix in _SIDES.items()
-        for letter, name in _LETTERS.items()
-    }
-    stamp = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
-    frame = rows.select(
-        pl.col("complete"),
-        stamp.dt.replace_time_zone("UTC").alias("timestamp"),
-        pl.col("volume").cast(pl.Float64),
-        **prices,
-    )
-    times = frame["timestamp"]
-    if times.null_count() or not (times.diff().drop_nulls() > timedelta(0)).all():
-        raise ValueError("candles that do not ascend")
-    if frame["complete"].null_count():
-        raise ValueError("candles that may be complete or not")
-    return frame.select("complete", "timestamp", *PRICES, "volume", *QUOTES)

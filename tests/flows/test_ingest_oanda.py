@@ -20,13 +20,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
-import tasks.ingest
+import tasks.intake.candles
 from flows.ingest import ingest
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.postgres import database as db
 from infra.settings import PROJECT
 from infra.sources import oanda
+from infra.sources.candles import INCOMPLETE
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store
 from tests.flows.test_ingest import artifacts, latest_run, retry
@@ -51,9 +52,9 @@ FAULTS = [
 
 WHOLE: dict[str, Any] = {"source": "oanda", "timeframe": "M1", "start": START}
 FLOW = """
-import tasks.ingest
+import tasks.intake.candles
 from flows.ingest import ingest
-tasks.ingest.PAGES = 1
+tasks.intake.candles.PAGES = 1
 ingest(source="oanda", timeframe="M1", start="{start}")
 """
 
@@ -68,7 +69,7 @@ def venue(
     home: Path, minutes: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Simulator]:
     shutil.rmtree(home / "bars", ignore_errors=True)
-    monkeypatch.setattr(tasks.ingest, "PAGES", 1)
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
     now = START + timedelta(minutes=MINUTES, seconds=-20)
     with Simulator(Market({"EUR_USD": minutes}, now), token=TOKEN).serve() as simulator:
         monkeypatch.setenv("SEP_OANDA_TOKEN", TOKEN)
@@ -122,6 +123,20 @@ def test_venue_that_stays_away_is_gone_on_with_later(
     venue.requests.clear()
     assert ingest(source="oanda", timeframe="M1")["stored"] == minutes.height - 1
     assert len(venue.requests) == 3
+
+
+def test_candle_left_out_and_a_clock_apart_are_told(
+    venue: Simulator, minutes: pl.DataFrame
+) -> None:
+    begin = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
+    shifted = minutes.with_columns(pl.col("time") + (begin - START)).head(240)
+    stuck = {shifted["time"][10]}
+    venue.market = Market({"EUR_USD": shifted}, begin + timedelta(hours=3), stuck=stuck)
+    result = ingest(source="oanda", timeframe="M1", start=begin)
+    assert result["reasons"] == {INCOMPLETE: 1}
+    told = logs()
+    assert f"by reason: {{'{INCOMPLETE}': 1}}" in told
+    assert "OANDA has finished candles up to" in told
 
 
 def test_token_is_nowhere(venue: Simulator, home: Path) -> None:

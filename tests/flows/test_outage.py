@@ -19,7 +19,7 @@ import pytest
 from prefect import flow
 from sqlalchemy import text
 
-import tasks.ingest
+import tasks.intake.candles
 from flows.ingest import ingest
 from flows.signals import signals
 from infra import records
@@ -129,7 +129,7 @@ def test_step_is_done_again_when_the_database_is_back(
 def test_run_completes_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = datetime(2024, 3, 4, tzinfo=UTC)
     minutes = random_minutes(start, 13_000, seed=6)
-    monkeypatch.setattr(tasks.ingest, "PAGES", 1)
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
     with Simulator(Market({"EUR_USD": minutes}, start + timedelta(days=10))).serve() as venue:
         monkeypatch.setenv("SEP_OANDA_TOKEN", venue.token)
         monkeypatch.setenv("SEP_OANDA_URL", venue.url)

@@ -21,9 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import tasks.ingest
+import tasks.intake.candles
 from infra.sources import oanda
-from tasks.ingest import begin_at, fetch_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, store_rows, validate_rows
+from tasks.intake.candles import begin_at
 from tasks.intake.request import IngestRequest
 
 
@@ -72,8 +73,8 @@ def _child(order: dict[str, Any], number: int, gate: int, opened: int) -> int:
 def _obey(order: dict[str, Any], request: dict[str, Any], folder: str) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     if order.get("page"):  # a small page, and each a part of its own
-        oanda.PAGE = tasks.ingest.PAGE = order["page"]  # type: ignore[misc, attr-defined]
-        tasks.ingest.PAGES = 1  # type: ignore[misc]
+        oanda.PAGE = order["page"]  # type: ignore[misc]
+        tasks.intake.candles.PAGES = 1  # type: ignore[misc]
     calls: list[str] = []
     if order.get("call") or order.get("calls"):
         sys.setprofile(_watch(calls, order.get("call"), order.get("bytes")))

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-import tasks.ingest
+import tasks.intake.candles
 from infra.bars import content_hash
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Simulator
@@ -194,13 +194,13 @@ def test_killed_anywhere_and_run_again(
 
 @pytest.fixture
 def venue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """Three pages of candles up to now, each a part of its own."""
+    """Three pages of candles up to now, each a part of its own; two never become complete."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     minutes = random_minutes(now - timedelta(minutes=1200), 1190, seed=5)
-    for module in (oanda, tasks.ingest):
-        monkeypatch.setattr(module, "PAGE", PAGE)
-    monkeypatch.setattr(tasks.ingest, "PAGES", 1)
-    with Simulator(Market({"EUR_USD": minutes}, now)).serve() as simulator:
+    monkeypatch.setattr(oanda, "PAGE", PAGE)
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
+    stuck = {minutes["time"][100], minutes["time"][600]}
+    with Simulator(Market({"EUR_USD": minutes}, now, stuck=stuck)).serve() as simulator:
         monkeypatch.setenv("SEP_OANDA_TOKEN", simulator.token)
         monkeypatch.setenv("SEP_OANDA_URL", simulator.url)
         yield simulator
@@ -217,6 +217,7 @@ def test_candles_killed_anywhere_and_read_on(
     assert crash(asked, folder=tmp_path, page=PAGE, calls=str(noted)) == [0]
     expected = cursor_only(everything())
     assert len(venue.requests) == 3
+    assert len(expected["quarantine"]) == 2
     killed = 0
     for point in kill_points(noted.read_text().splitlines(), chance, 12):
         begin_anew(folder=tmp_path)

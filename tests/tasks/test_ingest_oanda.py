@@ -13,14 +13,16 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-import tasks.ingest
+import tasks.intake.candles
 from infra.brokers.simulator.market import Market, coarser, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.postgres import database as db
 from infra.settings import Settings
+from infra.sources.candles import INCOMPLETE, REPLACED
 from infra.sources.columns import SourceError
 from tasks.folder import bar_store
-from tasks.ingest import REREAD, begin_at, fetch_rows, store_rows, validate_rows
+from tasks.ingest import fetch_rows, store_rows, validate_rows
+from tasks.intake.candles import REREAD, begin_at
 from tasks.intake.request import IngestRequest
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -81,7 +83,9 @@ def asked(venue: Simulator) -> list[datetime]:
 
 
 def cursor() -> datetime:
-    found = db.read_frame("SELECT last_timestamp FROM ingest_cursor WHERE source = 'oanda'")
+    found = db.read_frame(
+        "SELECT last_timestamp FROM ingest_cursor WHERE source = 'oanda' AND pair = 'EUR_USD'"
+    )
     moment = found["last_timestamp"].item()
     assert isinstance(moment, datetime)
     return moment
@@ -112,7 +116,7 @@ def test_parts_come_to_the_same(
 ) -> None:
     (whole,) = parts(ask(start=START), tmp_path)
     shutil.rmtree(bar_store().root)
-    monkeypatch.setattr(tasks.ingest, "PAGES", 1)
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
     venue.requests.clear()
     pieces = list(parts(ask(start=START), tmp_path))
     assert [piece["pages"] for piece in pieces] == [1, 1]
@@ -222,11 +226,126 @@ def test_impossible_candle_is_set_aside_once(
     assert row.rows() == [(int(moment.timestamp()), first["reasons"].popitem()[0], "0.5")]
 
 
+def noted() -> list[tuple[Any, ...]]:
+    """What the quarantine holds: second, reason, volume."""
+    query = "SELECT source_row, reason, (raw->>'volume')::float AS volume FROM quarantine"
+    return db.read_frame(f"{query} ORDER BY id").rows()
+
+
+def test_candle_that_stays_incomplete_is_noted_and_asked_for_until_it_comes(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
+) -> None:
+    known = times(minutes)
+    late = [known[500], known[4_000]]
+    venue.market.stuck = set(late)
+    (first,) = parts(ask(start=START), tmp_path)
+    assert first["reasons"] == {INCOMPLETE: 2}
+    assert (first["good"], first["added"]) == (len(known) - 2, len(known) - 2)
+    assert [row[:2] for row in noted()] == [(moment.timestamp(), INCOMPLETE) for moment in late]
+    assert cursor() == known[-1]
+    venue.requests.clear()
+    (again,) = parts(ask(), tmp_path)
+    assert asked(venue)[0] == late[0]
+    assert (again["added"], again["revised"], again["quarantined"]) == (0, 0, 0)
+    venue.market.stuck = {late[1]}
+    (then,) = parts(ask(), tmp_path)
+    assert (then["added"], then["reasons"]) == (1, {INCOMPLETE: 1})
+    assert begin_at(ask()) == late[1].isoformat()
+    venue.market.stuck = set()
+    (then,) = parts(ask(), tmp_path)
+    assert (then["added"], then["stored"], then["reasons"]) == (1, len(known), {})
+    assert begin_at(ask()) == (known[-1] - REREAD * MINUTE).isoformat()
+    assert len(noted()) == 2
+
+
+def test_candle_that_comes_and_is_no_bar_is_not_asked_for_again(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
+) -> None:
+    moment = times(minutes)[1_000]
+    venue.market.stuck = {moment}
+    list(parts(ask(start=START), tmp_path))
+    assert begin_at(ask()) == moment.isoformat()
+    turned = pl.when(pl.col("time") == moment).then(0.5).otherwise(pl.col("bid_h"))
+    venue.market.minutes["EUR_USD"] = minutes.with_columns(bid_h=turned)
+    venue.market.stuck = set()
+    list(parts(ask(), tmp_path))
+    assert len(noted()) == 2
+    assert begin_at(ask()) == (cursor() - REREAD * MINUTE).isoformat()
+
+
+def test_candle_that_never_comes_is_asked_for_no_longer_than_that(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = times(minutes)
+    venue.market.stuck = {known[10], known[2_000]}
+    list(parts(ask(start=START), tmp_path))
+    assert begin_at(ask()) == known[10].isoformat()
+    monkeypatch.setattr(tasks.intake.candles, "AWAITED", known[-1] - known[10] - MINUTE)
+    assert begin_at(ask()) == known[2_000].isoformat()
+
+
+def test_what_another_pair_or_source_lacks_is_not_asked_for(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
+) -> None:
+    moment = times(minutes)[10]
+    without = minutes.filter(pl.col("time") != moment)
+    venue.market = Market({"EUR_GBP": minutes, "EUR_USD": without}, NOW, stuck={moment})
+    list(parts(ask(start=START, pair="EUR_GBP"), tmp_path))
+    list(parts(ask(start=START), tmp_path))
+    assert begin_at(ask(pair="EUR_GBP")) == moment.isoformat()
+    assert begin_at(ask()) == (cursor() - REREAD * MINUTE).isoformat()
+
+
+@pytest.mark.parametrize("pages", [1, 20])
+@pytest.mark.parametrize("place", [4_998, 4_999, 5_000])
+def test_candle_incomplete_at_the_end_of_a_part_comes_to_the_same(
+    venue: Simulator,
+    minutes: pl.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: int,
+    place: int,
+) -> None:
+    monkeypatch.setattr(tasks.intake.candles, "PAGES", pages)
+    known = times(minutes)
+    venue.market.stuck = {known[place]}
+    pieces = list(parts(ask(start=START), tmp_path))
+    assert len(pieces) == (2 if pages == 1 else 1)
+    stored = bar_store().read(*KEY)["timestamp"].to_list()
+    assert stored == known[:place] + known[place + 1 :]
+    assert [row[0] for row in noted()] == [known[place].timestamp()]
+
+
+def test_newest_candles_under_way_are_not_noted(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
+) -> None:
+    known = times(minutes)
+    venue.market.stuck = set(known[-2:])
+    (first,) = parts(ask(start=START), tmp_path)
+    assert (first["reasons"], cursor(), noted()) == ({}, known[-3], [])
+    venue.market.stuck = set()
+    (then,) = parts(ask(), tmp_path)
+    assert then["added"] == 2
+
+
+def test_candle_that_comes_twice_is_stored_once(
+    venue: Simulator, minutes: pl.DataFrame, tmp_path: Path
+) -> None:
+    known = times(minutes)
+    venue.faults.extend([Fault("twice", 200, candle=7), Fault("otherwise", 200, candle=70)])
+    (result,) = parts(ask(start=START), tmp_path)
+    moment, volume = known[5_070], minutes["volume"][5_070]
+    assert result["reasons"] == {REPLACED: 1}
+    assert noted() == [(moment.timestamp(), REPLACED, volume)]
+    assert bar_store().read(*KEY)["timestamp"].to_list() == known
+    assert bar_store().read(*KEY, moment, moment + MINUTE)["volume"].item() == volume + 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "values", "message"),
     [
         (lambda venue: setattr(venue, "token", "another"), {}, "set SEP_OANDA_TOKEN"),
-        (lambda venue: None, {"pair": "EUR_RON"}, "'instrument'.*such as EUR_USD"),
+        (lambda venue: None, {"pair": "EUR_RON"}, "'instrument'.*: EUR_USD"),
         (lambda venue: venue.faults.append(Fault("status", 403)), {}, "refuses the token"),
     ],
 )
@@ -241,7 +360,7 @@ def test_refusal_says_what_to_do_and_changes_nothing(
     with pytest.raises(SourceError, match=message):
         list(parts(ask(start=START, **values), tmp_path))
     assert bar_store().pairs() == []
-    assert len(venue.requests) == 1
+    assert len([path for _, path in venue.requests if "candles" in path]) == 1
 
 
 def test_without_a_token_it_says_where_to_get_one(
@@ -251,26 +370,6 @@ def test_without_a_token_it_says_where_to_get_one(
     with pytest.raises(SourceError, match=r"practice account.*SEP_OANDA_TOKEN"):
         list(parts(ask(start=START), tmp_path))
     assert venue.requests == []
-
-
-@pytest.mark.parametrize(
-    ("values", "problem"),
-    [
-        ({"start": NOW, "end": START}, "before end"),
-        ({"start": "2999-01-01T00:00:00Z"}, "in the past"),
-        ({"source": "sample", "timeframe": "H1", "start": START}, "source=oanda alone"),
-        ({"path": "x"}, "path is the file"),
-        ({"clock": "UTC"}, "clock is of a file"),
-    ],
-)
-def test_request_that_makes_no_sense_says_why(values: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValidationError, match=problem):
-        ask(**values)
-
-
-def test_moments_without_a_zone_are_utc() -> None:
-    assert ask(start="2024-03-04T00:00:00").start == START
-    assert ask(start="2024-03-03T19:00:00-05:00").start == START
 
 
 @pytest.mark.parametrize(

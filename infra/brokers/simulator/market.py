@@ -99,11 +99,14 @@ class Market:
         complete.
     settling : timedelta
         How long after its end a candle still counts as incomplete.
+    stuck : set of datetime
+        Beginnings of candles that stay incomplete.
     """
 
     minutes: dict[str, pl.DataFrame]
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     settling: timedelta = timedelta(0)
+    stuck: set[datetime] = field(default_factory=set)
 
     def candles(self, instrument: str, granularity: str) -> pl.DataFrame:
         """Return the candles that have begun, oldest first, with ``complete``.
@@ -118,4 +121,5 @@ class Market:
         begun = self.minutes[instrument].filter(pl.col("time") <= self.now)
         candles = coarser(begun, granularity)
         ends = pl.col("time") + pl.duration(minutes=MINUTES[granularity]) + self.settling
-        return candles.with_columns(complete=ends <= self.now)
+        stuck = pl.Series(list(self.stuck), dtype=candles.schema["time"])
+        return candles.with_columns(complete=(ends <= self.now) & ~pl.col("time").is_in(stuck))

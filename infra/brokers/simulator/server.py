@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -37,17 +39,25 @@ class Fault:
     kind : str
         ``status`` (an error body), ``echo`` (one that repeats the token), ``html`` (an error page),
         ``drop`` (the connection closes without an answer), ``truncate`` (half of the answer),
-        ``garble`` (no JSON), ``pack`` (said to be compressed, and is not) or ``late`` (the answer
-        after `seconds`).
+        ``garble`` (no JSON), ``pack`` (said to be compressed, and is not), ``late`` (the answer
+        after `seconds`), ``redirect`` (to `location`), ``twice`` (`candle` comes once more),
+        ``otherwise`` (once more, with a volume one higher) or ``swap`` (it and the one behind
+        change places).
     status : int
-        Of ``status``, ``echo`` and ``html``.
+        Of ``status``, ``echo``, ``html`` and ``redirect``.
     seconds : float
         Of ``late``.
+    location : str
+        Of ``redirect``.
+    candle : int
+        Place in the answer, from 0.
     """
 
     kind: str
     status: int = 500
     seconds: float = 0.0
+    location: str = ""
+    candle: int = 0
 
 
 @dataclass
@@ -76,13 +86,21 @@ class Simulator:
     url: str = ""
 
     @contextmanager
-    def serve(self) -> Iterator[Simulator]:
-        """Answer on a free port of loopback until the context ends."""
+    def serve(self, tls: ssl.SSLContext | None = None) -> Iterator[Simulator]:
+        """Answer on a free port of loopback until the context ends.
+
+        Parameters
+        ----------
+        tls : ssl.SSLContext, optional
+            With a certificate: answers are by https alone.
+        """
         server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}"
         try:
             yield self
         finally:
@@ -162,8 +180,9 @@ class Asked:
         since, until = (_time(query, name) for name in ("from", "to"))
         if since and until and "count" in query:
             raise _Refused("'count' cannot be specified when both 'to' and 'from' are set")
-        if until and until > market.now:
-            raise _Refused("Invalid value specified for 'to'. Time is in the future")
+        for name, moment in (("from", since), ("to", until)):
+            if moment and moment > market.now:
+                raise _Refused(f"Invalid value specified for '{name}'. Time is in the future")
         count = int(query.get("count", DEFAULT_COUNT))
         if since and until:
             count = int((until - since).total_seconds() // 60) // MINUTES[granularity]
@@ -221,9 +240,25 @@ def _spoilt(fault: Fault | None, status: int, content: bytes, token: str) -> tup
             return status, b"<html><body>Bad Gateway</body></html>"
         case Fault("garble"):
             return status, b"{" * len(content)
+        case Fault("redirect", status):
+            return status, b""
+        case Fault("twice" | "otherwise" | "swap"):
+            return status, _in_disorder(fault, json.loads(content))
         case Fault("late", seconds=seconds):
             time.sleep(seconds)
     return status, content
+
+
+def _in_disorder(fault: Fault, body: dict[str, Any]) -> bytes:
+    candles, place = body["candles"], fault.candle
+    told = candles[place]
+    if fault.kind == "swap":
+        candles[place : place + 2] = candles[place : place + 2][::-1]
+    elif fault.kind == "twice":
+        candles.insert(place, told)
+    else:
+        candles.insert(place + 1, {**told, "volume": told["volume"] + 1})
+    return json.dumps(body).encode()
 
 
 def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
@@ -246,7 +281,10 @@ def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
                 return
             try:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                page = fault is not None and fault.kind == "html"
+                self.send_header("Content-Type", "text/html" if page else "application/json")
+                if fault and fault.kind == "redirect":
+                    self.send_header("Location", fault.location)
                 self.send_header("Content-Length", str(len(content)))
                 if self.close_connection:
                     self.send_header("Connection", "close")
@@ -256,6 +294,10 @@ def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
                 self.wfile.write(content[:cut])
             except OSError:  # the client gave up
                 self.close_connection = True
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """Tell the venue's time."""
+            return format_datetime(simulator.market.now.astimezone(UTC), usegmt=True)
 
         def log_message(self, *_: Any) -> None:
             """Keep quiet: `requests` holds what came."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from infra.bars import PRICES, QUOTES
 from infra.brokers.simulator.market import Market, coarser, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.sources import oanda
+from infra.sources.candles import INCOMPLETE, REPLACED, Page
 from infra.sources.columns import SourceError
 from infra.sources.oanda import Candles
+from infra.sources.troubles import NoAnswer
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 MINUTES = 13_000
 NOW = START + timedelta(minutes=MINUTES, seconds=-20)  # the last minute is under way
 
@@ -47,7 +50,7 @@ def client(venue: Simulator, **options: Any) -> Candles:
 
 
 def read(source: Candles, timeframe: str = "M1", start: datetime = START, **end: Any) -> Any:
-    pages = list(source.pages("EUR_USD", timeframe, start, **end))
+    pages = [page.rows for page in source.pages("EUR_USD", timeframe, start, **end)]
     return pl.concat(pages) if pages else None
 
 
@@ -64,7 +67,8 @@ def test_pages_hold_every_complete_minute_once(
 ) -> None:
     bars, known = read(candles), expected(minutes)
     assert_frame_equal(bars.select(known.columns), known, check_exact=True)
-    assert bars.columns == ["timestamp", *PRICES, "volume", *QUOTES]
+    assert bars.columns == ["timestamp", *PRICES, "volume", *QUOTES, "fault"]
+    assert bars["fault"].null_count() == bars.height
     mid = (bars["bid_close"] + bars["ask_close"]) / 2
     np.testing.assert_allclose(bars["close"], mid, atol=1.1e-5 / 2)
     assert len(venue.requests) == -(-bars.height // 5000)
@@ -154,47 +158,124 @@ def test_a_fault_in_passing_changes_nothing(
     assert read(source)["timestamp"].to_list() == expected(minutes)["timestamp"].to_list()
 
 
-def test_a_venue_that_stays_away_is_one_clear_error(venue: Simulator) -> None:
-    venue.faults.extend([Fault("html", 503)] * 10)
-    with pytest.raises(SourceError, match=r"no good answer for EUR_USD M1 in 6 tries \(status 503"):
-        read(client(venue))
-    assert len(venue.requests) == oanda.TRIES
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda venue: setattr(venue, "token", "another"), "refuses the token"),
-        (lambda venue: venue.market.minutes.clear(), "'instrument'"),
-        (lambda venue: venue.faults.append(Fault("status", 403)), "refuses the token"),
-    ],
-)
-def test_a_refusal_is_not_tried_again(
-    venue: Simulator, spoil: Callable[[Simulator], Any], message: str
+@pytest.mark.parametrize("bars", [3, 4999, 5000, 5001, 9999, 12_000])
+@pytest.mark.parametrize("back", [1, 2])
+def test_a_candle_that_stays_incomplete_is_named_and_paging_goes_on(
+    venue: Simulator, minutes: pl.DataFrame, bars: int, back: int
 ) -> None:
-    source = client(venue)
-    spoil(venue)
-    with pytest.raises(SourceError, match=message):
-        read(source)
-    assert len(venue.requests) == 1
+    """Wherever it lies: in a page, at a page's end, at the next one's beginning."""
+    full = random_minutes(START, 13_000, missing=0)
+    venue.market = Market({"EUR_USD": full}, NOW)
+    times = full["time"].to_list()[:-1]
+    venue.market.stuck = set(times[bars - back : bars])
+    found = read(client(venue))
+    assert found["timestamp"].to_list() == times
+    assert found.filter(pl.col("fault") == INCOMPLETE)["timestamp"].to_list() == sorted(
+        venue.market.stuck
+    )
+    assert found["fault"].count() == back
 
 
-def test_the_token_is_told_to_nobody_else(
-    venue: Simulator, caplog: pytest.LogCaptureFixture
+def test_candles_under_way_at_the_end_are_not_named(
+    venue: Simulator, minutes: pl.DataFrame
 ) -> None:
-    source = client(venue)
-    venue.token = "another"
-    with caplog.at_level(logging.DEBUG), pytest.raises(SourceError) as raised:
-        read(source)
-    assert "simulated-token" not in f"{caplog.text}{raised.value}{source!r}"
+    times = expected(minutes)["timestamp"].to_list()
+    venue.market.stuck = set(times[-3:])
+    found = read(client(venue))
+    assert found["timestamp"].to_list() == times[:-3]
+    assert found["fault"].count() == 0
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_venue_that_repeats_the_token_is_not_repeated(venue: Simulator, status: int) -> None:
-    venue.faults.append(Fault("echo", status))
-    with pytest.raises(SourceError, match=r"Not valid: Bearer \*\*\*") as raised:
+def test_a_page_without_a_complete_candle_is_passed(venue: Simulator) -> None:
+    full = random_minutes(START, 13_000, missing=0)
+    venue.market = Market({"EUR_USD": full}, NOW)
+    venue.market.stuck = set(full["time"].to_list()[100:10_500])
+    found = read(client(venue))
+    assert found["timestamp"].to_list() == full["time"].to_list()[:-1]
+    assert found["fault"].count() == 10_400
+
+
+@pytest.mark.parametrize("place", [0, 10, 2500, 4999])
+def test_a_candle_that_comes_twice_counts_once(
+    venue: Simulator, minutes: pl.DataFrame, place: int
+) -> None:
+    venue.faults.append(Fault("twice", 200, candle=place))
+    known = expected(minutes)
+    found = read(client(venue))
+    assert_frame_equal(found.select(known.columns), known, check_exact=True)
+    assert found["fault"].count() == 0
+
+
+@pytest.mark.parametrize("place", [0, 10, 2500, 4999])
+def test_of_candles_that_differ_the_later_one_counts(
+    venue: Simulator, minutes: pl.DataFrame, place: int
+) -> None:
+    venue.faults.append(Fault("otherwise", 200, candle=place))
+    known, found = expected(minutes), read(client(venue))
+    moment, volume = known.row(place)[:2]
+    both = found.filter(pl.col("timestamp") == moment).select("volume", "fault").rows()
+    assert both == [(volume, REPLACED), (volume + 1, None)]
+    assert found.filter(pl.col("fault").is_null())["timestamp"].equals(known["timestamp"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_each_candle_is_told_once(
+    venue: Simulator, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Small pages, some candles stuck, some twice: good ones and noted ones are all there are."""
+    chance = random.Random(seed)
+    page = chance.randint(20, 40)
+    monkeypatch.setattr(oanda, "PAGE", page)
+    full = random_minutes(START, 400, seed=seed)
+    times = full["time"].to_list()
+    venue.market = Market({"EUR_USD": full}, times[-1] + MINUTE * chance.randint(0, 1))
+    venue.market.stuck = set(chance.sample(times, 80))
+    kinds = ["twice", "otherwise", "drop", "status", "late"]
+    venue.faults.extend(
+        Fault(chance.choice(kinds), 500, candle=chance.randrange(page // 3)) for _ in range(9)
+    )
+    found = read(client(venue, wait=lambda: None))
+    known = [at for at in times if at not in venue.market.stuck and at < venue.market.now]
+    good, bad = (found.filter(pl.col("fault").is_null() == which) for which in (True, False))
+    assert good["timestamp"].to_list() == known
+    noted = bad.filter(pl.col("fault") == INCOMPLETE)["timestamp"].to_list()
+    assert noted == sorted(at for at in venue.market.stuck if at < known[-1])
+
+
+def test_a_complete_candle_counts_before_an_incomplete_one() -> None:
+    told = [candle(0), candle(1), candle(1, complete=False), candle(2)]
+    page = Page.read({"instrument": "EUR_USD", "candles": told}, "EUR_USD", size=5000)
+    assert page.rows["timestamp"].to_list() == [START + n * MINUTE for n in range(3)]
+    assert page.rows["fault"].count() == 0
+
+
+def test_of_three_candles_of_a_time_the_last_counts() -> None:
+    told = [candle(0), candle(1), candle(0, volume=2), candle(0), candle(2)]
+    page = Page.read({"instrument": "EUR_USD", "candles": told}, "EUR_USD", size=5000)
+    rows = [(2.0, REPLACED), (1.0, None), (1.0, None), (1.0, None)]
+    assert page.rows.select("volume", "fault").rows() == rows
+
+
+def candle(minute: int, *, complete: bool = True, volume: int = 1) -> dict[str, Any]:
+    quotes = {side: dict.fromkeys("ohlc", "1.1") for side in ("mid", "bid", "ask")}
+    stamp = f"{START + minute * MINUTE:%Y-%m-%dT%H:%M:%S}.000000000Z"
+    return {"complete": complete, "volume": volume, "time": stamp, **quotes}
+
+
+def test_candles_out_of_order_are_a_bad_answer(venue: Simulator, minutes: pl.DataFrame) -> None:
+    venue.faults.append(Fault("swap", 200, candle=7))
+    found = read(client(venue))
+    assert found["timestamp"].equals(expected(minutes)["timestamp"])
+    venue.faults.extend([Fault("swap", 200, candle=7)] * oanda.TRIES)
+    with pytest.raises(SourceError, match=r"candles that do not ascend\): run it again later"):
         read(client(venue))
-    assert venue.token not in f"{raised.value}{raised.value.__context__}"
+
+
+def test_a_venue_that_sends_the_same_again_is_not_asked_for_ever() -> None:
+    told = {"instrument": "EUR_USD", "candles": [candle(n) for n in range(5)]}
+    assert Page.read(told, "EUR_USD", size=5).next == START + 4 * MINUTE
+    with pytest.raises(NoAnswer, match="of before what was asked for"):
+        Page.read(told, "EUR_USD", size=5, after=START + 4 * MINUTE)
 
 
 def test_a_proxy_of_the_shell_is_not_asked_for_loopback(
@@ -219,7 +300,8 @@ def test_requests_keep_their_distance(venue: Simulator, monkeypatch: pytest.Monk
     [
         ({"count": "5001"}, 400, "Maximum value for 'count' exceeded"),
         ({"granularity": "M7"}, 400, "granularity"),
-        ({"to": "2027-01-01T00:00:00Z"}, 400, "Time is in the future"),
+        ({"to": "2027-01-01T00:00:00Z"}, 400, "'to'. Time is in the future"),
+        ({"from": "2027-01-01T00:00:00Z"}, 400, "'from'. Time is in the future"),
         ({"from": "yesterday"}, 400, "'from'"),
         ({}, 200, ""),
     ],
