@@ -14,6 +14,7 @@ SepError
 ├── NoSpace                     a disk is full
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer
+├── RemovalError                there are no such bars to be removed or put back
 ├── ServerError                 a server did not start or stop
 ├── SiteError                   there is no such machine, or it lacks a server
 ├── StoreError, TierError       bars are damaged, or not on this machine
