@@ -11,6 +11,7 @@ SepError
 ├── LeaseHeld, LeaseLost        another executor acts
 ├── ModelRefused, NoModel       no model may be used
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
+├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer

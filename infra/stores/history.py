@@ -78,3 +78,40 @@ def _past(
     removed = database.read_frame(_REMOVED, [pair, timeframe, moment], connection=connection)
     files = map(ledger.removed_file, removed["file"])
     return [replaced, *(pl.read_parquet(file, glob=False) for file in files if file.exists())]
+
+
+def with_past(pair: str, timeframe: str, bars: pl.DataFrame, *, store: BarStore) -> pl.DataFrame:
+    """Return bars of the store with when each came, of which run it is, and how often it changed.
+
+    Parameters
+    ----------
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    bars : polars.DataFrame
+        Sorted by `timestamp`.
+    store : BarStore
+        Whose they are.
+    """
+    with database.engine().begin() as connection:
+        warm.alone(connection, pair, timeframe)
+        ledger.settle(store, pair, timeframe)
+        dated = versions.dated(connection, pair, timeframe, bars)
+        rows = versions.earlier(connection, pair, timeframe)
+    times = rows.group_by("timestamp").agg(revisions=pl.len().cast(pl.Int64))
+    dated = dated.join(times, on="timestamp", how="left", maintain_order="left")
+    return dated.with_columns(pl.col("revisions").fill_null(0))
+
+
+def replaced_rows(pair: str, timeframe: str, timestamp: datetime) -> pl.DataFrame:
+    """Return the rows that a bar had before, oldest first.
+
+    Parameters
+    ----------
+    pair, timeframe : str
+        Such as `EUR_USD`, `H1`.
+    timestamp : datetime
+        Of the bar.
+    """
+    with database.engine().connect() as connection:
+        rows = versions.earlier(connection, pair, timeframe)
+    return rows.filter(pl.col("timestamp") == timestamp)

@@ -19,7 +19,8 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = ("up", "down", "status", "doctor", "logs", "env", "ui", "model", "backup", "restore")
+ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
+COMMANDS = (*ON_SERVERS, "model", "bars", "backup", "restore")
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 
