@@ -211,14 +211,10 @@ def _chosen(
     if wanted.run_id is not None:
         bars = bars.filter(pl.col("arrived_by") == wanted.run_id)
     if bars.is_empty():
-        raise RemovalError(f"the store has no bars {_worded(wanted)}: `sep bars list` shows it")
+        raise RemovalError(f"the store has no bars left of {wanted}: `sep bars list` shows it")
     if wanted.run_id is None:
         return bars, bars.clear()
     return bars, _before(connection, wanted, bars)
-
-
-def _worded(wanted: Wanted) -> str:
-    return f"{'' if wanted.run_id else 'of '}{wanted}".replace(" of the run", " left of the run")
 
 
 def _told(chosen: pl.DataFrame, back: pl.DataFrame) -> Removed:

@@ -29,18 +29,19 @@ from tasks.ingest import begin_at, fetch_rows, store_rows, validate_rows
 from tasks.intake.request import IngestRequest
 
 
-def ingest(request: IngestRequest, folder: str) -> None:
+def ingest(request: IngestRequest, folder: str) -> list[dict[str, Any]]:
     """Take a request through the steps of the flow, without Prefect; its source names the run."""
     after: str | None = None
+    stored = []
     if request.source == "oanda":
         begun = datetime.fromisoformat(begin_at(request))
         request = request.model_copy(update={"start": begun})
     while True:
         fetched = fetch_rows(request, folder, after)
         validated = validate_rows(fetched, timeframe=request.timeframe)
-        store_rows(validated, request, run_id=request.name)
+        stored.append(store_rows(validated, request, run_id=request.name))
         if (after := fetched["next"]) is None:
-            return
+            return stored
 
 
 def take_back(removal: dict[str, Any]) -> None:

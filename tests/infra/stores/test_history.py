@@ -16,12 +16,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.postgres import database as db
-from infra.stores import ledger, warm
+from infra.stores import hot, ledger, warm
 from infra.stores.bulk import BarStore
 from infra.stores.history import read_as_of
 from infra.stores.ledger import Counts
-from infra.stores.removals import RemovalError, Wanted, remove, undo
-from tests.infra.stores.test_tiers import priced
+from infra.stores.removals import RemovalError, Wanted, clear, look, remove, undo
+from tests.infra.stores.test_tiers import priced, same
 from tests.servers import empty_tables
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -226,3 +226,138 @@ def test_the_store_as_of_every_moment_is_that_of_a_model(
         assert volumes(read_as_of(*PAIR, moment)) == state
     shared = db.read_frame('SELECT "timestamp", volume FROM bars ORDER BY 1')
     assert volumes(shared) == naive.values()
+
+
+def test_bars_that_nobody_noted_were_always_there(store: BarStore) -> None:
+    store.write(*PAIR, valued({0: 1, 1: 1}))
+    assert ingest(store, valued({1: 2, 2: 2}), "run") == (1, 1)
+    assert volumes(read_as_of(*PAIR, LONG_AGO)) == {0: 1, 1: 1}
+    assert volumes(read_as_of(*PAIR, datetime.now(UTC))) == {0: 1, 1: 2, 2: 2}
+    row = db.read_frame("SELECT * FROM bar_revision")
+    assert row.select("volume", "arrived_at", "arrived_by", "run_id").rows() == [
+        (1.0, None, None, "run")
+    ]
+
+
+def test_span_of_what_is_read(store: BarStore) -> None:
+    ingest(store, valued(dict.fromkeys(range(-3, 4), 1)), "run")
+    now, start, end = datetime.now(UTC), NEW_YEAR - HOUR, NEW_YEAR + 2 * HOUR
+    bars = read_as_of(*PAIR, now, start, end)
+    assert same(bars, store.read(*PAIR, start, end))
+    assert volumes(bars) == {-1: 1, 0: 1, 1: 1}
+    with pytest.raises(ValueError, match="has no zone"):
+        read_as_of(*PAIR, now.replace(tzinfo=None))
+
+
+def test_a_retry_changes_no_row(store: BarStore) -> None:
+    tables = ("bar_arrival", "bar_span", "bar_revision")
+    ingest(store, valued({0: 1, 1: 1}), "before")
+    bars = valued({1: 2, 2: 2})
+    assert ingest(store, bars, "run") == (1, 1)
+    rows = [db.read_frame(f"SELECT * FROM {name}") for name in tables]
+    assert ingest(store, bars, "run") == (1, 1)
+    again = [db.read_frame(f"SELECT * FROM {name}") for name in tables]
+    assert all(one.equals(other) for one, other in zip(rows, again, strict=True))
+    assert ingest(store, bars, "other") == (0, 0)
+    assert ingest(store, valued({2: 3, 3: 3}), "run") == (2, 1)  # bar 2 was not there before it
+
+
+def test_a_clock_that_was_put_back(store: BarStore) -> None:
+    late = datetime.now(UTC) + timedelta(days=1)
+    with db.engine().begin() as connection:
+        row = "INSERT INTO bar_span VALUES ('EUR_USD', 'H1', %s, %s, %s, 'r')"
+        driver = connection.connection.driver_connection
+        driver.execute(row, [late, NEW_YEAR, NEW_YEAR])  # type: ignore[union-attr]
+    ingest(store, valued({5: 1}), "run")
+    found = db.read_frame("SELECT max(arrived_at) AS at FROM bar_span")["at"][0]
+    assert found == late + timedelta.resolution
+
+
+def test_a_removed_run_leaves_the_store_as_it_was(store: BarStore) -> None:
+    """Quotes that it brought are gone, too, and so is its year: hashes are those of before."""
+    ingest(store, priced([0, 1, 2]), "plain")
+    before, content = store.read(*PAIR), store.content_hash(*PAIR)
+    ingest(store, priced([-1, 1, 3], quotes=True, seed=1), "quoted")
+    after = store.content_hash(*PAIR)
+    wanted = Wanted(*PAIR, run_id="quoted")
+    assert look(store, wanted).put_back == 1
+    done = remove(store, wanted, who="a test")
+    assert (done.rows, done.put_back, store.content_hash(*PAIR)) == (3, 1, content)
+    assert same(store.read(*PAIR), before)
+    assert (undo(store, done.id).rows, store.content_hash(*PAIR)) == (3, after)
+    with pytest.raises(RemovalError, match="is undone since"):
+        undo(store, done.id)
+    with pytest.raises(RemovalError, match="no removal 77"):
+        undo(store, 77)
+
+
+def test_a_row_of_a_removed_run_never_comes_back(store: BarStore) -> None:
+    for run, value in (("good", 1), ("bad", 2), ("worse", 3)):
+        ingest(store, valued({0: value}), run)
+    with pytest.raises(RemovalError, match="no bars left of EUR_USD H1 of the run good"):
+        remove(store, Wanted(*PAIR, run_id="good"), who="a test")
+    ingest(store, valued({1: 1}), "bad")
+    remove(store, Wanted(*PAIR, run_id="bad"), who="a test")
+    remove(store, Wanted(*PAIR, run_id="worse"), who="a test")
+    assert volumes(store.read(*PAIR)) == {0: 1}
+
+
+def test_copies_follow_a_removal(store: BarStore, cache: str) -> None:
+    ingest(store, valued(dict.fromkeys(range(5), 1)), "run")
+    cursor = "INSERT INTO ingest_cursor VALUES ('EUR_USD', 'H1', %s, %s, 1, 0, 'h', 'r', now())"
+    with db.engine().begin() as connection:
+        driver = connection.connection.driver_connection
+        for source, hour in (("oanda", 4), ("csv:old.csv", 1)):
+            driver.execute(cursor, [source, NEW_YEAR + hour * HOUR])  # type: ignore[union-attr]
+    hot.keep("bars", *PAIR, store.read(*PAIR), version=store.content_hash(*PAIR))
+    done = remove(store, Wanted(*PAIR, NEW_YEAR + 2 * HOUR, NEW_YEAR + 4 * HOUR), who="a test")
+    assert (done.rows, done.first, done.last) == (2, NEW_YEAR + 2 * HOUR, NEW_YEAR + 3 * HOUR)
+    assert hot.look("bars", *PAIR) is None
+    shared = db.read_frame('SELECT "timestamp", volume FROM bars ORDER BY 1')
+    assert volumes(shared) == {0: 1, 1: 1, 4: 1}
+    found = db.read_frame(
+        "SELECT source, last_timestamp, content_hash FROM ingest_cursor ORDER BY 1"
+    )
+    assert found.rows() == [
+        ("csv:old.csv", NEW_YEAR + HOUR, "h"),
+        ("oanda", NEW_YEAR + 2 * HOUR, store.content_hash(*PAIR)),
+        ("store", NEW_YEAR + 4 * HOUR, store.content_hash(*PAIR)),
+    ]
+    remove(store, Wanted(*PAIR), who="a test")
+    assert db.read_frame("SELECT * FROM bars").is_empty()
+    assert store.pairs() == []
+    assert undo(store).rows == 3
+    assert db.read_frame("SELECT * FROM bars").height == 3
+
+
+def test_what_was_cleared_is_no_longer_known(store: BarStore) -> None:
+    ingest(store, valued({0: 1, 1: 1}), "run")
+    then = datetime.now(UTC)
+    remove(store, Wanted(*PAIR, NEW_YEAR + HOUR), who="a test")
+    assert volumes(read_as_of(*PAIR, then)) == {0: 1, 1: 1}
+    assert clear(0) == 1
+    assert volumes(read_as_of(*PAIR, then)) == {0: 1}
+    with pytest.raises(RemovalError, match="cleared"):
+        undo(store)
+
+
+def test_files_that_a_note_needs_stay_until_it_is_told(store: BarStore) -> None:
+    """As after a kill between the swap and the commit."""
+    old, new = valued({0: 1, 1: 1}), valued({1: 2, 2: 2})
+    ingest(store, old, "before")
+    then = datetime.now(UTC)
+    with db.engine().connect() as connection, connection.begin() as transaction:
+        warm.alone(connection, *PAIR)
+        with store.writing(*PAIR, new) as ahead:
+            arrive(connection, ahead, new, "killed", "first")
+        transaction.rollback()
+    assert store.noted() == [PAIR]
+    store.write(*PAIR, valued({3: 3}))  # tells the database nothing, and keeps the note
+    assert store.noted() == [PAIR]
+    ledger.settle_all(store)
+    assert store.noted() == []
+    assert volumes(read_as_of(*PAIR, then)) == {0: 1, 1: 1}
+    told = db.read_frame("SELECT run_id, added, revised FROM bar_arrival ORDER BY 1")
+    assert told.rows() == [("before", 2, 0), ("killed", 2, 1)]
+    shared = db.read_frame('SELECT "timestamp", volume FROM bars ORDER BY 1')
+    assert volumes(shared) == {0: 1, 1: 2, 2: 2, 3: 3}
