@@ -92,7 +92,7 @@ def show_all(console: Console) -> None:
     """
     there = catalog.series(bar_store())
     if not there:
-        console.print("no bars yet: `prefect deployment run ingest/local` brings some")
+        console.print("no bars here yet: `prefect deployment run ingest/local` brings some")
         return
     told = perhaps(console, "sources, shared bars and arrivals: that", catalog.told)
     table = _table("pair", "timeframe", "bars", "first", "last", "size", *(_TOLD if told else ()))

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from sqlalchemy import Connection, text
 
+from infra.bars import TIME
 from infra.postgres import database
 from infra.settings import settings
 from infra.stores import changes, versions, warm, years
@@ -182,8 +183,10 @@ def _tell(
 def _authors(note: Mapping[str, Any]) -> pl.DataFrame:
     """Return whose rows came by a removal (those of before) or its end (those removed)."""
     name = "back_by" if note["kind"] == "removal" else "arrived_by"
-    rows = pl.read_parquet(removed_file(note["file"]), columns=["timestamp", name], glob=False)
-    return rows.rename({name: "run_id"})
+    file = removed_file(note["file"])
+    if not file.exists():  # of a backup that was taken just then
+        return pl.DataFrame(schema={"timestamp": TIME, "run_id": pl.String})
+    return pl.read_parquet(file, columns=["timestamp", name], glob=False).rename({name: "run_id"})
 
 
 def removed_file(name: str) -> Path:

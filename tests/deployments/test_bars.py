@@ -207,7 +207,7 @@ def test_remove_and_undo(sep: Sep, filled: datetime) -> None:
 
 def test_bars_that_came_since_stay(sep: Sep, filled: datetime, tmp_path: Path) -> None:
     sep("remove", *PAIR, "--yes")
-    assert "no bars yet" in sep("list")
+    assert "no bars here yet" in sep("list")
     ingest_csv(tmp_path, "third.csv", [HOURS[0].replace("1.25", "1.27")])
     assert "5 bars of EUR_USD H1 are back; 1 that came since stay" in sep("undo")
     assert bar_store().read(*PAIR)["close"].to_list()[0] == 1.27

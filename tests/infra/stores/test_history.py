@@ -16,11 +16,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from infra.postgres import database as db
+from infra.postgres.roles import ensure_roles
 from infra.stores import hot, ledger, warm
 from infra.stores.bulk import BarStore
 from infra.stores.history import read_as_of
 from infra.stores.ledger import Counts
 from infra.stores.removals import RemovalError, Wanted, clear, look, remove, undo
+from tests.infra.databases import drop_roles
 from tests.infra.stores.test_tiers import priced, same
 from tests.servers import empty_tables
 
@@ -62,6 +64,15 @@ def arrive(connection: Any, ahead: Any, bars: pl.DataFrame, run: str, part: str)
     counts = ledger.arrive(connection, ahead, run_id=run, part=part, source="s", span=span)  # type: ignore[arg-type]
     warm.share(ahead, *PAIR, connection=connection)
     return counts
+
+
+def killed(store: BarStore, bars: pl.DataFrame) -> None:
+    """What a store step leaves that is killed between the swap of files and the commit."""
+    with db.engine().connect() as connection, connection.begin() as transaction:
+        warm.alone(connection, *PAIR)
+        with store.writing(*PAIR, bars) as ahead:
+            arrive(connection, ahead, bars, "killed", "first")
+        transaction.rollback()
 
 
 def valued(hours: dict[int, int]) -> pl.DataFrame:
@@ -330,6 +341,31 @@ def test_copies_follow_a_removal(store: BarStore, cache: str) -> None:
     assert db.read_frame("SELECT * FROM bars").height == 3
 
 
+def test_workers_may_do_all_of_it(store: BarStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ensure_roles() is None
+    monkeypatch.setenv("SEP_DATABASE_ROLE", "research")
+    try:
+        for value in (1, 2, 2):
+            ingest(store, valued({0: value, value: 1}), f"run {value}")
+        assert remove(store, Wanted(*PAIR, run_id="run 2"), who="a test").put_back == 1
+        assert volumes(store.read(*PAIR)) == {0: 1, 1: 1}
+        assert undo(store).rows == 2
+        assert volumes(read_as_of(*PAIR, datetime.now(UTC))) == {0: 2, 1: 1, 2: 1}
+    finally:
+        monkeypatch.setenv("SEP_DATABASE_ROLE", "owner")
+        drop_roles()
+
+
+def test_a_note_whose_files_are_lost_is_told_as_far_as_it_goes(store: BarStore) -> None:
+    """As in a backup that was taken between the swap and the commit."""
+    ingest(store, valued({-1: 1, 0: 1}), "before")
+    (old,) = (path for path in store.files(*PAIR) if path.name.startswith("2018"))
+    killed(store, valued({1: 1}))
+    old.unlink()
+    ledger.settle_all(store)
+    assert db.read_frame("SELECT added FROM bar_arrival ORDER BY 1")["added"].to_list() == [0, 2]
+
+
 def test_what_was_cleared_is_no_longer_known(store: BarStore) -> None:
     ingest(store, valued({0: 1, 1: 1}), "run")
     then = datetime.now(UTC)
@@ -346,11 +382,7 @@ def test_files_that_a_note_needs_stay_until_it_is_told(store: BarStore) -> None:
     old, new = valued({0: 1, 1: 1}), valued({1: 2, 2: 2})
     ingest(store, old, "before")
     then = datetime.now(UTC)
-    with db.engine().connect() as connection, connection.begin() as transaction:
-        warm.alone(connection, *PAIR)
-        with store.writing(*PAIR, new) as ahead:
-            arrive(connection, ahead, new, "killed", "first")
-        transaction.rollback()
+    killed(store, new)
     assert store.noted() == [PAIR]
     store.write(*PAIR, valued({3: 3}))  # tells the database nothing, and keeps the note
     assert store.noted() == [PAIR]
