@@ -13,9 +13,11 @@ SepError
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
+├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer
+├── RemovalError                there are no such bars to be removed or put back
 ├── ServerError                 a server did not start or stop
 ├── SiteError                   there is no such machine, or it lacks a server
 ├── StoreError, TierError       bars are damaged, or not on this machine

@@ -90,8 +90,8 @@ class Settings(BaseSettings):
     run_days: int = Field(
         default=30,
         ge=1,
-        description="Days after which `maintain` deletes the folder of a run; that of a pair's "
-        "newest model and of a champion stays.",
+        description="Days after which `maintain` deletes the folder of a run, and bars that were "
+        "removed; the folder of a pair's newest model and of a champion stays.",
     )
     backup_folder: Path = Field(
         default=Path("backups"),

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import polars as pl
 from sqlalchemy import Connection
@@ -14,8 +15,8 @@ from infra.bars import PRICES, QUOTES, TIME
 from infra.market.instruments import SYNTHETIC
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
-from infra.stores import warm
-from infra.stores.bulk import BarStore
+from infra.stores import ledger, warm
+from infra.stores.bulk import Ahead, BarStore
 from tasks.folder import bar_store, keep
 from tasks.intake import validation
 from tasks.intake.candles import begin_at, candle_rows, last_read
@@ -125,10 +126,10 @@ def store_rows(
     Returns
     -------
     dict
-        `added` (bars that were not there), `revised` (that were there and differ), `stored` (bars
-        of the pair now), `shared` (rows of PostgreSQL that changed), `quarantined` (rows new to
-        the quarantine), `content_hash`, `first`, `last` (times of the pair's bars, None where it
-        has none).
+        `added` (bars that were not there before the run), `revised` (that were there and differ),
+        `stored` (bars of the pair now), `shared` (rows of PostgreSQL that changed), `quarantined`
+        (rows new to the quarantine), `content_hash`, `first`, `last` (times of the pair's bars,
+        None where it has none).
     """
     bulk, key = bar_store(), (request.pair, request.timeframe)
     bars = pl.read_parquet(validated["bars"], glob=False)
@@ -136,22 +137,24 @@ def store_rows(
     # still where it was, and the same rows come again.
     with database.engine().begin() as connection:  # first: without a database nothing changes
         warm.alone(connection, *key)
-        revised = _revised(bulk, request, bars)
+        ledger.settle(bulk, *key)
         with bulk.writing(*key, bars) as ahead:
             quarantined = _quarantine(connection, validated, request, run_id)
-            shared = _share(connection, ahead, request)
-            state = _state(ahead, request)
             newest = bars["timestamp"].max()
             assert newest is None or isinstance(newest, datetime)
+            counts = _arrive(connection, ahead, validated, request, run_id, bars)
+            shared = _share(connection, ahead, request)
+            state = _state(ahead, request)
             _advance(connection, validated, request, run_id, state["content_hash"], newest)
-    counts = {"added": sum(year.added for year in ahead.written), "revised": revised}
+    if ahead.note:
+        bulk.told(*key, ahead.note)
     return {**state, **counts, "shared": shared, "quarantined": quarantined}
 
 
 begin = step("begin", version=2)(begin_at)
 fetch = step("fetch", version=4)(fetch_rows)
 validate = step("validate", version=3)(validate_rows)
-store = step("store", version=2)(store_rows)
+store = step("store", version=3)(store_rows)
 
 
 def _part_name(after: str | None) -> str:
@@ -159,14 +162,25 @@ def _part_name(after: str | None) -> str:
     return f"{datetime.fromisoformat(after):%Y%m%dT%H%M%S}" if after else "first"
 
 
-def _revised(bulk: BarStore, request: IngestRequest, bars: pl.DataFrame) -> int:
-    """Count the bars that are in the store with other values."""
-    stored = bulk.scan(request.pair, request.timeframe)
-    times = bars["timestamp"]
-    near = stored.filter(pl.col("timestamp").is_between(times.min(), times.max())).collect()
-    old = near.join(bars, on="timestamp", how="semi")
-    new = bars.join(old, on="timestamp", how="semi")
-    return pl.concat([old, new], how="diagonal").n_unique() - old.height if old.height else 0
+def _arrive(
+    connection: Connection,
+    ahead: Ahead,
+    validated: dict[str, Any],
+    request: IngestRequest,
+    run_id: str | None,
+    bars: pl.DataFrame,
+) -> dict[str, int]:
+    """Note what the step adds and revises; outside a run each is a run of its own."""
+    times = bars.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
+    counts = ledger.arrive(
+        connection,
+        ahead,
+        run_id=run_id or uuid4().hex,
+        part=Path(validated["bars"]).parent.name,
+        source=request.name,
+        span=times.row(0),
+    )
+    return counts._asdict()
 
 
 def _quarantine(

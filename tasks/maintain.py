@@ -1,4 +1,4 @@
-"""The steps of `maintain`: folders of old runs, and the health of what the system stands on."""
+"""The steps of `maintain`: what is old enough to go, and the health of what the system is on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.postgres import database
 from infra.settings import settings
-from infra.stores import warm
+from infra.stores import removals, warm
 from infra.stores.paths import PathStore, libraries
 from tasks.steps import step
 from tasks.upkeep.health import look_after
@@ -28,12 +28,13 @@ def clean_runs() -> dict[str, Any]:
     """Delete folders of runs in which nothing changed for `SEP_RUN_DAYS` days.
 
     The folder of a pair's newest model and that of a champion stay. A model whose folder is gone
-    leaves no path library in the database.
+    leaves no path library in the database. Bars that were removed so long ago go for good.
 
     Returns
     -------
     dict
-        `deleted` (folders), `bytes` (freed), `kept` (folders), `libraries` (dropped).
+        `deleted` (folders), `bytes` (freed), `kept` (folders), `libraries` (dropped), `removals`
+        (whose rows were deleted).
     """
     used = set(database.read_frame(_IN_USE)["path"])
     oldest = time.time() - settings().run_days * _DAY
@@ -43,7 +44,8 @@ def clean_runs() -> dict[str, Any]:
     for path in old:
         shutil.rmtree(path)
     kept = len(folders) - len(old)
-    return {"deleted": len(old), "bytes": freed, "kept": kept, "libraries": _drop_libraries()}
+    done = {"deleted": len(old), "bytes": freed, "kept": kept, "libraries": _drop_libraries()}
+    return {**done, "removals": removals.clear(settings().run_days)}
 
 
 clean = step("clean runs", version=1)(clean_runs)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deployments.sep import bars
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -184,6 +185,7 @@ model = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(model, name="model")
+app.add_typer(bars.app, name="bars")
 
 
 @model.command("list")

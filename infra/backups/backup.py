@@ -5,6 +5,7 @@
     manifest.json                    what is in it; manifest.sha256 guards it
     database.dump                    the database, by pg_dump
     bars/EUR_USD/H1/2017...parquet  the bulk store, with its manifests
+    removed/...parquet               bars that were taken out of it
     runs/backtest/<run>/...          the folders of models
 ```
 
@@ -34,6 +35,7 @@ from infra.backups import dump
 from infra.backups.manifest import (
     ARCHIVE,
     FORMAT,
+    REMOVED,
     STORE,
     BackupError,
     File,
@@ -256,9 +258,10 @@ def _place(home: Path, path: Path) -> str:
 
 
 def _bars(home: Path) -> dict[str, Path]:
-    """Return the files of the bulk store, each pair's manifest with those it names."""
+    """Return the files of the bulk store, each pair's manifest with those it names, and removed."""
     store = BarStore(home / STORE)
     files = [path for key in store.pairs() for path in (*store.files(*key), store.manifest(*key))]
+    files += sorted((home / REMOVED).glob("*.parquet"))
     return {file.relative_to(home).as_posix(): file for file in files if file.exists()}
 
 

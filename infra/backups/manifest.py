@@ -26,6 +26,7 @@ ARCHIVE: Final = "database.dump"
 MANIFEST: Final = "manifest.json"
 GUARD: Final = "manifest.sha256"
 STORE: Final = "bars"
+REMOVED: Final = "removed"
 RUNS: Final = "runs"
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -185,7 +186,8 @@ class _Heading:
 
 def _whole(manifest: Manifest) -> Manifest:
     """Refuse files that are named twice, belong to nothing, or lie below a file."""
-    names, places = {file.path for file in manifest.files}, {STORE, *manifest.models.values()}
+    names = {file.path for file in manifest.files}
+    places = {STORE, REMOVED, *manifest.models.values()}
     if len(names) < len(manifest.files):
         raise ValueError("it names a file twice")
     if ARCHIVE not in names:

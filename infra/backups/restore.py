@@ -20,6 +20,7 @@ from infra.backups import dump
 from infra.backups.backup import DERIVED, TIMESCALE, copy, count_rows, failing, server_version
 from infra.backups.manifest import (
     ARCHIVE,
+    REMOVED,
     STORE,
     BackupError,
     Manifest,
@@ -158,10 +159,11 @@ def _refuse_content(connection: Connection, manifest: Manifest) -> None:
     rows, home = count_rows(connection, _our_tables(connection)), settings().home
     filled = ", ".join(f"{name} {count:,}" for name, count in rows.items() if count)
     content = [f"rows in the database: {filled}"] if filled else []
-    if files := [file for file in (home / STORE).rglob("*") if file.is_file() and _counts(file)]:
-        content.append(f"{home / STORE}: {len(files):,} files")
-    if (home / STORE).is_symlink():
-        content.append(f"{home / STORE}: a symbolic link")
+    for place in (home / STORE, home / REMOVED):
+        if files := [file for file in place.rglob("*") if file.is_file() and _counts(file)]:
+            content.append(f"{place}: {len(files):,} files")
+        if place.is_symlink():
+            content.append(f"{place}: a symbolic link")
     content += [str(home / place) for place in _places(manifest) if os.path.lexists(home / place)]
     if content:
         raise BackupError(
@@ -255,7 +257,7 @@ def _separately(statement: str) -> None:
 
 def _move_files(draft: Path, manifest: Manifest) -> None:
     """Put the copied folders into their places."""
-    for place in (STORE, *_places(manifest)):
+    for place in (STORE, REMOVED, *_places(manifest)):
         source, target = draft / place, settings().home / place
         _remove(target)
         if source.exists():

@@ -54,19 +54,9 @@ def _identity() -> Mapped[int]:
     return mapped_column(Identity(), primary_key=True)
 
 
-class Bar(Base):
-    """Recent bars of every pair and timeframe; the bulk store has all of them."""
+class _Values:
+    """What a bar says."""
 
-    __tablename__ = "bars"
-    __table_args__ = (
-        CheckConstraint("low > 0 AND low <= least(open, close)", name="low"),
-        CheckConstraint("high >= greatest(open, close)", name="high"),
-        CheckConstraint("volume >= 0", name="volume"),
-    )
-
-    pair: Mapped[str] = mapped_column(primary_key=True)
-    timeframe: Mapped[str] = mapped_column(primary_key=True)
-    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
     open: Mapped[float]
     high: Mapped[float]
     low: Mapped[float]
@@ -80,6 +70,87 @@ class Bar(Base):
     ask_high: Mapped[float | None]
     ask_low: Mapped[float | None]
     ask_close: Mapped[float | None]
+
+
+class Bar(_Values, Base):
+    """Recent bars of every pair and timeframe; the bulk store has all of them."""
+
+    __tablename__ = "bars"
+    __table_args__ = (
+        CheckConstraint("low > 0 AND low <= least(open, close)", name="low"),
+        CheckConstraint("high >= greatest(open, close)", name="high"),
+        CheckConstraint("volume >= 0", name="volume"),
+    )
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+
+
+class BarArrival(Base):
+    """What a store step of a run added and revised, against the store before the run."""
+
+    __tablename__ = "bar_arrival"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    arrived_at: Mapped[datetime]
+    first: Mapped[datetime | None]
+    last: Mapped[datetime | None]
+    added: Mapped[int]
+    revised: Mapped[int]
+
+
+class BarSpan(Base):
+    """Bars that came at one moment, with no other between them then."""
+
+    __tablename__ = "bar_span"
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    arrived_at: Mapped[datetime] = mapped_column(primary_key=True)
+    first: Mapped[datetime] = mapped_column(primary_key=True)
+    last: Mapped[datetime]
+    run_id: Mapped[str | None]
+
+
+class BarRevision(_Values, Base):
+    """A row of the store that another took the place of, that of the run `run_id`."""
+
+    __tablename__ = "bar_revision"
+    __table_args__ = (Index(None, "pair", "timeframe", "timestamp"),)
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    replaced_at: Mapped[datetime] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+    arrived_at: Mapped[datetime | None]
+    arrived_by: Mapped[str | None]
+    run_id: Mapped[str | None]
+
+
+class BarRemoval(Base):
+    """Bars that were taken out of the store; their rows are in a file under `removed/`."""
+
+    __tablename__ = "bar_removal"
+    __table_args__ = (UniqueConstraint("file"),)
+
+    id: Mapped[int] = _identity()
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    run_id: Mapped[str | None]
+    removed_at: Mapped[datetime]
+    rows: Mapped[int]
+    put_back: Mapped[int]
+    who: Mapped[str]
+    what: Mapped[str]
+    file: Mapped[str]
+    undone_at: Mapped[datetime | None]
 
 
 class Metric(Base):

@@ -23,6 +23,10 @@ ROLES: Final = ("research", "executor")
 VIEWS: Final = ("bars_m5", "bars_m15", "bars_h1", "bars_d1")
 GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "bars": ("SELECT, INSERT, UPDATE, DELETE", "SELECT"),
+    "bar_arrival": ("SELECT, INSERT, UPDATE", ""),
+    "bar_span": ("SELECT, INSERT", ""),
+    "bar_revision": ("SELECT, INSERT", ""),
+    "bar_removal": ("SELECT, INSERT, UPDATE", ""),
     "metrics": ("SELECT, INSERT, UPDATE, DELETE", "SELECT"),
     **dict.fromkeys(VIEWS, ("SELECT", "SELECT")),
     "quarantine": ("SELECT, INSERT", ""),

@@ -21,10 +21,10 @@ from typing import TypeAlias
 
 import polars as pl
 
-from infra.bars import QUOTES, SCHEMA, content_hash, schema, within
+from infra.bars import QUOTES, SCHEMA, content_hash, schema, within, without_empty_quotes
 from infra.files import locked
 from infra.stores import years
-from infra.stores.years import StoreError, Year, Years
+from infra.stores.years import Note, StoreError, Year, Years
 
 _NAME = re.compile(r"[A-Z0-9]+(_[A-Z0-9]+)*")
 
@@ -54,8 +54,8 @@ class Written:
     content_hash: str
 
 
-Change: TypeAlias = tuple[str, Year, Written]
-"""A year that was written, its file, and what that did."""
+Change: TypeAlias = tuple[str, Year | None, Written]
+"""A year that was written, its file (None where no bar is left), and what that did."""
 
 
 class BarStore:
@@ -94,7 +94,9 @@ class BarStore:
             return ahead.written
 
     @contextmanager
-    def writing(self, pair: str, timeframe: str, bars: pl.DataFrame) -> Iterator[Ahead]:
+    def writing(
+        self, pair: str, timeframe: str, bars: pl.DataFrame, *, gone: pl.Series | None = None
+    ) -> Iterator[Ahead]:
         """Write bars as `write` does, but let others see them at the end of the block only.
 
         If the block raises, nothing has changed.
@@ -103,6 +105,8 @@ class BarStore:
         ----------
         pair, timeframe : str
         bars : polars.DataFrame
+        gone : polars.Series, optional
+            Timestamps of bars that are taken out first.
 
         Yields
         ------
@@ -115,16 +119,47 @@ class BarStore:
             If columns are missing or strange, or a timestamp is null or repeated.
         """
         bars = _conform(bars)
-        folder = self._folder(pair, timeframe)
+        folder = self.folder(pair, timeframe)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock"):
             present = years.read(folder)
-            changes = [_write_year(folder, name, rows, present) for name, rows in _by_year(bars)]
-            fresh = {name: year for name, year, _ in changes}
-            ahead = Ahead(self.root, (pair, timeframe), {**present, **fresh}, changes)
+            parts = _by_year(bars, bars["timestamp"].clear() if gone is None else gone)
+            changes = [_write_year(folder, name, *part, present) for name, part in parts]
+            ahead = Ahead(self.root, (pair, timeframe), present, changes)
+            ahead.note = years.note(folder)
             yield ahead
             if ahead.years != present or not (folder / years.MANIFEST).exists():
-                years.swap(folder, ahead.years)
+                years.swap(folder, ahead.years, ahead.note)
+
+    def pending(self, pair: str, timeframe: str) -> Note | None:
+        """Return what the last write left to be told to the database; None as a rule.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        """
+        return years.note(self.folder(pair, timeframe))
+
+    def noted(self) -> list[tuple[str, str]]:
+        """Return the (pair, timeframe) of which the database is to be told something, sorted."""
+        folders = [file.parent for file in self.root.glob(f"*/*/{years.MANIFEST}")]
+        return sorted((f.parent.name, f.name) for f in folders if years.note(f))
+
+    def told(self, pair: str, timeframe: str, note: Note) -> None:
+        """Forget a note, and the files it keeps: the database knows.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+        note : dict
+            Another one stays.
+        """
+        folder = self.folder(pair, timeframe)
+        with locked(folder / ".lock"):
+            if years.note(folder) == note:
+                years.swap(folder, years.read(folder))
 
     def scan(self, pair: str, timeframe: str) -> pl.LazyFrame:
         """Return all bars lazily, oldest first; empty where there are none.
@@ -196,7 +231,7 @@ class BarStore:
         StoreError
             If one does not; the message names it.
         """
-        folder = self._folder(pair, timeframe)
+        folder = self.folder(pair, timeframe)
         for year in self._years(pair, timeframe).values():
             if years.stored_hash(folder / year.file) != year.content:
                 raise StoreError(f"{folder / year.file} is not what was written: restore it")
@@ -204,10 +239,22 @@ class BarStore:
     def pairs(self) -> list[tuple[str, str]]:
         """Return the (pair, timeframe) that have bars, sorted."""
         files = (*self.root.glob(f"*/*/{years.MANIFEST}"), *self.root.glob(f"*/*/{years.BEFORE}"))
-        series = {(file.parent.parent.name, file.parent.name) for file in files}
-        return sorted(series)
+        folders = {file.parent for file in files if _has_bars(file.parent)}
+        return sorted((folder.parent.name, folder.name) for folder in folders)
 
-    def _folder(self, pair: str, timeframe: str) -> Path:
+    def folder(self, pair: str, timeframe: str) -> Path:
+        """Return where the files of a pair and timeframe lie.
+
+        Parameters
+        ----------
+        pair, timeframe : str
+            Such as `EUR_USD`, `H1`.
+
+        Raises
+        ------
+        StoreError
+            If these are no such names.
+        """
         for name in (pair, timeframe):
             if not _NAME.fullmatch(name):
                 raise StoreError(f"{name!r} is no name of a pair or timeframe: EUR_USD, H1")
@@ -221,7 +268,7 @@ class BarStore:
         pair, timeframe : str
             Such as `EUR_USD`, `H1`.
         """
-        folder = self._folder(pair, timeframe)
+        folder = self.folder(pair, timeframe)
         return [folder / year.file for _, year in sorted(self._years(pair, timeframe).items())]
 
     def manifest(self, pair: str, timeframe: str) -> Path:
@@ -232,10 +279,10 @@ class BarStore:
         pair, timeframe : str
             Such as `EUR_USD`, `H1`.
         """
-        return self._folder(pair, timeframe) / years.MANIFEST
+        return self.folder(pair, timeframe) / years.MANIFEST
 
     def _years(self, pair: str, timeframe: str) -> Years:
-        return years.read(self._folder(pair, timeframe))
+        return years.read(self.folder(pair, timeframe))
 
 
 class Ahead(BarStore):
@@ -243,21 +290,28 @@ class Ahead(BarStore):
 
     Attributes
     ----------
-    years : mapping of str to Year
-        The files of the pair and timeframe that is written.
+    key : tuple of str
+        Pair and timeframe that are written.
+    before, years : mapping of str to Year
+        Their files as they are, and as they will be.
     written : list of Written
         What the write does.
+    note : dict or None
+        What the manifest is to keep of the write until the database knows.
     """
 
     def __init__(
         self, root: Path, key: tuple[str, str], present: Years, changes: Sequence[Change]
     ) -> None:
         super().__init__(root)
-        self.years, self._key = present, key
+        fresh = {**present, **{name: year for name, year, _ in changes}}
+        self.key, self.before = key, present
+        self.years: Years = {name: year for name, year in fresh.items() if year}
         self.written = [written for _, _, written in changes]
+        self.note: Note | None = None
 
     def _years(self, pair: str, timeframe: str) -> Years:
-        return self.years if (pair, timeframe) == self._key else super()._years(pair, timeframe)
+        return self.years if (pair, timeframe) == self.key else super()._years(pair, timeframe)
 
 
 def _conform(bars: pl.DataFrame) -> pl.DataFrame:
@@ -277,33 +331,35 @@ def _conform(bars: pl.DataFrame) -> pl.DataFrame:
     return bars
 
 
-def _by_year(bars: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    every = bars["timestamp"].dt.year()
-    for year in every.unique(maintain_order=True):
-        yield f"{year:04d}", bars.filter(every == year)
+def _by_year(
+    bars: pl.DataFrame, gone: pl.Series
+) -> Iterator[tuple[str, tuple[pl.DataFrame, pl.Series]]]:
+    coming, going = bars["timestamp"].dt.year(), gone.dt.year()
+    for year in sorted({*coming.unique(), *going.unique()}):
+        yield f"{year:04d}", (bars.filter(coming == year), gone.filter(going == year))
 
 
-def _write_year(folder: Path, name: str, rows: pl.DataFrame, present: Years) -> Change:
-    """Write a year's rows over those that are there, if that changes any."""
-    stored, before = present.get(name), 0
+def _write_year(
+    folder: Path, name: str, rows: pl.DataFrame, gone: pl.Series, present: Years
+) -> Change:
+    """Write a year's rows over those that are there and stay, if that changes any."""
+    stored, kept = present.get(name), 0
     if stored is not None:
         path = folder / stored.file
         years.stored_hash(path)  # a damaged file could end the process when it is read
         old = pl.read_parquet(path, glob=False)
-        before, rows = old.height, _merge(old, rows)
+        old = old.filter(~pl.col("timestamp").is_in(gone.implode())) if len(gone) else old
+        kept, rows = old.height, _merge(old, rows)
+    if rows.is_empty():
+        return name, None, Written(int(name), folder, 0, 0, stored is not None, content_hash(rows))
+    rows = without_empty_quotes(rows)
     content = content_hash(rows)
     if stored is not None and content == stored.content:
         year = stored
     else:
         year = years.write(folder, name, rows, content)
-    written = Written(
-        int(name),
-        folder / year.file,
-        rows.height,
-        rows.height - before,
-        year != stored,
-        year.content,
-    )
+    added, changed = rows.height - kept, year != stored
+    written = Written(int(name), folder / year.file, rows.height, added, changed, content)
     return name, year, written
 
 
@@ -315,3 +371,11 @@ def _merge(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 def _quoted(path: Path) -> bool:
     with path.open("rb") as file:
         return "bid_open" in pl.read_parquet_schema(file)
+
+
+def _has_bars(folder: Path) -> bool:
+    """Say whether a manifest names any; of a damaged one its reader will hear."""
+    try:
+        return bool(years.read(folder))
+    except StoreError:
+        return True

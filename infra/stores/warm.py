@@ -73,7 +73,7 @@ def share(
 ) -> Moved:
     """Make PostgreSQL hold the newest `SEP_SHARED_BARS` bars of the store, and no others.
 
-    Where the store has no bars of the pair, as on a machine that has none at all, PostgreSQL
+    Where the store never had bars of the pair, as on a machine that has none at all, PostgreSQL
     stays as it is. Doing it again changes nothing.
 
     Parameters
@@ -88,7 +88,7 @@ def share(
             return share(store, pair, timeframe, connection=own)
     alone(connection, pair, timeframe)
     version, recent = newest(store, pair, timeframe, settings().shared_bars)
-    if version == NOTHING:
+    if version == NOTHING and not store.manifest(pair, timeframe).exists():
         return Moved(0, 0)
     moved = _replace(connection, pair, timeframe, recent)
     _note(connection, pair, timeframe, recent, version)

@@ -1,13 +1,17 @@
 """Which files hold the bars of a pair and timeframe: a manifest, swapped as a whole.
 
 ```
-manifest.json                 {"version": "1", "years": {"2017": {"file": ..., "content": ...}}}
+manifest.json                 {"version": "1", "years": {"2017": {"file": ..., "content": ...}},
+                               "note": ...}
 2017.3f0a9c2e11d4.parquet     a year, named by its content
 ```
 
 A write puts new files beside the old ones and swaps the manifest last, so that a reader sees all of
 it or nothing, across years too. Files that no manifest names any more stay for a while: somebody
 may have begun to read them.
+
+The note says what the write was, and which files were there before: with them the database can be
+told of it at any later time (`infra.stores.ledger`), so it goes once the database knows.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import polars as pl
 
@@ -51,6 +55,9 @@ class Year:
 Years = Mapping[str, Year]
 """By year, `2017`, ascending."""
 
+Note: TypeAlias = dict[str, Any]
+"""What a write was: `kind`, `at` (ISO time), `before` (the files there were), and more by kind."""
+
 
 def read(folder: Path) -> Years:
     """Return the files of a folder, oldest year first; nothing where there is none.
@@ -61,20 +68,52 @@ def read(folder: Path) -> Years:
         If the manifest, or a file of a store without one, is damaged or of another version.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest["version"] != SCHEMA_VERSION:
-            raise StoreError(f"{folder} is not of this store's version: ingest it again")
-        return {year: Year(**fields) for year, fields in manifest["years"].items()}
+        return _open(folder)[0]
     except FileNotFoundError:
         files = sorted(folder.glob(BEFORE))
         return {file.stem: Year(file.name, stored_hash(file)) for file in files}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+
+
+def note(folder: Path) -> Note | None:
+    """Return what the last write left to be told to the database; None as a rule.
+
+    Raises
+    ------
+    StoreError
+        If the manifest is damaged or of another version.
+    """
+    try:
+        return _open(folder)[1]
+    except FileNotFoundError:
+        return None
+
+
+def before(note: Note) -> Years:
+    """Return the files that were there before the write of a note."""
+    return {year: Year(**fields) for year, fields in note["before"].items()}
+
+
+def plain(years: Years) -> dict[str, dict[str, str]]:
+    """Return files as JSON takes them, oldest year first."""
+    return {year: asdict(years[year]) for year in sorted(years)}
+
+
+def _open(folder: Path) -> tuple[Years, Note | None]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["version"] != SCHEMA_VERSION:
+            raise StoreError(f"{folder} is not of this store's version: ingest it again")
+        years = {year: Year(**fields) for year, fields in manifest["years"].items()}
+        return years, manifest.get("note")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{folder / MANIFEST} is damaged: restore it, or delete the folder and ingest again"
         ) from error
 
 
-def swap(folder: Path, years: Years) -> None:
+def swap(folder: Path, years: Years, note: Note | None = None) -> None:
     """Make these the files of a folder, and delete those that were named long ago.
 
     Parameters
@@ -82,11 +121,13 @@ def swap(folder: Path, years: Years) -> None:
     folder : Path
     years : mapping of str to Year
         Of files that lie in the folder.
+    note : dict, optional
+        What the database is not yet told; the files that it names stay.
     """
-    ordered = {year: asdict(years[year]) for year in sorted(years)}
+    manifest: dict[str, Any] = {"version": SCHEMA_VERSION, "years": plain(years)}
     with replaced(folder / MANIFEST, durable=True) as draft:
-        draft.write_text(json.dumps({"version": SCHEMA_VERSION, "years": ordered}, indent=1))
-    named = {year.file for year in years.values()}
+        draft.write_text(json.dumps(manifest | ({"note": note} if note else {}), indent=1))
+    named = {year.file for year in (*years.values(), *(before(note).values() if note else ()))}
     for path in folder.glob("*.parquet"):
         if path.name not in named and path.stat().st_mtime < time.time() - GRACE:
             path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from infra.settings import settings
-from infra.stores import cache, hot, tiers, warm
+from infra.stores import cache, hot, ledger, tiers, warm
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TIERS, Reads
 from tasks.folder import bar_store
@@ -23,7 +23,8 @@ def move_tiers() -> dict[str, Any]:
 
     Hot windows that are stale or too long are dropped (what nobody reads ends by itself, what is
     read comes back), PostgreSQL gets the newest `SEP_SHARED_BARS` bars and loses older ones, and
-    chunks that are due are compressed where TimescaleDB is. Doing it again moves nothing.
+    chunks that are due are compressed where TimescaleDB is. A write that was killed before the
+    database knew of it is told. Doing it again moves nothing.
 
     Returns
     -------
@@ -32,6 +33,7 @@ def move_tiers() -> dict[str, Any]:
         `chunks` (compressed), `table` (a row for each pair and timeframe), `sentence`.
     """
     store = bar_store()
+    ledger.settle_all(store)
     cooled = cool(store)
     moves = {series: warm.share(store, *series) for series in store.pairs()}
     moved = {

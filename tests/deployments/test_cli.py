@@ -19,10 +19,8 @@ from infra.topology import Gpu, from_xml
 from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
-COMMANDS = (
-    *("up", "down", "status", "doctor", "logs", "env", "ui", "model", "instruments", "backup"),
-    *("restore", "ingest"),
-)
+ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
+COMMANDS = (*ON_SERVERS, "model", "instruments", "bars", "ingest", "backup", "restore")
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 

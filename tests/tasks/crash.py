@@ -23,22 +23,34 @@ from typing import Any
 
 import tasks.intake.candles
 from infra.sources import oanda
+from infra.stores.removals import Wanted, remove, undo
+from tasks.folder import bar_store
 from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.candles import begin_at
 from tasks.intake.request import IngestRequest
 
 
-def ingest(request: IngestRequest, folder: str) -> None:
-    """Take a request through the steps of the flow, without Prefect."""
+def ingest(request: IngestRequest, folder: str) -> list[dict[str, Any]]:
+    """Take a request through the steps of the flow, without Prefect; its source names the run."""
     after: str | None = None
+    stored = []
     if request.source == "oanda":
         begun = datetime.fromisoformat(begin_at(request))
         request = request.model_copy(update={"start": begun})
     while True:
         fetched = fetch_rows(request, folder, after)
-        store_rows(validate_rows(fetched, timeframe=request.timeframe), request)
+        validated = validate_rows(fetched, timeframe=request.timeframe)
+        stored.append(store_rows(validated, request, run_id=request.name))
         if (after := fetched["next"]) is None:
-            return
+            return stored
+
+
+def take_back(removal: dict[str, Any]) -> None:
+    """Remove the bars that `Wanted` tells, or undo the newest removal."""
+    if removal.pop("undo", False):
+        undo(bar_store())
+    else:
+        remove(bar_store(), Wanted(**removal), who="a test")
 
 
 def main() -> None:
@@ -78,7 +90,10 @@ def _obey(order: dict[str, Any], request: dict[str, Any], folder: str) -> None:
     calls: list[str] = []
     if order.get("call") or order.get("calls"):
         sys.setprofile(_watch(calls, order.get("call"), order.get("bytes")))
-    ingest(IngestRequest.model_validate(request), folder)
+    if order.get("removal"):
+        take_back(order["removal"])
+    else:
+        ingest(IngestRequest.model_validate(request), folder)
     sys.setprofile(None)
     if order.get("calls"):
         Path(order["calls"]).write_text("\n".join(calls))

@@ -26,7 +26,7 @@ def empty_store(home: Path) -> None:
     shutil.rmtree(home / "bars", ignore_errors=True)
 
 
-def ingest(request: IngestRequest, folder: Path, run_id: str = "run") -> dict[str, Any]:
+def ingest(request: IngestRequest, folder: Path, run_id: str | None = None) -> dict[str, Any]:
     validated = validate_rows(fetch_rows(request, str(folder)), timeframe=request.timeframe)
     return {**validated, **store_rows(validated, request, run_id=run_id)}
 
@@ -42,7 +42,7 @@ SPOILT = [*HOURS[:2], "2018-01-02T02:00:00Z,1.2,1.0,1.1,1.25,2", *HOURS[3:], HOU
 
 
 def test_good_and_bad_rows_find_their_places(tmp_path: Path) -> None:
-    result = ingest(csv_request(tmp_path, SPOILT), tmp_path)
+    result = ingest(csv_request(tmp_path, SPOILT), tmp_path, "run")
     assert (result["rows"], result["good"], result["added"]) == (8, 5, 5)
     assert result["reasons"] == {
         "high < low": 1,

@@ -59,8 +59,11 @@ TABLES = {
     "quarantine": "pair, timeframe, source, source_row, reason, raw",
     "ingest_cursor": "pair, timeframe, source",
     "pairs": "pair, timeframe",
+    "bar_arrival": "pair, timeframe, run_id, part",
+    "bar_span": "pair, timeframe, first",
+    "bar_revision": "pair, timeframe, timestamp",
 }
-PASSING = ("id", "run_id", "created_at", "updated_at")
+PASSING = ("id", "created_at", "updated_at", "arrived_at", "replaced_at")
 
 
 class Crash:
@@ -179,7 +182,7 @@ def test_killed_anywhere_and_run_again(
     begin_anew(earlier, folder=tmp_path)
     assert crash(request_, folder=tmp_path, calls=str(noted)) == [0]
     expected = everything()
-    assert [len(expected[name]) for name in TABLES] == [150, 3, 3, 1]
+    assert [len(expected[name]) for name in TABLES] == [150, 3, 3, 1, 2, 4, 1]
     points = kill_points(noted.read_text().splitlines(), chance, 64)
     points += [{"seconds": chance.uniform(0.02, 0.4)} for _ in range(8)]
     killed = 0
@@ -190,6 +193,50 @@ def test_killed_anywhere_and_run_again(
         run(request_, folder=tmp_path)
         assert differences(everything(), expected) == [], f"seed {seed}, {point}"
     assert killed >= 50
+
+
+def test_what_a_run_added_is_told_as_if_it_was_never_killed(
+    crash: Crash, earlier: IngestRequest, request_: IngestRequest, tmp_path: Path
+) -> None:
+    """Killed before the commit, at it, and between it and the end: files were seen in all."""
+    begin_anew(earlier, folder=tmp_path)
+    noted = tmp_path / "calls"
+    assert crash(request_, folder=tmp_path, calls=str(noted)) == [0]
+    calls = noted.read_text().splitlines()
+    swaps = [n for n, call in enumerate(calls, 1) if call == "infra.stores.years.swap"]
+    assert len(swaps) == 2  # the second forgets the note
+    commit = max(n for n, call in enumerate(calls, 1) if call.endswith("do_commit"))
+    assert swaps[0] < commit < swaps[1]
+    for point in (commit, commit + 1, swaps[1], swaps[1] + 1, len(calls)):
+        begin_anew(earlier, folder=tmp_path)
+        before = bar_store().content_hash("EUR_USD", "H1")
+        assert crash(request_, folder=tmp_path, call=point) == [-SIGKILL]
+        assert bar_store().content_hash("EUR_USD", "H1") != before
+        for _ in range(2):
+            [told] = ingest(request_, str(tmp_path))
+            assert (told["added"], told["revised"]) == (130, 1)
+        row = db.read_frame("SELECT * FROM bar_arrival WHERE run_id = 'csv:bars.csv'")
+        assert row.select("part", "source", "added", "revised").rows() == [
+            ("first", "csv:bars.csv", 130, 1)
+        ]
+        assert (row["first"][0], row["last"][0]) == (NEW_YEAR - 90 * HOUR, NEW_YEAR + 119 * HOUR)
+
+
+def test_another_run_tells_of_one_that_was_killed(
+    crash: Crash, earlier: IngestRequest, request_: IngestRequest, tmp_path: Path
+) -> None:
+    others = file_request(tmp_path / "others.csv", [row(hour) for hour in range(100, 130)])
+    begin_anew(earlier, folder=tmp_path)
+    noted = tmp_path / "calls"
+    assert crash(request_, folder=tmp_path, calls=str(noted)) == [0]
+    calls = noted.read_text().splitlines()
+    commit = max(n for n, call in enumerate(calls, 1) if call.endswith("do_commit"))
+    begin_anew(earlier, folder=tmp_path)
+    assert crash(request_, folder=tmp_path, call=commit) == [-SIGKILL]
+    assert ingest(others, str(tmp_path))[0]["added"] == 10
+    assert ingest(request_, str(tmp_path))[0]["added"] == 130
+    told = db.read_frame("SELECT added, revised FROM bar_arrival ORDER BY arrived_at")
+    assert told.rows() == [(80, 0), (130, 1), (10, 0)]
 
 
 @pytest.fixture
@@ -229,8 +276,10 @@ def test_candles_killed_anywhere_and_read_on(
 
 
 def cursor_only(found: dict[str, Any]) -> dict[str, Any]:
-    """How many rows the last part had depends on where it began."""
-    return {**found, "ingest_cursor": found["ingest_cursor"].drop("rows", "quarantined")}
+    """How many rows a part had depends on where it began; all parts together add the same."""
+    cursor = found["ingest_cursor"].drop("rows", "quarantined")
+    added = found["bar_arrival"]["added"].sum()
+    return {**found, "ingest_cursor": cursor, "bar_arrival": added, "bar_span": None}
 
 
 def test_two_at_once_come_to_one_result(

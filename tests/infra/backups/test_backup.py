@@ -63,7 +63,7 @@ def keyed(bars: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture
 def filled(anywhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with bars of two years, a row in every table, and the folder of its model."""
+    """A home with bars of two years, some removed, a row in every table, a model's folder."""
     home = tmp_path / "from"
     monkeypatch.setenv("SEP_HOME", str(home))
     db.migrate()
@@ -71,6 +71,8 @@ def filled(anywhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     bars = hours(datetime(2025, 12, 28, tzinfo=UTC), 240)
     BarStore(home / "bars").write("EUR_USD", "H1", bars)
     db.copy_frame(keyed(bars), Bar)
+    (home / "removed").mkdir()
+    bars.head(3).write_parquet(home / "removed" / "EUR_USD.H1.parquet")
     run = home / "runs" / "backtest" / "one"
     run.mkdir(parents=True)
     (run / "model.json").write_text('{"model": 1}')
@@ -182,7 +184,9 @@ def test_every_damaged_or_missing_file_is_named(filled: Path, move: Move, tmp_pa
     whole = take(tmp_path / "backups", keep=7).path
     assert verify(whole) == []
     names = list(files(whole))
-    assert {ARCHIVE, MANIFEST, GUARD, "bars/EUR_USD/H1/manifest.json"} <= {*names}
+    assert {ARCHIVE, MANIFEST, GUARD, "bars/EUR_USD/H1/manifest.json"} | {
+        "removed/EUR_USD.H1.parquet"
+    } <= {*names}
     home = move()
     for name in names:
         for harm in (flip, Path.unlink):
@@ -229,7 +233,7 @@ def test_unchanged_files_are_shared(filled: Path, tmp_path: Path) -> None:
     old, before = (path.relative_to(filled).as_posix() for path in store.files("EUR_USD", "H1"))
     store.write("EUR_USD", "H1", hours(datetime(2026, 2, 1, tzinfo=UTC), 5))
     second = take(folder, keep=7)
-    assert (first.shared, second.shared) == (0, 3)
+    assert (first.shared, second.shared) == (0, 4)
     there = [name for name in files(second.path) if (first.path / name).exists()]
     same = [name for name in there if os.path.samefile(*both(first, second, name))]
     assert old in same
@@ -237,7 +241,7 @@ def test_unchanged_files_are_shared(filled: Path, tmp_path: Path) -> None:
     assert not any((filled / name).samefile(second.path / name) for name in same)
     flip(first.path / old)
     third = take(folder, keep=7)
-    assert third.shared == 4  # not the one that went bad
+    assert third.shared == 5  # not the one that went bad
     assert verify(third.path) == []
     assert len(verify(second.path)) == 1
 

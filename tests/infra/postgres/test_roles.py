@@ -56,6 +56,13 @@ BAR = (
 )
 WRITES = {
     "bars": BAR,
+    "bar_arrival": "INSERT INTO bar_arrival VALUES "
+    "('p', 'H1', 'r', 'first', 's', now(), now(), now(), 1, 0)",
+    "bar_span": "INSERT INTO bar_span VALUES ('p', 'H1', now(), now(), now(), 'r')",
+    "bar_revision": "INSERT INTO bar_revision (pair, timeframe, replaced_at, timestamp, open, "
+    "high, low, close) VALUES ('p', 'H1', now(), now(), 1, 1, 1, 1)",
+    "bar_removal": "INSERT INTO bar_removal (pair, timeframe, first, last, removed_at, rows, "
+    "put_back, who, what, file) VALUES ('p', 'H1', now(), now(), now(), 1, 0, 'me', 'x', 'f')",
     "metrics": "INSERT INTO metrics (pair, timeframe, timestamp) VALUES ('p', 'H1', now())",
     "quarantine": "INSERT INTO quarantine (pair, timeframe, source, source_row, reason, raw) "
     "VALUES ('p', 'H1', 's', 1, 'r', '{}')",
@@ -74,6 +81,10 @@ WRITES = {
 }
 UPDATES = {
     "bars": "volume = 1",
+    "bar_arrival": "added = 2",
+    "bar_span": "run_id = 'q'",
+    "bar_revision": "volume = 1",
+    "bar_removal": "undone_at = now()",
     "metrics": "entropy = 1",
     "quarantine": "reason = ''",
     "ingest_cursor": "rows = 2",
