@@ -15,7 +15,7 @@ import pytest
 from infra.bars import PRICES, QUOTES
 from tests.infra.sources.dialects import Dialect
 from tests.infra.sources.drawn import MINUTES, Bar
-from tests.infra.sources.reading import OPTIONS, Outcome, read
+from tests.infra.sources.reading import CRASHES, OPTIONS, Outcome, read
 
 SEEDS, FALSE_SEEDS = 2_000, 500
 REFUSED = 0.02
@@ -49,16 +49,21 @@ def check(seed: int) -> Counter[str]:
 def _check(seed: int, dialect: Dialect, path: Path, options: dict[str, Any]) -> bool:
     """Whether the file is refused; the bars of one that is not are those that were drawn."""
     about = f"\nseed {seed} with {options} of {dialect}\n   "
-    try:
-        outcome = read(**dialect.request(path, options))
-    except Exception as error:
-        raise AssertionError(f"{about} {type(error).__name__}: {error}") from error
+    outcome = _read(about, dialect.request(path, options))
     if outcome.refusal is not None:
         assert outcome.named, f"{about} no option in {outcome.refusal!r}"
         return True
     wrong = next(differences(dialect, outcome, lossy=options != dialect.full), None)
     assert wrong is None, f"{about} {wrong}"
     return False
+
+
+def _read(about: str, request: dict[str, Any]) -> Outcome:
+    """Ingest; whatever is raised is a failed assertion about the seed."""
+    try:
+        return read(**request)
+    except CRASHES as error:
+        raise AssertionError(f"{about} {type(error).__name__}: {error}") from error
 
 
 def check_false(seed: int) -> Counter[str]:
@@ -80,7 +85,7 @@ def check_false(seed: int) -> Counter[str]:
     about = f"\nseed {seed} with {options} of {dialect}\n   "
     with TemporaryDirectory() as folder:
         path = dialect.write(Path(folder))
-        outcome = read(**{**dialect.request(path, dialect.full), **options})
+        outcome = _read(about, {**dialect.request(path, dialect.full), **options})
     if outcome.refusal is not None:
         assert outcome.named, f"{about} no option in {outcome.refusal!r}"
     elif name in ("decimal", "time_format"):  # which may have nothing to say of such a file
