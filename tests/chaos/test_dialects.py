@@ -17,6 +17,12 @@ def test_dialects_of_bars(seeds: Proof) -> None:
         assert seeds.counts["refused"] < test_dialects.REFUSED * seeds.counts["files"]
 
 
+def test_false_words_on_dialects(seeds: Proof) -> None:
+    """What the whole file contradicts is refused."""
+    for seed in seeds:
+        seeds.counts += test_dialects.check_false(seed)
+
+
 def test_mutated_dialects(seeds: Proof) -> None:
     """There are bars, quarantine or a word on it, soon."""
     for seed in seeds:

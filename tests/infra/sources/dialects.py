@@ -214,6 +214,8 @@ def text(rng: Random) -> Dialect:
     how = Numbers.random(rng, drawn.digits)
     full, columns = _columns(rng, drawn, how, stamped, headless=headless)
     needed = stamped.needed | ({"stamp"} if closes else set())
+    if drawn.pair == "XAU_USD":  # whose price has been a tenth, and may be tenfold
+        needed |= {"scale"}
     full |= {"stamp": "close"} if closes else {}
     dialect = Dialect("text", drawn, {}, "", full=full, some=forgotten(rng, full, needed))
     grid, junk = _grid(rng, drawn, columns, how, len(stamped.columns))

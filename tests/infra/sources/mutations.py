@@ -21,7 +21,7 @@ import polars as pl
 from infra.bars import PRICES
 from tests.infra.sources.dialects import Dialect
 from tests.infra.sources.frames import frame
-from tests.infra.sources.reading import Outcome, read
+from tests.infra.sources.reading import CRASHES, Outcome, read
 from tests.infra.sources.sheets import packed
 
 SECONDS, SECONDS_PER_10_MB = 5.0, 1.0
@@ -187,9 +187,7 @@ def check(seed: int) -> Counter[str]:
         begin = time.process_time()
         try:
             outcome = read(path=path, **mutated.request)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a panic of Polars is none of Exception
+        except CRASHES as error:
             raise AssertionError(f"{about} {type(error).__name__}: {error}") from error
         seconds = time.process_time() - begin
     try:

@@ -22,6 +22,10 @@ OPTIONS = (
 """What a refusal may tell to set."""
 
 
+CRASHES = (Exception, pl.exceptions.PanicException)
+"""What a reader must not raise: a panic of Polars is no `Exception`."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a file.

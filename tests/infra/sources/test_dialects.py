@@ -14,10 +14,10 @@ import pytest
 
 from infra.bars import PRICES, QUOTES
 from tests.infra.sources.dialects import Dialect
-from tests.infra.sources.drawn import Bar
-from tests.infra.sources.reading import OPTIONS, Outcome, read
+from tests.infra.sources.drawn import MINUTES, Bar
+from tests.infra.sources.reading import CRASHES, OPTIONS, Outcome, read
 
-SEEDS = 2_000
+SEEDS, FALSE_SEEDS = 2_000, 500
 REFUSED = 0.02
 """Share of dialects that may be refused although all is declared."""
 
@@ -49,16 +49,76 @@ def check(seed: int) -> Counter[str]:
 def _check(seed: int, dialect: Dialect, path: Path, options: dict[str, Any]) -> bool:
     """Whether the file is refused; the bars of one that is not are those that were drawn."""
     about = f"\nseed {seed} with {options} of {dialect}\n   "
-    try:
-        outcome = read(**dialect.request(path, options))
-    except Exception as error:
-        raise AssertionError(f"{about} {type(error).__name__}: {error}") from error
+    outcome = _read(about, dialect.request(path, options))
     if outcome.refusal is not None:
         assert outcome.named, f"{about} no option in {outcome.refusal!r}"
         return True
     wrong = next(differences(dialect, outcome, lossy=options != dialect.full), None)
     assert wrong is None, f"{about} {wrong}"
     return False
+
+
+def _read(about: str, request: dict[str, Any]) -> Outcome:
+    """Ingest; whatever is raised is a failed assertion about the seed."""
+    try:
+        return read(**request)
+    except CRASHES as error:
+        raise AssertionError(f"{about} {type(error).__name__}: {error}") from error
+
+
+def check_false(seed: int) -> Counter[str]:
+    """Read the dialect of a seed with one thing declared that its whole file contradicts.
+
+    Returns
+    -------
+    Counter
+        `files`, and how often each option was `false`.
+
+    Raises
+    ------
+    AssertionError
+        If bars come that are not those that were drawn, or a refusal names no option.
+    """
+    rng = Random(seed)
+    dialect = Dialect.random(rng)
+    name, options = rng.choice(falsehoods(rng, dialect))
+    about = f"\nseed {seed} with {options} of {dialect}\n   "
+    with TemporaryDirectory() as folder:
+        path = dialect.write(Path(folder))
+        outcome = _read(about, {**dialect.request(path, dialect.full), **options})
+    if outcome.refusal is not None:
+        assert outcome.named, f"{about} no option in {outcome.refusal!r}"
+    elif name in ("decimal", "time_format"):  # which may have nothing to say of such a file
+        wrong = next(differences(dialect, outcome, lossy=True), None)
+        assert wrong is None, f"{about} {wrong}"
+    else:
+        raise AssertionError(f"{about} {outcome.known.height} bars of a false {name}")
+    return Counter(["files", f"false {name}"])
+
+
+def falsehoods(rng: Random, dialect: Dialect) -> list[tuple[str, dict[str, Any]]]:
+    """What can be declared of a file that is not so, and that the file tells is not."""
+    drawn, full = dialect.drawn, dialect.full
+    other = "EUR_USD" if drawn.pair == "XAU_USD" else "XAU_USD"
+    known = [("pair", {"pair": other})] if drawn.pair != "USD_JPY" else []
+    if len(drawn.bars) >= 10:
+        lengths = [name for name in MINUTES if name != drawn.timeframe]
+        known.append(("timeframe", {"timeframe": rng.choice(lengths)}))
+    if dialect.source not in ("csv", "parquet"):
+        fixed = dialect.source in ("histdata", "dukascopy", "truefx")
+        return known or [("timeframe", {"timeframe": "H1"}) if fixed else ("scale", {"scale": 1e6})]
+    known.append(("scale", {"scale": full.get("scale", 1.0) * 1e6}))
+    if "scale" not in full and dialect.source == "csv":
+        known.append(("decimal", {"decimal": "." if full.get("decimal") == "," else ","}))
+    if any(14 <= bar.time.day <= 27 for bar in drawn.bars) and full.get("stamp") != "close":
+        false = "day-first" if _says_month_first(full) else "month-first"
+        known.append(("time_format", {"time_format": false}))
+    return known
+
+
+def _says_month_first(full: dict[str, Any]) -> bool:
+    form = str(full.get("time_format", ""))
+    return form.startswith(("month-first", "%m", "%b"))
 
 
 def differences(dialect: Dialect, outcome: Outcome, *, lossy: bool) -> Iterator[str]:
@@ -114,6 +174,18 @@ def test_bars_come_back_or_an_option_is_asked_for() -> None:
     shown = "\n".join(failures[:SHOWN])
     assert not failures, f"{len(failures)} of {SEEDS}, {dict(counts)}:\n{shown}"
     assert counts["refused"] < REFUSED * counts["files"], counts
+
+
+@pytest.mark.slow
+def test_what_the_file_contradicts_is_refused() -> None:
+    failures = []
+    for seed in range(FALSE_SEEDS):
+        try:
+            check_false(seed)
+        except AssertionError as failure:
+            failures.append(str(failure))
+    shown = "\n".join(failures[:SHOWN])
+    assert not failures, f"{len(failures)} of {FALSE_SEEDS}:\n{shown}"
 
 
 @pytest.mark.parametrize("seed", range(3))

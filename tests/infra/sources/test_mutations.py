@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import polars as pl
 import pytest
 
+from infra.bars import PRICES
 from infra.settings import PROJECT
 from tests.infra.sources.bombs import BARS, BOMBS, laid
-from tests.infra.sources.mutations import allowed, check
+from tests.infra.sources.mutations import allowed, assert_bars_or_a_word, check
+from tests.infra.sources.reading import read
 
 SEEDS = 400
 MEMORY = 1 << 30
@@ -82,10 +85,24 @@ def test_no_member_of_a_zip_leaves_it(answers: dict[str, dict[str, Any]], folder
     assert not Path("/escaped.csv").exists()
 
 
-def test_a_sound_file_of_that_kind_is_read(tmp_path: Path) -> None:
-    """What the bombs are made of is none."""
-    from tests.infra.sources.reading import read
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**53, -(10**12)])
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+@pytest.mark.parametrize("clock", [None, "New York+7", "UTC"])
+def test_times_beyond_any_calendar_are_no_bars(
+    unit: Literal["ms", "us", "ns"], number: int, ending: str, clock: str | None, tmp_path: Path
+) -> None:
+    times = pl.Series("timestamp", [number, 1_717_372_800_000], dtype=pl.Int64())
+    prices = dict.fromkeys(PRICES, 1.1)
+    table = pl.DataFrame(times.cast(pl.Datetime(unit))).with_columns(**prices)
+    path = tmp_path / f"bars.{ending}"
+    (table.write_parquet if ending == "parquet" else table.write_ipc)(path)
+    named = {"pair": "EUR_USD", "timeframe": "H1", "source": "parquet", "path": path}
+    assert_bars_or_a_word(read(**named, **({"clock": clock} if clock else {})))
 
+
+def test_a_sound_file_is_read(tmp_path: Path) -> None:
+    """What the bombs are made of is none."""
     (tmp_path / "bars.csv").write_text(BARS)
     outcome = read(path=tmp_path / "bars.csv", source="csv", pair="EUR_USD", timeframe="H1")
     assert outcome.known.height == 24
