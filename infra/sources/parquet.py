@@ -11,18 +11,25 @@ from typing import Final
 import polars as pl
 import polars.selectors as cs
 
+from infra.sources.archive import DENSEST
 from infra.sources.columns import Columns, Mapped, SourceError, map_columns
 
 _PROBE: Final = """
 import sys, polars
-path, kind = sys.argv[1:]
+path, kind, most = sys.argv[1:]
 if kind == "parquet":
-    polars.read_parquet(path, glob=False, hive_partitioning=False)
+    scan = polars.scan_parquet(path, glob=False, hive_partitioning=False)
 elif kind == "stream":
-    polars.read_ipc_stream(path)
+    scan = polars.read_ipc_stream(path).lazy()
 else:
-    polars.read_ipc(path)
+    scan = polars.scan_ipc(path)
+cells = scan.select(polars.len()).collect().item() * len(scan.collect_schema())
+if cells > int(most):
+    sys.exit(f"it would unpack to {cells:,} cells, more than bars of its size can have")
+scan.collect()
 """
+_FREE: Final = 1_000_000
+"""Cells that any file may have; beyond, `DENSEST` bytes of them to each of the file's."""
 _MAGIC: Final = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "stream"}
 _FEATHER_1: Final = b"FEA1"
 
@@ -134,7 +141,8 @@ def _refuse_nested(path: Path, schema: pl.Schema, names: Sequence[str]) -> None:
 def _probe(path: Path, kind: str) -> None:
     """Read a file in a process of its own first: a damaged one may take the reader with it."""
     path.open("rb").close()
-    command = [sys.executable, "-I", "-c", _PROBE, str(path), kind]
+    most = _FREE + DENSEST * path.stat().st_size // 8
+    command = [sys.executable, "-I", "-c", _PROBE, str(path), kind, str(most)]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         messages = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]

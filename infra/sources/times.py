@@ -35,6 +35,8 @@ _DIGITS: Final = {
 }
 _PADS: Final = {6: "%H%M%S", 4: "%H%M", 9: "%H%M%S%3f"}
 """Times of day in digits, by how many there are before a spreadsheet took the zeros."""
+_REACH: Final = 6.2e16
+"""Microseconds from 1970 to the first year, and so many beyond it."""
 _FIRST: Final = datetime(1971, 1, 1, tzinfo=UTC)
 _EXCEL: Final = datetime(1899, 12, 30)  # noqa: DTZ001
 _EXCEL_DAYS: Final = (20_000.0, 80_000.0)
@@ -148,10 +150,21 @@ def _readings(column: pl.Series, of_day: pl.Series | None, declared: str | None)
     if declared is not None:
         raise SourceError(f"time_format={declared} cannot apply: times are of the type {kind}")
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return [Reading("", column.dt.convert_time_zone("UTC").cast(TIME), _nothing(column, NAIVE))]
+        return [Reading("", _in_reach(column).cast(TIME), _nothing(column, NAIVE))]
     if kind in (pl.Datetime, pl.Date):
-        return [Reading("", _nothing(column, TIME), column.cast(NAIVE))]
+        return [Reading("", _nothing(column, TIME), _in_reach(column).cast(NAIVE))]
     return [Reading("", _nothing(column, TIME), _nothing(column, NAIVE))]
+
+
+def _in_reach(column: pl.Series) -> pl.Series:
+    """Return typed times as whole microseconds since 1970, null beyond the years 1 to 9999."""
+    kind = column.dtype
+    units = {"ms": 1e3, "us": 1.0, "ns": 1e-3}
+    scale = units[kind.time_unit] if isinstance(kind, pl.Datetime) else 86_400e6
+    number = column.to_physical().cast(pl.Int64)
+    reach = _REACH / scale
+    held = number.set(~number.is_between(-reach, reach).fill_null(value=False), None)
+    return held * int(scale) if scale >= 1 else held // round(1 / scale)
 
 
 def _nothing(column: pl.Series, kind: pl.DataType) -> pl.Series:
@@ -198,6 +211,7 @@ def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None
     if declared is None:
         return readings
     chosen = [reading for reading in readings if declared == reading.order]
+    _refuse_part(chosen, readings, column, declared)
     if not chosen:
         raise SourceError(
             f"time_format={declared} cannot apply to times such as {_example(column)}, whose day "
@@ -214,7 +228,24 @@ def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None
 def _by_form(column: pl.Series, declared: str) -> list[Reading]:
     zoned = _zone(declared) is not None
     aware, naive = _strptime(column.str.strip_chars(), Form(declared, zoned))
-    return _declared_only([Reading(declared, aware, naive)], column, declared)
+    chosen = _declared_only([Reading(declared, aware, naive)], column, declared)
+    _refuse_part(chosen, _of_forms(column), column, declared)
+    return chosen
+
+
+def _refuse_part(
+    chosen: Sequence[Reading], others: Sequence[Reading], column: pl.Series, declared: str
+) -> None:
+    """Raise SourceError where what is declared reads clearly fewer rows than something else."""
+    for one in chosen:
+        read = int(one.read.sum())
+        for other in others:
+            if read and read < (1 - _STRAYS) * int(other.read.sum()):
+                odd = _example(column.filter(other.read & ~one.read))
+                raise SourceError(
+                    f"time_format={declared} cannot apply: it does not read times such as {odd}, "
+                    f"which are {other.name}"
+                )
 
 
 def _zone(form: str) -> str | None:
@@ -382,8 +413,8 @@ def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[R
             odd = _example(column.filter(reading.read & ~best.read))
             raise SourceError(
                 f"of the times, {alone:,} can be read {best.order} alone and {against:,} "
-                f"{reading.order} alone, such as {odd}: the file mixes both; export it again, or "
-                f"say time_format={best.order} to set the others aside"
+                f"{reading.order} alone, such as {odd}: the file mixes both, so time_format= "
+                "cannot tell either: export it again"
             )
         elif alone == 0:
             kept.append(reading)

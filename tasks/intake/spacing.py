@@ -11,6 +11,7 @@ from infra.market.timeframes import TIMEFRAMES, bar_length
 from infra.sources.columns import SourceError
 
 _HOUR: Final = timedelta(hours=1)
+_MINUTE: Final = 60_000_000
 _LONG_GAP: Final = timedelta(days=5)
 """Longer than any weekend with a holiday beside it."""
 _CLOSER: Final = 0.05
@@ -18,7 +19,7 @@ _CLOSER: Final = 0.05
 _STRAYS: Final = 0.02
 _ENOUGH: Final = 8
 """Rows from which steps that are all longer than a bar prove a longer timeframe."""
-OFF_GRID: Final = 0.5
+OFF_GRID: Final = 0.1
 """Share of times off the grid from which they are not those of the timeframe."""
 
 
@@ -32,7 +33,7 @@ class Spacing(NamedTuple):
     Attributes
     ----------
     steps : polars.Series
-        Duration, in order of time, of times on the grid.
+        Duration, in order of time, of times that begin at a minute.
     usual : timedelta
         The most frequent step; zero where there is none.
     off_grid : float
@@ -50,8 +51,8 @@ class Spacing(NamedTuple):
         grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
         off = times.dt.epoch("us") % grid != 0
         share = float(off.mean() or 0.0)  # type: ignore[arg-type]
-        if 0 < share <= OFF_GRID:
-            times = times.filter(~off)
+        if share > 0:  # what begins at no minute is damaged, and tells nothing
+            times = times.filter(times.dt.epoch("us") % _MINUTE == 0)
         if not times.is_sorted():
             times = times.sort()
         steps = times.diff().drop_nulls()
@@ -82,7 +83,7 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
     enough = len(spacing.steps) + 1 >= _ENOUGH
     if spacing.off_grid > OFF_GRID and enough:
         return _wrong(spacing, timeframe)
-    if spacing.off_grid <= OFF_GRID and spacing.below(length) > _CLOSER:
+    if spacing.below(length) > _CLOSER:
         return _wrong(spacing, timeframe)
     apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
     if apart and enough and spacing.below(spacing.usual) <= _STRAYS:
