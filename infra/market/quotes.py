@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from infra.bars import PRICES
+from infra.bars import PRICES, QUOTES
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,28 @@ class Costs:
 def with_quotes(bars: pl.DataFrame, costs: Costs) -> pl.DataFrame:
     """Return bars with all eight quotes, Float64.
 
+    Where a bar has no quotes, or an ask that is not above its bid, nobody trades at these: the
+    usual spread counts around its mid.
+
     Parameters
     ----------
     bars : polars.DataFrame
         Mid prices; quotes where the source has them.
     costs : Costs
-        Whose spread counts where a bar has no quotes.
+        Whose spread counts where a bar has none of its own.
     """
     half, share = costs.spread / 2, costs.spread_share / 2
+    own = set(QUOTES) <= set(bars.columns)
     return bars.with_columns(
-        _quote(bars, f"{side}_{price}", pl.col(price) * (1 + sign * share) + sign * half)
+        _quote(side, price, pl.col(price) * (1 + sign * share) + sign * half, own=own)
         for side, sign in (("bid", -1), ("ask", 1))
         for price in PRICES
     )
 
 
-def _quote(bars: pl.DataFrame, own: str, modelled: pl.Expr) -> pl.Expr:
-    chosen = pl.coalesce(own, modelled) if own in bars.columns else modelled
-    return chosen.cast(pl.Float64).alias(own)
+def _quote(side: str, price: str, modelled: pl.Expr, *, own: bool) -> pl.Expr:
+    name = f"{side}_{price}"
+    if own:
+        spread = pl.col(f"ask_{price}") - pl.col(f"bid_{price}")
+        modelled = pl.when(spread > 0).then(name).otherwise(modelled)
+    return modelled.cast(pl.Float64).alias(name)

@@ -7,7 +7,6 @@ level may: a price that the instrument can have with one mark and not with the o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -84,7 +83,7 @@ def read_numbers(
     frame = cells.with_columns(pl.col(name).pipe(_as_numbers, mark) for name in texts)
     frame = frame.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
     if declared:
-        _must_apply(frame, cells, plain, mark)
+        _must_apply(frame, cells, mark)
     return Numbers(frame, mark, why)
 
 
@@ -174,12 +173,18 @@ def _by_level(cells: pl.Series, bounds: tuple[float, float]) -> tuple[str, str]:
     )
 
 
-def _must_apply(frame: pl.DataFrame, cells: pl.DataFrame, plain: pl.DataFrame, mark: str) -> None:
-    """Refuse a declared mark that reads less than none at all would."""
-    read, without = (_count(each) for each in (frame, plain))
-    if read < without or not read:
-        texts: Sequence[str] = [n for n, kind in cells.schema.items() if kind == pl.String]
-        shown = next((c for n in texts for c in cells[n].drop_nulls()[:1]), "")
+def _must_apply(frame: pl.DataFrame, cells: pl.DataFrame, mark: str) -> None:
+    """Refuse a declared mark that reads clearly less than the other one would."""
+    texts = [name for name, kind in cells.schema.items() if kind == pl.String]
+    written = sum(int((~is_blank(cells[name])).sum()) for name in texts)
+    read = sum(frame[name].count() for name in texts)
+    if read == written:
+        return
+    other = MARKS[1 - MARKS.index(mark)]
+    numbers = cells.select(pl.col(name).pipe(_as_numbers, other) for name in texts)
+    if read < (1 - _STRAYS) * _count(numbers.cast(pl.Float64, strict=False)) or not read:
+        lost = (cells[name].filter(frame[name].is_null()) for name in texts)
+        shown = next((c for part in lost for c in part.drop_nulls()[:1]), "")
         raise SourceError(
             f"decimal={mark} cannot apply: prices such as {shown[:_EXAMPLES]!r} do not have it"
         )
