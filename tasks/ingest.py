@@ -15,6 +15,7 @@ from infra.bars import PRICES, QUOTES, TIME
 from infra.market.instruments import SYNTHETIC
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
+from infra.sources.columns import SourceError
 from infra.stores import ledger, warm
 from infra.stores.bulk import Ahead, BarStore
 from tasks.folder import bar_store, keep
@@ -46,9 +47,10 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     Returns
     -------
     dict
-        `raw` (path), `rows` (how many), `pair`, `options` (what is declared of the file), `price`
-        (what `open .. close` are: bid, mid or unknown), `pages`, `next` (where the next part
-        begins, None behind the last) and `reached` (share of all that has been read).
+        `raw` (path), `rows` (how many), `what` (file or source), `pair`, `options` (what is
+        declared of the file), `price` (what `open .. close` are: bid, mid or unknown), `pages`,
+        `next` (where the next part begins, None behind the last) and `reached` (share of all that
+        has been read).
 
     Raises
     ------
@@ -65,6 +67,7 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
         rows, whole["price"] = source_rows(request)
     keep(rows, path, "lz4")
     declared = {"pair": request.pair, "options": asdict(request.options)}
+    declared["what"] = str(request.path or request.source)
     return {"raw": str(path), "rows": rows.height, **declared, **whole}
 
 
@@ -90,9 +93,12 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     """
     raw, pair, options = Path(fetched["raw"]), fetched["pair"], Options(**fetched["options"])
     rows = pl.read_parquet(raw, glob=False)
-    validated = validation.validate(rows, timeframe=timeframe, pair=pair, options=options)
-    if not options.any_level and pair not in SYNTHETIC:
-        refuse_other(validated.bars, bar_store().scan(pair, timeframe), pair)
+    try:
+        validated = validation.validate(rows, timeframe=timeframe, pair=pair, options=options)
+        if not options.any_level and pair not in SYNTHETIC:
+            refuse_other(validated.bars, bar_store().scan(pair, timeframe), pair)
+    except SourceError as error:
+        raise SourceError(f"{fetched['what']}: {error}") from error
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
     keep(validated.bars, bars, "lz4")
     keep(validated.quarantined, quarantine, "lz4")

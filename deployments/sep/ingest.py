@@ -53,6 +53,11 @@ def bring(
         Do not ask.
     dry_run : bool
         Stop before anything is stored.
+
+    Raises
+    ------
+    IngestFailed
+        If the file is refused, nobody is there to ask, or the run does not complete.
     """
     try:
         with console.status(f"reading {path}"):

@@ -16,7 +16,7 @@ import polars as pl
 
 from infra.bars import TIME
 from infra.errors import SepError
-from infra.sources.times import NAIVE
+from infra.sources.readings import NAIVE
 
 MISSING: Final = "local time does not exist"
 AMBIGUOUS: Final = "ambiguous local time"

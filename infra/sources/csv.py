@@ -78,7 +78,18 @@ def read_csv(path: Path, mapping: Mapping[str, str] | None = None) -> pl.DataFra
 
 
 def columns_of(path: Path, mapping: Mapping[str, str] | None = None) -> Columns:
-    """Return which columns of a file are taken for what; see `read_csv`."""
+    """Return which columns of a file are taken for what; see `read_csv`.
+
+    Parameters
+    ----------
+    path : Path
+    mapping : mapping of str to str, optional
+
+    Raises
+    ------
+    SourceError
+        If it is not a file of bars.
+    """
     return _header(Text.of(path), mapping or {}).columns
 
 

@@ -24,8 +24,8 @@ import polars as pl
 
 from infra.bars import QUOTES
 from infra.sources.columns import SourceError, strange_time
+from infra.sources.readings import NAIVE
 from infra.sources.text import Text
-from infra.sources.times import NAIVE
 
 _FIELDS: Final = ("time", *QUOTES[:4], "bid_size", *QUOTES[4:], "ask_size")
 _DAY: Final = re.compile(r"(?<!\d)\d{8}(?!\d)")

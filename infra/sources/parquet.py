@@ -79,7 +79,18 @@ def read_parquet(path: Path, mapping: Mapping[str, str] | None = None) -> pl.Dat
 
 
 def columns_of(path: Path, mapping: Mapping[str, str] | None = None) -> Columns:
-    """Return which columns of a file are taken for what; see `read_parquet`."""
+    """Return which columns of a file are taken for what; see `read_parquet`.
+
+    Parameters
+    ----------
+    path : Path
+    mapping : mapping of str to str, optional
+
+    Raises
+    ------
+    SourceError
+        If it is not a file of bars.
+    """
     try:
         names = _scan(path, _kind(path)).collect_schema().names()
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -194,7 +194,13 @@ def _quoted(lines: Sequence[str], separator: str) -> dict[int, list[str]]:
 
 
 def cells_of(record: str, separator: str) -> list[str]:
-    """Part one record into its fields."""
+    """Part one record into its fields.
+
+    Parameters
+    ----------
+    record : str
+    separator : str
+    """
     try:
         return next(csv.reader(io.StringIO(record), delimiter=separator, skipinitialspace=True), [])
     except csv.Error:

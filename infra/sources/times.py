@@ -9,72 +9,24 @@ fewer rows than another is no way. Where several are left, the caller may know w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
 
 from infra.bars import TIME
 from infra.sources.columns import SourceError
-from infra.sources.time_forms import Form, forms_of, is_blank, strict_pattern
+from infra.sources.epochs import in_reach, of_numbers
+from infra.sources.readings import EPOCHS, NAIVE, Reading, example, nothing, strptime, zone
+from infra.sources.time_forms import Form, forms_of, is_blank
 
-NAIVE: Final = pl.Datetime("us")
 _SAMPLE: Final = 256
 _ROUNDS: Final = 6
 """How often what is left unread is looked at for one more form."""
 _STRAYS: Final = 0.01
 """Share of rows that may speak against what all others say: they are damaged, and set aside."""
 _ORDERS: Final = ("day-first", "month-first", "year-first")
-_EPOCHS: Final = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "epoch-ns": 1e-3}
-_DIGITS: Final = {
-    8: ("%Y%m%d",),
-    10: ("%Y%m%d%H", "%y%m%d%H%M"),
-    12: ("%Y%m%d%H%M", "%y%m%d%H%M%S"),
-    14: ("%Y%m%d%H%M%S",),
-    17: ("%Y%m%d%H%M%S%3f",),
-}
 _PADS: Final = {6: "%H%M%S", 4: "%H%M", 9: "%H%M%S%3f"}
 """Times of day in digits, by how many there are before a spreadsheet took the zeros."""
-_REACH: Final = 6.2e16
-"""Microseconds from 1970 to the first year, and so many beyond it."""
-_FIRST: Final = datetime(1971, 1, 1, tzinfo=UTC)
-_EXCEL: Final = datetime(1899, 12, 30)  # noqa: DTZ001
-_EXCEL_DAYS: Final = (20_000.0, 80_000.0)
-
-
-class Reading(NamedTuple):
-    """One way to read a column.
-
-    Attributes
-    ----------
-    name : str
-        As `time_format` takes it; empty for typed columns, which have one meaning.
-    aware : polars.Series
-        `Datetime("us", "UTC")`: times that name their zone; null elsewhere.
-    naive : polars.Series
-        `Datetime("us")`: times that do not; null elsewhere.
-    order : str
-        Of day and month, where the text allows several.
-    why : str
-        What proves it.
-    """
-
-    name: str
-    aware: pl.Series
-    naive: pl.Series
-    order: str = ""
-    why: str = ""
-
-    @property
-    def epoch(self) -> bool:
-        """Whether times are counted since 1970, by whatever clock."""
-        return self.name in _EPOCHS
-
-    @property
-    def read(self) -> pl.Series:
-        """Whether a row has a time: Boolean."""
-        return self.aware.is_not_null() | self.naive.is_not_null()
-
 
 Choose = Callable[[Sequence[Reading]], Sequence[Reading]]
 
@@ -121,22 +73,22 @@ def _refuse_unreadable(column: pl.Series) -> None:
     text = column.cast(pl.String, strict=False) if not column.dtype.is_nested() else None
     if text is not None and not is_blank(text).all():
         raise SourceError(
-            f"times such as {_example(column)} cannot be read: say time_format=, such as "
+            f"times such as {example(column)} cannot be read: say time_format=, such as "
             "time_format='%d.%m.%Y %H:%M', or columns= if these are no times"
         )
 
 
 def check_form(form: str) -> None:
     """Raise ValueError if `time_format` cannot be this."""
-    if form in (*_ORDERS, *_EPOCHS, "excel"):
+    if form in (*_ORDERS, *EPOCHS, "excel"):
         return
     if "%" not in form:
         raise ValueError(
-            f"time_format={form!r} is none: take {', '.join((*_ORDERS, *_EPOCHS, 'excel'))}, or a "
+            f"time_format={form!r} is none: take {', '.join((*_ORDERS, *EPOCHS, 'excel'))}, or a "
             "form such as %d.%m.%Y %H:%M"
         )
     try:
-        pl.Series(["x"]).str.to_datetime(form, strict=False, time_zone=_zone(form))
+        pl.Series(["x"]).str.to_datetime(form, strict=False, time_zone=zone(form))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"time_format={form!r} is none: {str(error).splitlines()[0]}") from error
 
@@ -146,29 +98,14 @@ def _readings(column: pl.Series, of_day: pl.Series | None, declared: str | None)
     if kind == pl.String:
         return _of_text(column, of_day, declared)
     if kind.is_numeric():
-        return _declared_only(_of_numbers(column, declared), column, declared)
+        return _declared_only(of_numbers(column, declared), column, declared)
     if declared is not None:
         raise SourceError(f"time_format={declared} cannot apply: times are of the type {kind}")
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return [Reading("", _in_reach(column).cast(TIME), _nothing(column, NAIVE))]
+        return [Reading("", in_reach(column).cast(TIME), nothing(column, NAIVE))]
     if kind in (pl.Datetime, pl.Date):
-        return [Reading("", _nothing(column, TIME), _in_reach(column).cast(NAIVE))]
-    return [Reading("", _nothing(column, TIME), _nothing(column, NAIVE))]
-
-
-def _in_reach(column: pl.Series) -> pl.Series:
-    """Return typed times as whole microseconds since 1970, null beyond the years 1 to 9999."""
-    kind = column.dtype
-    units = {"ms": 1e3, "us": 1.0, "ns": 1e-3}
-    scale = units[kind.time_unit] if isinstance(kind, pl.Datetime) else 86_400e6
-    number = column.to_physical().cast(pl.Int64)
-    reach = _REACH / scale
-    held = number.set(~number.is_between(-reach, reach).fill_null(value=False), None)
-    return held * int(scale) if scale >= 1 else held // round(1 / scale)
-
-
-def _nothing(column: pl.Series, kind: pl.DataType) -> pl.Series:
-    return pl.repeat(None, len(column), dtype=kind, eager=True)
+        return [Reading("", nothing(column, TIME), in_reach(column).cast(NAIVE))]
+    return [Reading("", nothing(column, TIME), nothing(column, NAIVE))]
 
 
 def _declared_only(
@@ -176,12 +113,12 @@ def _declared_only(
 ) -> list[Reading]:
     """Return the reading that is declared, of all if any is."""
     if declared is None:
-        return readings or [Reading("", _nothing(column, TIME), _nothing(column, NAIVE))]
+        return readings or [Reading("", nothing(column, TIME), nothing(column, NAIVE))]
     chosen = [reading for reading in readings if reading.name == declared]
     if not chosen or not chosen[0].read.any():
         raise SourceError(
             f"time_format={declared} cannot apply: it reads none of the times, such as "
-            f"{_example(column)}"
+            f"{example(column)}"
         )
     return [chosen[0]._replace(why="declared")]
 
@@ -202,7 +139,7 @@ def _of_text(column: pl.Series, of_day: pl.Series | None, declared: str | None) 
         return _by_form(column, declared)
     if _mostly_digits(sample):
         digits = column.str.strip_chars()
-        return _declared_only(_of_numbers(digits, declared), column, declared)
+        return _declared_only(of_numbers(digits, declared), column, declared)
     return _kept_order(_of_forms(column), column, declared)
 
 
@@ -214,20 +151,20 @@ def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None
     _refuse_part(chosen, readings, column, declared)
     if not chosen:
         raise SourceError(
-            f"time_format={declared} cannot apply to times such as {_example(column)}, whose day "
+            f"time_format={declared} cannot apply to times such as {example(column)}, whose day "
             "and month stand where they stand"
         )
     if not any(reading.read.any() for reading in chosen):
         raise SourceError(
             f"time_format={declared} cannot apply: it reads none of the times, such as "
-            f"{_example(column)}"
+            f"{example(column)}"
         )
     return [reading._replace(why="declared") for reading in chosen]
 
 
 def _by_form(column: pl.Series, declared: str) -> list[Reading]:
-    zoned = _zone(declared) is not None
-    aware, naive = _strptime(column.str.strip_chars(), Form(declared, zoned))
+    zoned = zone(declared) is not None
+    aware, naive = strptime(column.str.strip_chars(), Form(declared, zoned))
     chosen = _declared_only([Reading(declared, aware, naive)], column, declared)
     _refuse_part(chosen, _of_forms(column), column, declared)
     return chosen
@@ -237,19 +174,15 @@ def _refuse_part(
     chosen: Sequence[Reading], others: Sequence[Reading], column: pl.Series, declared: str
 ) -> None:
     """Raise SourceError where what is declared reads clearly fewer rows than something else."""
-    for one in chosen:
-        read = int(one.read.sum())
-        for other in others:
-            if read and read < (1 - _STRAYS) * int(other.read.sum()):
-                odd = _example(column.filter(other.read & ~one.read))
-                raise SourceError(
-                    f"time_format={declared} cannot apply: it does not read times such as {odd}, "
-                    f"which are {other.name}"
-                )
-
-
-def _zone(form: str) -> str | None:
-    return "UTC" if "%z" in form or "%#z" in form or "%:z" in form else None
+    one = max(chosen, key=lambda reading: int(reading.read.sum()), default=None)
+    read = 0 if one is None else int(one.read.sum())
+    for other in others:
+        if one is not None and read and read < (1 - _STRAYS) * int(other.read.sum()):
+            odd = example(column.filter(other.read & ~one.read))
+            raise SourceError(
+                f"time_format={declared} cannot apply: it does not read times such as {odd}, "
+                f"which are {other.name}"
+            )
 
 
 def _sampled(column: pl.Series) -> pl.Series:
@@ -278,7 +211,7 @@ def _of_forms(column: pl.Series, of_day: str | None = None) -> list[Reading]:
 def _one_way(column: pl.Series, order: str, forms: Sequence[Form], of_day: str | None) -> Reading:
     """Read by one form after the other, the likely ones first, then by what the rest looks like."""
     likely = sorted(set(forms), key=forms.count, reverse=True)
-    aware, naive = _nothing(column, TIME), _nothing(column, NAIVE)
+    aware, naive = nothing(column, TIME), nothing(column, NAIVE)
     used: set[Form] = set()
     for _ in range(_ROUNDS):
         for form in likely:
@@ -286,7 +219,7 @@ def _one_way(column: pl.Series, order: str, forms: Sequence[Form], of_day: str |
             if rest.is_empty():
                 break
             whole = len(rest) == len(column)
-            read, local = _strptime(column if whole else column.gather(rest), form)
+            read, local = strptime(column if whole else column.gather(rest), form)
             aware = read if whole else aware.scatter(rest, read)
             naive = local if whole else naive.scatter(rest, local)
         used |= set(likely)
@@ -297,22 +230,6 @@ def _one_way(column: pl.Series, order: str, forms: Sequence[Form], of_day: str |
             break
     shown = max(forms, key=forms.count).form if forms else ""
     return Reading(order if order and of_day is None else shown, aware, naive, order)
-
-
-def _strptime(words: pl.Series, form: Form) -> tuple[pl.Series, pl.Series]:
-    """Return times with a zone, and those without, of text in one form; null where it is not."""
-    pattern = strict_pattern(form.form)
-    if pattern is not None:
-        words = words.set(~words.str.contains(pattern).fill_null(value=False), None)
-    if "%H" in form.form and "%M" not in form.form:
-        words, form = words + "00", form._replace(form=form.form + "%M")
-    offset = _zone(form.form)
-    read = words.str.to_datetime(form.form, time_unit="us", time_zone=offset, strict=False)
-    read = read.set(read.dt.year() < 1000, None)  # of two digits: nobody knows which is the year
-    if not form.zoned:
-        return _nothing(words, TIME), read
-    aware = read if offset else read.dt.replace_time_zone("UTC")
-    return aware.cast(TIME) - timedelta(hours=form.ahead), _nothing(words, NAIVE)
 
 
 def _padded(column: pl.Series, of_day: pl.Series, width: int) -> pl.Series:
@@ -340,57 +257,6 @@ def _width(form: str) -> int:
     return next((width for width, time in _PADS.items() if form.endswith(time)), 6)
 
 
-def _of_numbers(column: pl.Series, declared: str | None) -> list[Reading]:
-    """Read numbers in each way that makes times between 1971 and now of most of them."""
-    readings = []
-    now = datetime.now(UTC) + timedelta(days=1)
-    number = column.cast(pl.Float64, strict=False)
-    whole = column.cast(pl.Int64, strict=False) if column.dtype != pl.Float64 else None
-    for name, micros in _EPOCHS.items():
-        scaled = _micros(number, whole, micros)
-        time = scaled.cast(TIME)
-        if declared == name or _credible(time, now):
-            far = ~time.is_between(_FIRST, now).fill_null(value=False)
-            readings.append(Reading(name, time.set(far, None), _nothing(column, NAIVE)))
-    text = column.cast(pl.String, strict=False) if column.dtype != pl.Float64 else None
-    for width, forms in _DIGITS.items() if text is not None else ():
-        assert text is not None
-        fitting = text.set((text.str.len_bytes() != width).fill_null(value=True), None)
-        for form in forms if fitting.count() else ():
-            _, naive = _strptime(fitting, Form(form, zoned=False))
-            if declared == form or _credible(naive.dt.replace_time_zone("UTC"), now):
-                readings.append(Reading(form, _nothing(column, TIME), naive))
-    if declared == "excel" or number.is_between(*_EXCEL_DAYS).sum() * 2 > len(number):
-        readings.append(Reading("excel", _nothing(column, TIME), _excel(number)))
-        if declared is None and len(readings) == 1:
-            raise SourceError(
-                f"times such as {_example(column)} look like days as a spreadsheet counts them: "
-                "say time_format=excel if they are, or export them as dates"
-            )
-    return readings
-
-
-def _micros(number: pl.Series, whole: pl.Series | None, micros: float) -> pl.Series:
-    """Numbers of a unit as whole microseconds since 1970, null where they are out of reach."""
-    near = number.is_between(-1e11 * 1e6 / micros, 1e11 * 1e6 / micros).fill_null(value=False)
-    if whole is None or whole.null_count() > number.null_count():
-        scaled = (number.set(~near, None) * micros).round()
-        return scaled.cast(pl.Int64, strict=False)
-    held = whole.set(~near, None)
-    return held * int(micros) if micros >= 1 else held // round(1 / micros)
-
-
-def _credible(time: pl.Series, now: datetime) -> bool:
-    """Whether most rows are of a time between 1971 and now."""
-    return 2 * int(time.is_between(_FIRST, now).sum()) > len(time) - time.null_count() > 0
-
-
-def _excel(days: pl.Series) -> pl.Series:
-    near = days.set(~days.is_between(*_EXCEL_DAYS).fill_null(value=False), None)
-    seconds = (near * 86_400).round().cast(pl.Int64) * 1_000_000
-    return pl.select(pl.lit(_EXCEL) + seconds.cast(pl.Duration("us"))).to_series().cast(NAIVE)
-
-
 def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[Reading]:
     """Leave out readings that cannot read what another one reads.
 
@@ -410,7 +276,7 @@ def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[R
         if alone == 0 and against == 0:
             kept.append(reading)
         elif against > _STRAYS * most and reading.order != best.order:
-            odd = _example(column.filter(reading.read & ~best.read))
+            odd = example(column.filter(reading.read & ~best.read))
             raise SourceError(
                 f"of the times, {alone:,} can be read {best.order} alone and {against:,} "
                 f"{reading.order} alone, such as {odd}: the file mixes both, so time_format= "
@@ -432,11 +298,6 @@ def _undecided(readings: Sequence[Reading], column: pl.Series) -> str:
         at = time.is_not_null().arg_true()
         ways.append(f"{time[at[0]]:%Y-%m-%d %H:%M:%S} by time_format={reading.name}")
     return (
-        f"times such as {_example(column)} can be {' or '.join(ways)}, and no row tells which: "
+        f"times such as {example(column)} can be {' or '.join(ways)}, and no row tells which: "
         "say it"
     )
-
-
-def _example(column: pl.Series) -> str:
-    text = column.cast(pl.String, strict=False).drop_nulls()
-    return repr(text[0][:40]) if len(text) else "none"

@@ -35,7 +35,13 @@ class Bounds:
 
     @classmethod
     def of(cls, pair: str, *, any_level: bool = False) -> Bounds:
-        """Return the bounds of a pair; none where it is not named, or any level may be."""
+        """Return the bounds of a pair; none where it is not named, or any level may be.
+
+        Parameters
+        ----------
+        pair : str
+        any_level : bool
+        """
         if not pair or any_level:
             return cls(pair)
         instrument = find(pair)
@@ -53,13 +59,18 @@ class Bounds:
         return (self.low / scale, self.high / scale) if scale else (self.low, self.high)
 
     def refuse_whole(self, prices: pl.Series, scale: float | None) -> None:
-        """Raise SourceError if most prices cannot be the instrument's; it names what would fit.
+        """Refuse prices most of which cannot be the instrument's.
 
         Parameters
         ----------
         prices : polars.Series
         scale : float, optional
             That they have been multiplied by.
+
+        Raises
+        ------
+        SourceError
+            It names what would fit.
         """
         median = prices.filter(prices > 0).median()
         if not isinstance(median, float) or self.low <= median <= self.high:
@@ -75,7 +86,7 @@ class Bounds:
 
 
 def refuse_other(bars: pl.DataFrame, stored: pl.LazyFrame, pair: str) -> None:
-    """Raise SourceError if prices are not those stored for the same moments.
+    """Refuse prices that are not those stored for the same moments.
 
     Parameters
     ----------
@@ -83,6 +94,11 @@ def refuse_other(bars: pl.DataFrame, stored: pl.LazyFrame, pair: str) -> None:
     stored : polars.LazyFrame
         `timestamp`, `close`.
     pair : str
+
+    Raises
+    ------
+    SourceError
+        If half of them are further apart than sides and venues are.
     """
     span = pl.col("timestamp").is_between(bars["timestamp"].min(), bars["timestamp"].max())
     there = stored.select("timestamp", was="close").filter(span).collect()

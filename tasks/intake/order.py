@@ -62,6 +62,12 @@ def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     Rows may come in any order, the newest first as well. Where nearly all go one way, a single row
     between two that follow one another has a damaged time if another row has that time, too, or
     none is near it.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        `source_row`, `timestamp`, `reason`.
+    timeframe : str
     """
     good = rows.with_row_index("row").filter(pl.col("reason").is_null())
     steps = good["timestamp"].diff().drop_nulls()

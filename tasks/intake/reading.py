@@ -15,8 +15,9 @@ from infra.market.timeframes import bar_length
 from infra.sources.clocks import Clock, ClockError
 from infra.sources.columns import SERVER, SourceError
 from infra.sources.numbers import read_numbers, read_volume
+from infra.sources.readings import Reading
 from infra.sources.time_forms import is_blank
-from infra.sources.times import Reading, read_times
+from infra.sources.times import read_times
 from tasks.intake.level import Bounds
 from tasks.intake.spacing import OFF_GRID, Spacing, problem, refuse_wrong
 

@@ -46,7 +46,14 @@ class Spacing(NamedTuple):
 
     @classmethod
     def of(cls, times: pl.Series, timeframe: str) -> Spacing:
-        """Measure times, Datetime in any order, against the grid of a timeframe."""
+        """Measure times against the grid of a timeframe.
+
+        Parameters
+        ----------
+        times : polars.Series
+            Datetime, in any order.
+        timeframe : str
+        """
         times = times.drop_nulls()
         grid = min(bar_length(timeframe), _HOUR) // timedelta(microseconds=1)
         off = times.dt.epoch("us") % grid != 0
@@ -92,13 +99,18 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
 
 
 def refuse_wrong(times: pl.Series, timeframe: str) -> None:
-    """Raise WrongTimeframe, naming the timeframe that fits, if times prove another one wrong.
+    """Refuse times that prove a timeframe wrong.
 
     Parameters
     ----------
     times : polars.Series
         Datetime, UTC.
     timeframe : str
+
+    Raises
+    ------
+    WrongTimeframe
+        It names the timeframe that fits.
     """
     if reason := problem(Spacing.of(times, timeframe), timeframe):
         raise WrongTimeframe(reason)

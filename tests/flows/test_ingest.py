@@ -20,10 +20,11 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 from pydantic import ValidationError
 
-from flows.ingest import ingest
+from flows.ingest import NothingStored, ingest
 from infra import records
 from infra.postgres import database as db
 from infra.servers import postgres
+from infra.sources.columns import SourceError
 from tasks.folder import bar_store
 from tests.servers import FAST
 
@@ -64,7 +65,7 @@ def retry(run: FlowRun, flow: Flow[..., Any] = ingest) -> Any:
 
 def test_sample_reaches_both_stores_and_the_ui() -> None:
     result = ingest()
-    assert (result["rows"], result["good"], result["added"]) == (5_000, 5_000, 5_000)
+    assert (result["rows"], result["good"], result["added"]) == (5_000, 4_998, 4_998)
     assert result["first"] == "2017-04-19T09:00:00+00:00"
     shared = db.read_frame("SELECT timestamp, close FROM bars ORDER BY timestamp")
     assert shared.equals(bar_store().read("EUR_USD", "H1").select("timestamp", "close"))
@@ -75,22 +76,35 @@ def test_sample_reaches_both_stores_and_the_ui() -> None:
 
 
 def test_reasons_are_counted_and_shown(tmp_path: Path) -> None:
-    path = bars_csv(tmp_path, ["2018-01-01 00:00,1,2,1,2", "2018-01-01 01:00,0,2,1,2"])
-    result = ingest(source="csv", path=path)
-    assert result["reasons"] == {"naive timestamp": 2}
-    run = latest_run()
-    assert "quarantined: naive timestamp" in str(artifacts(run.id)["ingest-eur-usd-h1"])
-    assert run.state is not None
-    assert run.state.is_completed()
+    path = bars_csv(tmp_path, ["2018-01-03 00:00,1,2,1,2", "2018-01-03 01:00,0,2,1,2"])
+    with pytest.raises(SourceError, match="clock=UTC"):
+        ingest(source="csv", path=path)
     declared = ingest(source="csv", path=path, clock="UTC")
     assert (declared["added"], declared["reasons"]) == (1, {"non-positive price": 1})
+    run = latest_run()
+    assert "quarantined: non-positive price" in str(artifacts(run.id)["ingest-eur-usd-h1"])
+    assert run.state is not None
+    assert run.state.is_completed()
+
+
+def test_run_that_stores_nothing_has_failed(tmp_path: Path) -> None:
+    path = bars_csv(tmp_path, ["2018-01-03T00:00:00Z,-1,2,1,2", "2018-01-06T01:00:00Z,1,2,1,2"])
+    with pytest.raises(NothingStored, match=r"none of 2 rows .*1 x non-positive price"):
+        ingest(source="csv", path=path)
+    state = latest_run().state
+    assert state is not None
+    assert state.is_failed()
+    assert db.read_frame("SELECT reason FROM quarantine ORDER BY 1")["reason"].to_list() == [
+        "market closed",
+        "non-positive price",
+    ]
 
 
 def test_retry_after_a_lost_database_does_finished_steps_no_second_time(
     home: Path, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEP_DATABASE_PATIENCE", "0")
-    path = bars_csv(tmp_path, ["2018-01-01T00:00:00Z,1,2,1,2", "x,1,2,1,2"])
+    path = bars_csv(tmp_path, ["2018-01-03T00:00:00Z,1,2,1,2", "x,1,2,1,2"])
     record = records.alive(home, postgres.NAME)
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)

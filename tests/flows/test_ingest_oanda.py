@@ -125,14 +125,12 @@ def test_venue_that_stays_away_is_gone_on_with_later(
     assert len(venue.requests) == 3
 
 
-def test_candle_left_out_and_a_clock_apart_are_told(
-    venue: Simulator, minutes: pl.DataFrame
-) -> None:
+def test_candle_left_out_and_a_clock_apart_are_told(venue: Simulator) -> None:
     begin = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
-    shifted = minutes.with_columns(pl.col("time") + (begin - START)).head(240)
-    stuck = {shifted["time"][10]}
-    venue.market = Market({"EUR_USD": shifted}, begin + timedelta(hours=3), stuck=stuck)
-    result = ingest(source="oanda", timeframe="M1", start=begin)
+    walk = random_minutes(begin, 240, level=30_000.0)
+    stuck = {walk["time"][10]}
+    venue.market = Market({"BTC_USD": walk}, begin + timedelta(hours=3), stuck=stuck)
+    result = ingest(source="oanda", timeframe="M1", pair="BTC_USD", start=begin)
     assert result["reasons"] == {INCOMPLETE: 1}
     told = logs()
     assert f"by reason: {{'{INCOMPLETE}': 1}}" in told

@@ -54,7 +54,7 @@ def test_good_and_bad_rows_find_their_places(tmp_path: Path) -> None:
     )
     assert kept.rows() == [
         ("csv:bars.csv", 4, "high < low", "1.0", "run"),
-        ("csv:bars.csv", 8, "duplicate timestamp", "1.3", "run"),
+        ("csv:bars.csv", 6, "duplicate timestamp", "1.3", "run"),
         ("csv:bars.csv", 9, "unreadable timestamp", "", "run"),
     ]
     stored = bar_store().read("EUR_USD", "H1")
@@ -87,8 +87,8 @@ def test_increment_adds_what_is_new(tmp_path: Path) -> None:
 
 
 def test_changed_row_of_the_same_number_is_quarantined_too(tmp_path: Path) -> None:
-    ingest(csv_request(tmp_path, ["x,1,1,1,1,1"]), tmp_path)
-    assert ingest(csv_request(tmp_path, ["y,1,1,1,1,1"]), tmp_path)["quarantined"] == 1
+    ingest(csv_request(tmp_path, [*HOURS, "x,1,1,1,1,1"]), tmp_path)
+    assert ingest(csv_request(tmp_path, [*HOURS, "y,1,1,1,1,1"]), tmp_path)["quarantined"] == 1
 
 
 def test_database_holds_the_newest_bars_only(
@@ -106,17 +106,21 @@ def test_database_holds_the_newest_bars_only(
 
 
 def test_file_without_one_good_row_is_all_quarantine(tmp_path: Path) -> None:
-    lines = [line.replace("Z", "") for line in HOURS]
-    result = ingest(csv_request(tmp_path, lines), tmp_path)
+    below = [line.replace("1.1,", "-1.1,") for line in HOURS]
+    result = ingest(csv_request(tmp_path, below), tmp_path)
     assert (result["good"], result["stored"], result["last"]) == (0, 0, None)
-    assert result["reasons"] == {"naive timestamp": 6}
+    assert result["reasons"] == {"non-positive price": 6}
+    lines = [line.replace("Z", "") for line in HOURS]
+    with pytest.raises(SourceError, match=r"bars\.csv: the times name no zone: .* clock=UTC"):
+        ingest(csv_request(tmp_path, lines), tmp_path)
     declared = ingest(csv_request(tmp_path, lines, clock="America/New_York"), tmp_path)
     assert declared["first"] == "2018-01-02T05:00:00+00:00"
 
 
-def test_sample_is_all_good(tmp_path: Path) -> None:
+def test_sample_is_good_but_for_two_hours_behind_a_weeks_end(tmp_path: Path) -> None:
     result = ingest(IngestRequest(), tmp_path)
-    assert (result["rows"], result["good"], result["reasons"]) == (5_000, 5_000, {})
+    assert (result["rows"], result["good"]) == (5_000, 4_998)
+    assert result["reasons"] == {"market closed": 2}
 
 
 def test_parquet_with_quotes_keeps_them(tmp_path: Path) -> None:
@@ -137,10 +141,10 @@ def test_file_of_a_publisher_is_read_by_its_clock(tmp_path: Path) -> None:
     path.write_text("20180107 170000;1.2;1.3;1.1;1.25;0\n20180107 170100;1.2;1.3;1.1;1.25\n")
     request = IngestRequest(source="histdata", path=path, timeframe="M1")
     fetched = fetch_rows(request, str(tmp_path))
-    assert (fetched["clock"], fetched["price"]) == ("EST", "bid")
+    assert (fetched["options"]["clock"], fetched["price"]) == ("EST", "bid")
     assert ingest(request, tmp_path)["first"] == "2018-01-07T22:00:00+00:00"
     summer = request.model_copy(update={"clock": "London-5"})
-    assert fetch_rows(summer, str(tmp_path))["clock"] == "London-5"
+    assert fetch_rows(summer, str(tmp_path))["options"]["clock"] == "London-5"
 
 
 def test_longer_bars_are_made_of_stored_minutes(tmp_path: Path) -> None:

@@ -243,11 +243,11 @@ def test_another_run_tells_of_one_that_was_killed(
 def venue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Three pages of candles up to now, each a part of its own; two never become complete."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    minutes = random_minutes(now - timedelta(minutes=1200), 1190, seed=5)
+    minutes = random_minutes(now - timedelta(minutes=1200), 1190, seed=5, level=30_000.0)
     monkeypatch.setattr(oanda, "PAGE", PAGE)
     monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
     stuck = {minutes["time"][100], minutes["time"][600]}
-    with Simulator(Market({"EUR_USD": minutes}, now, stuck=stuck)).serve() as simulator:
+    with Simulator(Market({"BTC_USD": minutes}, now, stuck=stuck)).serve() as simulator:
         monkeypatch.setenv("SEP_OANDA_TOKEN", simulator.token)
         monkeypatch.setenv("SEP_OANDA_URL", simulator.url)
         yield simulator
@@ -259,7 +259,7 @@ def test_candles_killed_anywhere_and_read_on(
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     chance, noted = random.Random(seed), tmp_path / "calls"
-    asked = IngestRequest(source="oanda", timeframe="M1")
+    asked = IngestRequest(source="oanda", timeframe="M1", pair="BTC_USD")
     begin_anew(folder=tmp_path)
     assert crash(asked, folder=tmp_path, page=PAGE, calls=str(noted)) == [0]
     expected = cursor_only(everything())
@@ -310,7 +310,7 @@ def test_some_that_differ_leave_both_stores_alike(
 def test_two_readers_of_candles_at_once_come_to_one_result(
     venue: Simulator, crash: Crash, tmp_path: Path
 ) -> None:
-    asked = IngestRequest(source="oanda", timeframe="M1")
+    asked = IngestRequest(source="oanda", timeframe="M1", pair="BTC_USD")
     begin_anew(asked, folder=tmp_path)
     expected = cursor_only(everything())
     for _ in range(3):

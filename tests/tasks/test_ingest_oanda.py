@@ -205,9 +205,9 @@ def test_days_begin_at_five_in_new_york(
 
 def test_candle_that_is_not_over_by_our_clock_waits(venue: Simulator, tmp_path: Path) -> None:
     begin = datetime.now(UTC).replace(second=0, microsecond=0) - 60 * MINUTE
-    early = Market({"EUR_USD": random_minutes(begin, 120, missing=0)}, begin + 100 * MINUTE)
-    venue.market = early
-    (result,) = parts(ask(start=begin), tmp_path)
+    walk = random_minutes(begin, 120, missing=0, level=30_000.0)
+    venue.market = Market({"BTC_USD": walk}, begin + 100 * MINUTE)  # whatever the day of the week
+    (result,) = parts(ask(start=begin, pair="BTC_USD"), tmp_path)
     assert result["reasons"] == {}
     assert 60 <= result["good"] < 100
 

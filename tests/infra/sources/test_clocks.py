@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from infra.sources.clocks import AMBIGUOUS, MISSING, Clock, ClockError
 from infra.sources.columns import SourceError
-from infra.sources.times import NAIVE, Reading, check_form, read_times
+from infra.sources.readings import NAIVE, Reading
+from infra.sources.times import check_form, read_times
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

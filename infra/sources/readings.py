@@ -1,0 +1,94 @@
+"""One way to read a column of times, and text read by one form."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from infra.bars import TIME
+from infra.sources.time_forms import Form, strict_pattern
+
+NAIVE: Final = pl.Datetime("us")
+EPOCHS: Final = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "epoch-ns": 1e-3}
+"""Units since 1970, and microseconds of each."""
+
+
+class Reading(NamedTuple):
+    """One way to read a column.
+
+    Attributes
+    ----------
+    name : str
+        As `time_format` takes it; empty for typed columns, which have one meaning.
+    aware : polars.Series
+        `Datetime("us", "UTC")`: times that name their zone; null elsewhere.
+    naive : polars.Series
+        `Datetime("us")`: times that do not; null elsewhere.
+    order : str
+        Of day and month, where the text allows several.
+    why : str
+        What proves it.
+    """
+
+    name: str
+    aware: pl.Series
+    naive: pl.Series
+    order: str = ""
+    why: str = ""
+
+    @property
+    def epoch(self) -> bool:
+        """Whether times are counted since 1970, by whatever clock."""
+        return self.name in EPOCHS
+
+    @property
+    def read(self) -> pl.Series:
+        """Whether a row has a time: Boolean."""
+        return self.aware.is_not_null() | self.naive.is_not_null()
+
+
+def nothing(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return nulls of a type, as many as a column has rows.
+
+    Parameters
+    ----------
+    column : polars.Series
+    kind : polars.DataType
+    """
+    return pl.repeat(None, len(column), dtype=kind, eager=True)
+
+
+def strptime(words: pl.Series, form: Form) -> tuple[pl.Series, pl.Series]:
+    """Return times with a zone, and those without, of text in one form; null where it is not.
+
+    Parameters
+    ----------
+    words : polars.Series
+        String.
+    form : Form
+    """
+    pattern = strict_pattern(form.form)
+    if pattern is not None:
+        words = words.set(~words.str.contains(pattern).fill_null(value=False), None)
+    if "%H" in form.form and "%M" not in form.form:
+        words, form = words + "00", form._replace(form=form.form + "%M")
+    offset = zone(form.form)
+    read = words.str.to_datetime(form.form, time_unit="us", time_zone=offset, strict=False)
+    read = read.set(read.dt.year() < 1000, None)  # of two digits: nobody knows which is the year
+    if not form.zoned:
+        return nothing(words, TIME), read
+    aware = read if offset else read.dt.replace_time_zone("UTC")
+    return aware.cast(TIME) - timedelta(hours=form.ahead), nothing(words, NAIVE)
+
+
+def zone(form: str) -> str | None:
+    """Return the zone that strptime is to be told for a form: UTC where it reads an offset."""
+    return "UTC" if "%z" in form or "%#z" in form or "%:z" in form else None
+
+
+def example(column: pl.Series) -> str:
+    """Return the first cell that holds anything, quoted, for messages."""
+    text = column.cast(pl.String, strict=False).drop_nulls()
+    return repr(text[0][:40]) if len(text) else "none"
