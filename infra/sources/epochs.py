@@ -9,7 +9,7 @@ import polars as pl
 
 from infra.bars import TIME
 from infra.sources.columns import SourceError
-from infra.sources.readings import EPOCHS, NAIVE, Reading, example, nothing, strptime
+from infra.sources.readings import EPOCHS, NAIVE, REACH, Reading, example, nothing, strptime
 from infra.sources.time_forms import Form
 
 _DIGITS: Final = {
@@ -19,8 +19,6 @@ _DIGITS: Final = {
     14: ("%Y%m%d%H%M%S",),
     17: ("%Y%m%d%H%M%S%3f",),
 }
-_REACH: Final = 6.2e16
-"""Microseconds from 1970 to the first year, and so many beyond it."""
 _FIRST: Final = datetime(1971, 1, 1, tzinfo=UTC)
 _EXCEL: Final = datetime(1899, 12, 30)  # noqa: DTZ001
 _EXCEL_DAYS: Final = (20_000.0, 80_000.0)
@@ -96,6 +94,6 @@ def in_reach(column: pl.Series) -> pl.Series:
     units = {"ms": 1e3, "us": 1.0, "ns": 1e-3}
     scale = units[kind.time_unit] if isinstance(kind, pl.Datetime) else 86_400e6
     number = column.to_physical().cast(pl.Int64)
-    reach = _REACH / scale
+    reach = REACH / scale
     held = number.set(~number.is_between(-reach, reach).fill_null(value=False), None)
     return held * int(scale) if scale >= 1 else held // round(1 / scale)

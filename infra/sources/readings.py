@@ -13,6 +13,8 @@ from infra.sources.time_forms import Form, strict_pattern
 NAIVE: Final = pl.Datetime("us")
 EPOCHS: Final = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "epoch-ns": 1e-3}
 """Units since 1970, and microseconds of each."""
+REACH: Final = 6.2e16
+"""Microseconds from 1970 to the first year, and so many beyond it."""
 
 
 class Reading(NamedTuple):
@@ -88,7 +90,19 @@ def zone(form: str) -> str | None:
     return "UTC" if "%z" in form or "%#z" in form or "%:z" in form else None
 
 
+def shown(column: pl.Series) -> pl.Series:
+    """Return a column that can be written: typed times beyond any calendar as their numbers."""
+    if not isinstance(column.dtype, pl.Datetime):
+        return column
+    number = column.to_physical()
+    reach = REACH * {"ms": 1e-3, "us": 1.0, "ns": 1e3}[column.dtype.time_unit]
+    far = ~number.is_between(-reach, reach).fill_null(value=True)
+    if not far.any():
+        return column
+    return column.set(far, None).cast(pl.String).fill_null(number.cast(pl.String))
+
+
 def example(column: pl.Series) -> str:
     """Return the first cell that holds anything, quoted, for messages."""
-    text = column.cast(pl.String, strict=False).drop_nulls()
+    text = shown(column).cast(pl.String, strict=False).drop_nulls()
     return repr(text[0][:40]) if len(text) else "none"

@@ -13,6 +13,7 @@ from pandera.polars import PolarsData
 from infra.bars import PRICES, QUOTES, SCHEMA
 from infra.market.timeframes import bar_length, bar_seconds
 from infra.sources.clocks import AMBIGUOUS, MISSING
+from infra.sources.readings import shown as written
 from tasks.intake.level import Bounds
 from tasks.intake.order import closed_out, in_order
 from tasks.intake.reading import Options, read
@@ -169,7 +170,8 @@ def _set_aside(raw: pl.DataFrame, rows: pl.DataFrame, bad: pl.Series) -> pl.Data
     reasons = rows.filter(bad).select("source_row", "reason")
     said = ("source_row", "fault", "time_of_day", "header_clock", "header_ends", "header_local")
     shown = pl.struct(pl.exclude(said)).struct.json_encode()
-    cells = raw.filter(bad).select(raw=shown)
+    cells = raw.filter(bad)
+    cells = cells.with_columns(written(cells["timestamp"])).select(raw=shown)
     # PostgreSQL's JSON has no NUL
     cells = cells.select(pl.col("raw").str.replace_all("\\u0000", "\\ufffd", literal=True))
     return pl.concat([reasons, cells], how="horizontal")

@@ -24,6 +24,7 @@ import tasks.intake.candles
 from flows.ingest import ingest
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
+from infra.market.hours import calendar_of
 from infra.postgres import database as db
 from infra.settings import PROJECT
 from infra.sources import oanda
@@ -35,7 +36,7 @@ from tests.flows.test_ingest import artifacts, latest_run, retry
 pytestmark = pytest.mark.usefixtures("database", "prefect_server")
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
-MINUTES = 24_000
+MINUTES = 24 * 1440
 TOKEN = "a-secret-of-the-user"
 FAULTS = [
     Fault("status", 429),
@@ -61,7 +62,8 @@ ingest(source="oanda", timeframe="M1", start="{start}")
 
 @pytest.fixture(scope="module")
 def minutes() -> pl.DataFrame:
-    return random_minutes(START, MINUTES, seed=4)
+    walk = random_minutes(START, MINUTES, seed=4)
+    return walk.filter(calendar_of("EUR_USD").is_open(walk["time"]))
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def row(hour: int) -> str:
 
 def file_request(path: Path, rows: list[str]) -> IngestRequest:
     path.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
-    return IngestRequest(source="csv", path=path)
+    return IngestRequest(pair="BTC_USD", source="csv", path=path)
 
 
 @pytest.fixture
@@ -209,9 +209,9 @@ def test_what_a_run_added_is_told_as_if_it_was_never_killed(
     assert swaps[0] < commit < swaps[1]
     for point in (commit, commit + 1, swaps[1], swaps[1] + 1, len(calls)):
         begin_anew(earlier, folder=tmp_path)
-        before = bar_store().content_hash("EUR_USD", "H1")
+        before = bar_store().content_hash("BTC_USD", "H1")
         assert crash(request_, folder=tmp_path, call=point) == [-SIGKILL]
-        assert bar_store().content_hash("EUR_USD", "H1") != before
+        assert bar_store().content_hash("BTC_USD", "H1") != before
         for _ in range(2):
             [told] = ingest(request_, str(tmp_path))
             assert (told["added"], told["revised"]) == (130, 1)
@@ -302,7 +302,7 @@ def test_some_that_differ_leave_both_stores_alike(
     for _ in range(4):
         begin_anew(earlier, folder=tmp_path)
         assert crash(*[request_, other] * 3, folder=tmp_path) == [0] * 6
-        newest = bar_store().read("EUR_USD", "H1").tail(150)
+        newest = bar_store().read("BTC_USD", "H1").tail(150)
         shared = db.read_frame("SELECT * FROM bars ORDER BY timestamp")
         assert shared.select(newest.columns).equals(newest)
 

@@ -63,7 +63,8 @@ def apart(sides: tuple[tuple[float, ...], tuple[float, ...]]) -> tuple[float, ..
 @st.composite
 def valid_bars(draw: st.DrawFn) -> pl.DataFrame:
     """Bars as the schema has them: any positive doubles, volume and quotes known or not."""
-    minutes = sorted(draw(st.sets(st.integers(0, YEARS), min_size=1, max_size=12)))
+    drawn = draw(st.sets(st.integers(0, YEARS), min_size=1, max_size=12))
+    minutes = sorted(drawn | {min(drawn) + 1})  # two that follow one another: bars of a minute
     quotes = st.tuples(four_prices(), four_prices()).map(apart)
     unknown = st.just((None,) * len(QUOTES))
     rows = [
@@ -222,7 +223,11 @@ def assert_whole_or_refused(sample: Sample, content: bytes, path: Path) -> None:
         filled, headed = lines(content), int(sample.source in HEADED)
         if sample.source == "parquet" or sample.name.endswith("zip"):
             assert rows == ROWS
-        elif not content.startswith(b"PK") and 4 * content.count(0) < len(content):
+        elif (
+            not content.startswith(b"PK")
+            and b'"' not in content
+            and 4 * content.count(0) < len(content)
+        ):
             assert rows in (filled - sample.head, filled - headed, filled - sample.head + headed)
         return
     assert str(path) in message
