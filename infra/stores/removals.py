@@ -229,15 +229,16 @@ def _before(connection: Connection, wanted: Wanted, bars: pl.DataFrame) -> pl.Da
     returns = _returns(connection, wanted)
     found, left = [history.clear()], bars.select("timestamp", "arrived_at")
     while len(left):
-        left = left.join(returns, on=("timestamp", "arrived_at"), how="left").select(
-            "timestamp", replaced_at=pl.coalesce("came_at", "arrived_at")
-        )
+        moved = left.join(returns, on=("timestamp", "arrived_at"))
+        left = left.join(returns, on=("timestamp", "arrived_at"), how="anti")
+        left = left.rename({"arrived_at": "replaced_at"})
         rows = history.join(left, on=("timestamp", "replaced_at"), how="semi")
         rows = rows.join(gone, on="arrived_by", how="left", maintain_order="left")
         removed = (pl.col("arrived_at") <= pl.col("removed_at")).fill_null(value=False)
         bad = removed | (pl.col("arrived_by") == wanted.run_id).fill_null(value=False)
         found.append(rows.filter(~bad).drop("removed_at"))
-        left = rows.filter(bad).select("timestamp", "arrived_at")
+        moved = moved.select("timestamp", arrived_at="came_at")
+        left = pl.concat([moved, rows.filter(bad).select("timestamp", "arrived_at")])
     return pl.concat(found).sort("timestamp")
 
 
