@@ -145,7 +145,7 @@ def _of_text(column: pl.Series, of_day: pl.Series | None, declared: str | None) 
 
 def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None) -> list[Reading]:
     """Return the readings with the order of day and month that is declared."""
-    if declared is None:
+    if declared is None or is_blank(column).all():
         return readings
     chosen = [reading for reading in readings if declared == reading.order]
     _refuse_part(chosen, readings, column, declared)

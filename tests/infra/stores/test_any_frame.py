@@ -200,6 +200,11 @@ def lines(content: bytes) -> int:
     return sum(bool(line.strip(" \r\ufeff")) for line in kept)
 
 
+def wide(content: bytes) -> bool:
+    """Whether it may be UTF-16: every other byte is zero."""
+    return 4 * content.count(0) > len(content)
+
+
 def rows_of(sample: Sample, path: Path) -> int:
     """How many rows of a file became bars or went into quarantine."""
     source = SOURCES[sample.source](**({"clock": sample.clock} if sample.clock else {}))
