@@ -1,4 +1,4 @@
-"""Which good rows are bars of their own: each time once, in its place, while the market trades."""
+"""Which good rows are bars of their own: each time once, and in its place."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Final
 
 import polars as pl
 
-from infra.market.hours import calendar_of
-from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import bar_length
 
 _HOUR: Final = timedelta(hours=1)
@@ -17,43 +15,6 @@ _ORDERED: Final = 0.9
 
 _NEAR: Final = timedelta(days=4)
 """A row further from all others than a weekend did not just come late."""
-
-
-def closed_out(
-    rows: pl.DataFrame, timeframe: str, pair: str
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Set aside rows that lie wholly in time in which nobody trades.
-
-    Parameters
-    ----------
-    rows : polars.DataFrame
-        `timestamp`, prices, `reason`.
-    timeframe, pair : str
-        Without a pair no hours are known.
-
-    Returns
-    -------
-    rows : polars.DataFrame
-    notes : dict of str to int
-        How many of them moved: prices that move while the market is closed have a wrong clock.
-    """
-    if not pair or pair in SYNTHETIC:
-        return rows, {}
-    start = rows["timestamp"].set(rows["reason"].is_not_null(), None)
-    known = start.is_not_null()
-    times = start.drop_nulls()
-    if times.is_empty():
-        return rows, {}
-    ends = times + bar_length(timeframe)
-    shut = calendar_of(pair).open_time(times, ends, surely=False) == timedelta(0)
-    if not shut.any():
-        return rows, {}
-    closed = pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
-    closed = closed.scatter(known.arg_true(), shut)
-    moved = int((closed & (rows["high"] > rows["low"])).sum())
-    reason = pl.when(closed).then(pl.lit("market closed")).otherwise("reason")
-    notes = {"bars that move while the market is closed": moved} if moved else {}
-    return rows.with_columns(reason=reason), notes
 
 
 def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:

@@ -14,8 +14,9 @@ from infra.bars import PRICES, QUOTES, SCHEMA
 from infra.market.timeframes import bar_length, bar_seconds
 from infra.sources.clocks import AMBIGUOUS, MISSING
 from infra.sources.readings import shown as written
+from tasks.intake.hours import closed_out, refuse_ends
 from tasks.intake.level import Bounds
-from tasks.intake.order import closed_out, in_order
+from tasks.intake.order import in_order
 from tasks.intake.reading import Options, read
 
 _HOUR = 3600
@@ -155,6 +156,8 @@ def validate(
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
     fault = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
     rows = rows.with_columns(reason=pl.coalesce(fault, _first(faults)))
+    if options.stamp is None and "header_ends" not in raw.columns:
+        refuse_ends(rows, timeframe, pair)
     rows, notes = closed_out(rows, timeframe, pair)
     rows = in_order(rows, timeframe)
     good = rows["reason"].is_null()

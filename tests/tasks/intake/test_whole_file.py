@@ -101,3 +101,24 @@ def test_prices_that_are_not_those_stored_are_refused() -> None:
     with pytest.raises(SourceError, match=r"18% apart from those stored of EUR_USD.*any_level"):
         refuse_other(other, stored.lazy(), "EUR_USD")
     refuse_other(other, stored.head(5).lazy(), "EUR_USD")
+
+
+@pytest.mark.parametrize("stamp", [None, "open", "close"])
+def test_times_of_the_close_are_seen_at_the_weeks_end(stamp: str | None) -> None:
+    """Weeks from Sunday 18:00 to Friday 17:00 New York, told by the ends of their hours."""
+    sunday = datetime(2025, 11, 2, 22, tzinfo=UTC)
+    ends = [sunday + timedelta(weeks=week, hours=n) for week in range(3) for n in range(1, 121)]
+    rows = [{"timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for at in ends]
+    if stamp is None:
+        with pytest.raises(SourceError, match=r"in 3 weeks .* stamp=close"):
+            told(*rows, pair="EUR_USD")
+        return
+    result = told(*rows, pair="EUR_USD", options=Options(stamp=stamp))
+    assert result.bars.height == (360 if stamp == "close" else 357)
+
+
+def test_times_of_the_open_are_no_question() -> None:
+    sunday = datetime(2025, 11, 2, 22, tzinfo=UTC)
+    times = [sunday + timedelta(weeks=week, hours=n) for week in range(3) for n in range(121)]
+    rows = [{"timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for at in times]
+    assert told(*rows, pair="EUR_USD").bars.height == 360
