@@ -249,7 +249,8 @@ def update(state: State, bar: Bar) -> tuple[State, Reading]:
         For the next bar.
     Reading
         What `encode_bits`, `transitions`, `volatility` and `damp` give for this bar on the CPU
-        engine in a series of all bars so far, with the segments of `kernels.segments`.
+        engine in a series of all bars so far, with the segments of `kernels.segments` at its
+        usual closures.
 
     Raises
     ------
