@@ -1,6 +1,7 @@
 """One bar at a time: what the batch gives for the newest bar, bit for bit on the CPU engine.
 
 A state holds the newest bars of one segment, no more of them than the newest bar looks at.
+Segments end by the usual closures of `kernels.segments`, not by the calendar of a pair.
 """
 
 from __future__ import annotations
@@ -249,8 +250,7 @@ def update(state: State, bar: Bar) -> tuple[State, Reading]:
         For the next bar.
     Reading
         What `encode_bits`, `transitions`, `volatility` and `damp` give for this bar on the CPU
-        engine in a series of all bars so far, with the segments of `kernels.segments` at its
-        usual closures.
+        engine in a series of all bars so far, with the segments of `kernels.segments`.
 
     Raises
     ------
