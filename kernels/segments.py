@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.device import Array, array_module, move, require_array, to_host
+
+Ints: TypeAlias = NDArray[np.int64]
+Spans: TypeAlias = tuple[Ints, Ints]
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -16,7 +21,7 @@ WEEKEND = 53 * HOUR
 HOLIDAYS = 10 * DAY
 
 
-def segments(timestamp: Array, *, bar_seconds: int) -> Array:
+def segments(timestamp: Array, *, bar_seconds: int, closures: Spans | None = None) -> Array:
     """Number the segments of a series of bars.
 
     Parameters
@@ -25,6 +30,9 @@ def segments(timestamp: Array, *, bar_seconds: int) -> Array:
         Starts of the bars, microseconds since 1970 in UTC, strictly rising.
     bar_seconds : int
         Length of a bar, seconds.
+    closures : tuple of int64[m], optional
+        Scheduled closures, from and to (exclusive), microseconds since 1970 in UTC: ascending and
+        disjoint, all that touch the series. By default those of the notes.
 
     Returns
     -------
@@ -34,16 +42,20 @@ def segments(timestamp: Array, *, bar_seconds: int) -> Array:
     Raises
     ------
     TypeError, ValueError
-        For a wrong dtype or shape, timestamps that do not rise, or bars without length.
+        For a wrong dtype or shape, timestamps that do not rise, bars without length, or closures
+        that overlap or do not ascend.
 
     Notes
     -----
     A segment ends before a gap that misses more than 12 bars or 4 hours, whichever is longer.
-    Friday 20:00 to Monday 01:00 UTC and 24 December to 2 January do not count as missed.
+    Closures do not count as missed; where none are given, these are Friday 20:00 to Monday 01:00
+    UTC and 24 December to 2 January.
     """
     require_array("timestamp", timestamp, "int64", (None,))
     if bar_seconds <= 0:
         raise ValueError(f"bar_seconds must be positive, not {bar_seconds}")
+    if closures is not None:
+        _require_spans(closures)
     start = to_host(timestamp)
     if bool((start[1:] <= start[:-1]).any()):
         raise ValueError("timestamp must rise strictly; sort the bars and drop duplicates")
@@ -51,24 +63,36 @@ def segments(timestamp: Array, *, bar_seconds: int) -> Array:
     if len(start) > 1:
         bar = bar_seconds * SECOND
         missed = start[1:] - start[:-1] - bar
-        missed -= _closed_between(start[:-1] + bar, start[1:])
+        closed = closures or _usual_closures(int(start[0]), int(start[-1]))
+        missed -= _closed_between(start[:-1] + bar, start[1:], closed)
         np.cumsum(missed > max(12 * bar, 4 * HOUR), out=numbers[1:])
     return move(numbers, array_module(timestamp))
 
 
-def _closed_between(since: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
+def _closed_between(since: Ints, until: Ints, closures: Spans) -> Ints:
     """Scheduled closure between two moments, microseconds; none where bars touch or overlap."""
-    opens, closes = _closures(int(since[0]), int(until[-1]))
+    opens, closes = closures
     before = np.concatenate(([0], np.cumsum(closes - opens)))
+    reached = np.concatenate(([np.iinfo(np.int64).min], closes))
 
-    def closed_until(moment: NDArray[np.int64]) -> NDArray[np.int64]:
-        i = np.searchsorted(opens, moment, side="right") - 1
-        return before[i] + np.minimum(moment, closes[i]) - opens[i]
+    def closed_until(moment: Ints) -> Ints:
+        begun = np.searchsorted(opens, moment, side="right")
+        to_come = np.maximum(reached[begun], moment) - moment
+        return before[begun] - to_come
 
     return np.where(until > since, closed_until(until) - closed_until(since), 0)
 
 
-def _closures(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _require_spans(closures: Spans) -> None:
+    opens, closes = closures
+    require_array("closures[0]", opens, "int64", (None,))
+    require_array("closures[1]", closes, "int64", (len(opens),))
+    edges = np.stack((opens, closes), axis=1).ravel()
+    if bool((edges[1:] < edges[:-1]).any()):
+        raise ValueError("closures must ascend and be disjoint")
+
+
+def _usual_closures(first: int, last: int) -> Spans:
     """Disjoint closures, sorted, from one that begins before `first` to past `last`."""
     weeks = np.arange(first // WEEK - 3, last // WEEK + 2) * WEEK + FRIDAY_EVENING
     years = np.arange(first // (365 * DAY) - 2, last // (365 * DAY) + 2).astype("M8[Y]")

@@ -1,6 +1,7 @@
 """One bar at a time: what the batch gives for the newest bar, bit for bit on the CPU engine.
 
 A state holds the newest bars of one segment, no more of them than the newest bar looks at.
+Segments end by the usual closures of `kernels.segments`, not by the calendar of a pair.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def take_bars(
     }
 
 
-@step("measure", version=1)
+@step("measure", version=2)
 def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, Any]:
     """Compute metrics and damping trajectories of all bars.
 
@@ -91,6 +91,7 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     chosen = choose_engine(engine)
     measures = measure(
         pl.read_parquet(run.bars),
+        plan.pair,
         plan.timeframe,
         encoder=plan.encoder,
         params=plan.damping,

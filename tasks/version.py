@@ -11,6 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 COMPUTES = (
     "infra/bars.py",
     "infra/market/*.py",
+    "infra/market/instruments.csv",
     "kernels/**/*.py",
     "kernels/**/*.cu",
     "tasks/live/newest.py",

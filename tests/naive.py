@@ -7,9 +7,11 @@ Long, because it is the specification, to be read from beginning to end.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
 from math import exp, isfinite, lgamma, log, sqrt
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,35 @@ def is_scheduled_closure(moment: datetime) -> bool:
     return weekend or holidays
 
 
-def segments(timestamp: NDArray[np.int64], bar_seconds: int) -> NDArray[np.int32]:
+def is_forex_closure(moment: datetime) -> bool:
+    """What is not surely open: the weekend from Friday to Sunday 17:00 New York; from 13:00 of the
+    last working day before 25 December and 1 January to 19:00 of the day after.
+    """
+    local = moment.astimezone(ZoneInfo("America/New_York")).replace(tzinfo=None)
+    hour_of_week = local.weekday() * 24 + local.hour
+    if 4 * 24 + 17 <= hour_of_week < 6 * 24 + 17:
+        return True
+    for year in (local.year, local.year + 1):
+        for holiday in (date(year, 1, 1), date(year, 12, 25)):
+            eve = holiday - timedelta(days=1)
+            while eve.weekday() > 4:
+                eve -= timedelta(days=1)
+            early_close = datetime.combine(eve, time(13))
+            late_open = datetime.combine(holiday + timedelta(days=1), time(19))
+            if early_close <= local < late_open:
+                return True
+    return False
+
+
+def is_never_closed(moment: datetime) -> bool:
+    return False
+
+
+def segments(
+    timestamp: NDArray[np.int64],
+    bar_seconds: int,
+    is_closed: Callable[[datetime], bool] = is_scheduled_closure,
+) -> NDArray[np.int32]:
     """Count the open minutes without bars, one by one (whole minutes only)."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     limit = max(12 * bar_seconds, 4 * 3600) / 60
@@ -38,7 +68,7 @@ def segments(timestamp: NDArray[np.int64], bar_seconds: int) -> NDArray[np.int32
         end = epoch + timedelta(microseconds=int(timestamp[i]))
         missing = 0
         while moment < end:
-            missing += not is_scheduled_closure(moment)
+            missing += not is_closed(moment)
             moment += timedelta(minutes=1)
         segment[i] = segment[i - 1] + (missing > limit)
     return segment

@@ -80,6 +80,26 @@ class Calendar:
         touching = (closes > _micros(start)) & (opens < _micros(end))
         return pl.DataFrame({"opens": opens[touching], "closes": closes[touching]}).cast(TIME)
 
+    def closures(self, start: datetime, end: datetime, *, surely: bool = True) -> pl.DataFrame:
+        """Return the stretches between sessions that touch a span of time.
+
+        Parameters
+        ----------
+        start, end : datetime
+            With a zone.
+        surely : bool
+            Count as closed the hours around holidays in which only some venues trade.
+
+        Returns
+        -------
+        polars.DataFrame
+            `closes`, `opens` (exclusive), UTC, ascending and disjoint.
+        """
+        opens, closes = self._spans(_micros(start), _micros(end), surely=surely)
+        closes, opens = closes[:-1], opens[1:]
+        touching = (opens > _micros(start)) & (closes < _micros(end))
+        return pl.DataFrame({"closes": closes[touching], "opens": opens[touching]}).cast(TIME)
+
     def open_time(self, start: pl.Series, end: pl.Series, *, surely: bool = True) -> pl.Series:
         """Return how long the venue is open between two moments, row by row: Duration.
 

@@ -101,7 +101,12 @@ def predict_newest(
     recipe = model.frozen.recipe
     window = _window(TieredBars(store), model, as_of, count=count, last=library.last)
     measures = measure(
-        window.bars, recipe.timeframe, encoder=recipe.encoder, params=recipe.damping, engine=engine
+        window.bars,
+        recipe.pair,
+        recipe.timeframe,
+        encoder=recipe.encoder,
+        params=recipe.damping,
+        engine=engine,
     )
     library = library.extend(_resolved(model, window, measures, engine))
     positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from infra.bars import PRICES
 from infra.errors import SepError
+from infra.market.hours import calendar_of
 from infra.market.timeframes import bar_seconds
 from kernels.bits import encode_bits, transitions, volatility
 from kernels.damping import DampingParams, damp
@@ -39,6 +40,7 @@ class Measures:
 
 def measure(
     bars: pl.DataFrame,
+    pair: str,
     timeframe: str,
     *,
     encoder: str = "direction",
@@ -51,6 +53,8 @@ def measure(
     ----------
     bars : polars.DataFrame
         Bars of one pair, sorted by `timestamp`.
+    pair : str
+        Its calendar tells which gaps are scheduled.
     timeframe : str
         Length of a bar, such as "H1".
     encoder : str
@@ -63,11 +67,13 @@ def measure(
     ------
     BarsError
         If there are no bars, or a price is missing, NaN or not positive.
+    UnknownInstrument
+        If no instrument goes by the pair's name.
     """
     refuse_bad_prices(bars)
     params = params or DampingParams()
     columns = {name: bars[name].to_numpy() for name in bars.columns if name != "timestamp"}
-    segment = segments_of(bars, timeframe)
+    segment = segments_of(bars, pair, timeframe)
     log_price = np.log(columns["close"])
     sigma = volatility(log_price, segment, engine=engine)
     bits, valid = encode_bits(columns, segment, encoder=encoder, engine=engine)
@@ -91,17 +97,30 @@ def measure(
     return Measures(metrics, damping.trajectory)
 
 
-def segments_of(bars: pl.DataFrame, timeframe: str) -> NDArray[np.int32]:
+def segments_of(bars: pl.DataFrame, pair: str, timeframe: str) -> NDArray[np.int32]:
     """Number the stretches of bars without an unscheduled gap: int32[n], ascending from 0.
 
     Parameters
     ----------
     bars : polars.DataFrame
-        With `timestamp`, ascending.
+        At least one, with `timestamp`, ascending.
+    pair : str
+        Time at which its calendar is not surely open is not missed.
     timeframe : str
+
+    Raises
+    ------
+    UnknownInstrument
+        If no instrument goes by the pair's name.
     """
-    stamps = bars["timestamp"].dt.epoch("us").to_numpy()
-    numbered: NDArray[np.int32] = find_segments(stamps, bar_seconds=bar_seconds(timeframe))
+    times = bars["timestamp"]
+    closures = calendar_of(pair).closures(times[0], times[-1])
+    closes, opens = (closures[name].dt.epoch("us").to_numpy() for name in ("closes", "opens"))
+    numbered: NDArray[np.int32] = find_segments(
+        times.dt.epoch("us").to_numpy(),
+        bar_seconds=bar_seconds(timeframe),
+        closures=(closes, opens),
+    )
     return numbered
 
 

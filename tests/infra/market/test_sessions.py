@@ -251,6 +251,24 @@ def test_an_hour_that_the_clock_has_twice_counts_from_the_first() -> None:
     assert sessions["opens"].to_list() == [utc(2018, 3, 11, 7, 30)]
 
 
+@pytest.mark.parametrize("surely", [True, False])
+@pytest.mark.parametrize("span", SPANS.values(), ids=SPANS)
+def test_sessions_and_closures_take_turns(span: tuple[datetime, datetime], surely: bool) -> None:
+    sessions = FOREX.sessions(*span, surely=surely)
+    closures = FOREX.closures(*span, surely=surely)
+    edges = [*sessions["opens"], *sessions["closes"], *closures["opens"], *closures["closes"]]
+    shared = {edge: edges.count(edge) for edge in edges if span[0] < edge < span[1]}
+    assert len(shared) >= 2
+    assert set(shared.values()) == {2}
+    assert (closures["closes"] < closures["opens"]).all()
+
+
+def test_the_closure_around_a_span_is_whole() -> None:
+    saturday = utc(2018, 3, 10), utc(2018, 3, 10, 1)
+    assert FOREX.closures(*saturday).rows() == [(utc(2018, 3, 9, 22), utc(2018, 3, 11, 21))]
+    assert Calendar(Week.always(), ()).closures(*CHRISTMAS).is_empty()
+
+
 def test_quiet_minutes_around_midnight_are_no_closure() -> None:
     every = FOREX.expected(utc(2018, 1, 8), utc(2018, 5, 1), "M1")
     chosen = np.random.default_rng(3).random(len(every)) < 0.3

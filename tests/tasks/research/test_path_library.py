@@ -189,7 +189,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path, BarS
     """A model, its library's file and the bars, of which the last 300 came after training."""
     folder, recipe = tmp_path_factory.mktemp("trained"), Recipe.default("PLANTED", "H1")
     bars = planted_rows(3_000, timeframe="H1", seed=5).drop("source_row", strict=False)
-    measures = measure(bars[:2_700], "H1", engine="cpu")
+    measures = measure(bars[:2_700], "PLANTED", "H1", engine="cpu")
     outcomes = resolve(bars[:2_700], measures.metrics, recipe, engine="cpu")
     frozen = freeze(measures, recipe, "hash", engine="cpu")
     library, counts = replay(measures, outcomes, frozen, engine="cpu")

@@ -45,7 +45,7 @@ class Whole(NamedTuple):
 
 
 def run(bars: pl.DataFrame) -> Whole:
-    measures = measure(bars, "H1", engine="cpu")
+    measures = measure(bars, "PLANTED", "H1", engine="cpu")
     outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
     frozen = freeze(measures, RECIPE, content_hash(without_empty_quotes(bars)), engine="cpu")
     library, counts = replay(measures, outcomes, frozen, engine="cpu")
@@ -96,7 +96,7 @@ def test_what_is_told_of_a_bar_does_not_depend_on_later_bars(whole: Whole) -> No
     """Truncation: the same frozen model, on bars cut after t, tells t the same, bit for bit."""
     for cut in (4_700, 5_321, 5_999):
         bars = whole.bars.head(cut + 1)
-        measures = measure(bars, "H1", engine="cpu")
+        measures = measure(bars, "PLANTED", "H1", engine="cpu")
         outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
         _, counts = replay(measures, outcomes, cut_to(whole.model, cut + 1).frozen, engine="cpu")
         last = whole.model.predict(counts.tail(1))
@@ -206,14 +206,14 @@ def test_bad_prices_are_refused_at_the_boundary(whole: Whole, price: float | Non
         close=pl.when(pl.int_range(pl.len()) == 300).then(price).otherwise("close")
     )
     with pytest.raises(BarsError, match="close of the bar at"):
-        measure(bad, "H1")
+        measure(bad, "PLANTED", "H1")
 
 
 def test_no_bars_and_unsorted_bars_are_refused(whole: Whole) -> None:
     with pytest.raises(BarsError, match="run `ingest`"):
-        measure(whole.bars.head(0), "H1")
+        measure(whole.bars.head(0), "PLANTED", "H1")
     with pytest.raises(BarsError, match="ascend"):
-        measure(whole.bars.reverse(), "H1")
+        measure(whole.bars.reverse(), "PLANTED", "H1")
 
 
 def test_the_memory_plan_of_a_search_is_told() -> None:
