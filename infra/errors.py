@@ -8,6 +8,7 @@ SepError
 ├── DatabaseError               no database answers
 ├── DemoFailed                  a run of the demo failed
 ├── DocumentError               a file is not the document it should be
+├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts
 ├── ModelRefused, NoModel       no model may be used
@@ -15,6 +16,7 @@ SepError
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
+├── NothingStored               no row of a source is a bar
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer
 ├── RemovalError                there are no such bars to be removed or put back

@@ -134,7 +134,8 @@ class Text:
             row_index_offset=header + 1,
             glob=False,
         )
-        odd = [name for name in names if _has_blanks(cells[name])]
+        marks = _edges(self.content)
+        odd = [name for name in names if _has_edges(cells[name], marks)]
         cells = cells.with_columns(pl.col(odd).str.strip_chars(' "\r'))
         return cells.with_columns(
             pl.col("source_row").cast(pl.Int64), excess=pl.lit(None, pl.String)
@@ -221,9 +222,14 @@ def _padded(
     return frame.with_columns(pl.col(*names).str.strip_chars(' "\r'))
 
 
-def _has_blanks(cells: pl.Series) -> bool:
-    """Whether a cell begins or ends with a blank or a quotation mark."""
-    marks = (" ", '"', "\r")
+def _edges(content: Path | bytes) -> list[str]:
+    """Return what of blanks and quotation marks a text holds at all: few hold any."""
+    raw = content if isinstance(content, bytes) else content.read_bytes()
+    return [mark for mark in (" ", '"', "\r") if mark.encode() in raw]
+
+
+def _has_edges(cells: pl.Series, marks: Sequence[str]) -> bool:
+    """Whether a cell begins or ends with one of the marks."""
     return any(cells.str.starts_with(m).any() or cells.str.ends_with(m).any() for m in marks)
 
 

@@ -122,8 +122,8 @@ def _rest(parts: dict[str, str | None], of_day: str | None) -> tuple[str, bool]:
 def _clock(time: str, half: str | None) -> str:
     form = "%H:%M" if half is None else "%I:%M"
     if time.count(":") == 2:
-        comma = f",%{len(time.partition(',')[2])}f" if "," in time else "%.f"
-        form += "%S".join((":", comma))
+        comma = f",%{len(time.partition(',')[2])}f" if "," in time else ""
+        form += "%S".join((":", "%.f" if "." in time else comma))
     return form if half is None else form + half[:-2] + "%p"
 
 

@@ -188,19 +188,19 @@ def _refuse_part(
 def _sampled(column: pl.Series) -> pl.Series:
     """Cells from all over a column that hold anything."""
     step = max(len(column) // _SAMPLE, 1)
-    parts = pl.concat([column.head(_SAMPLE // 8), column.gather_every(step), column.tail(8)])
-    return parts.filter(~is_blank(parts)).unique(maintain_order=True)
+    if len(column) > 2 * _SAMPLE:
+        column = pl.concat([column.head(_SAMPLE // 8), column.gather_every(step), column.tail(8)])
+    return column.filter(~is_blank(column))
 
 
 def _mostly_digits(sample: pl.Series) -> bool:
-    digits = int(sample.str.contains(r"^\s*\d+(\.\d+)?\s*$").sum())
-    return digits > 0 and 2 * digits >= len(sample)
+    return 2 * int(sample.str.contains(r"^\s*\d+(\.\d+)?\s*$").sum()) > len(sample)
 
 
 def _of_forms(column: pl.Series, of_day: str | None = None) -> list[Reading]:
     """Read text by the forms that its cells have: one reading for each order of day and month."""
     orders: dict[str, list[Form]] = {}
-    for cell in _sampled(column):
+    for cell in _sampled(column).unique(maintain_order=True):
         for order, form in forms_of(cell, of_day).items():
             orders.setdefault(order, []).append(form)
     common = orders.pop("", [])
@@ -223,7 +223,11 @@ def _one_way(column: pl.Series, order: str, forms: Sequence[Form], of_day: str |
             aware = read if whole else aware.scatter(rest, read)
             naive = local if whole else naive.scatter(rest, local)
         used |= set(likely)
-        left = _sampled(column.filter(aware.is_null() & naive.is_null())).head(64)
+        left = (
+            _sampled(column.filter(aware.is_null() & naive.is_null()))
+            .unique(maintain_order=True)
+            .head(64)
+        )
         guesses = [forms_of(cell, of_day) for cell in left]
         likely = list({f for guess in guesses for o, f in guess.items() if o in ("", order)} - used)
         if not likely:

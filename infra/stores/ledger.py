@@ -110,7 +110,12 @@ def arrive(
 
 
 def record(
-    connection: Connection, ahead: Ahead, note: Note, change: Change | None = None
+    connection: Connection,
+    ahead: Ahead,
+    note: Note,
+    change: Change | None = None,
+    *,
+    equal: pl.DataFrame | None = None,
 ) -> Counts:
     """Tell the database of a write, and the manifest's note so that neither is without the other.
 
@@ -124,9 +129,14 @@ def record(
         What it is, without `before`.
     change : Change, optional
         What it changes, where that is known.
+    equal : polars.DataFrame, optional
+        Rows that another version takes the place of with the same values, which files do not tell.
     """
     if change is None:
         change = changes.between(ahead.folder(*ahead.key), ahead.before, ahead.years)
+    if equal is not None:
+        rows = pl.concat([change.replaced, equal.select(change.replaced.columns)])
+        change = Change(change.added, rows.sort("timestamp"))
     if change or note["kind"] != "arrival":
         ahead.note = {**note, "before": years.plain(ahead.before)}
     return _tell(connection, *ahead.key, note, change)

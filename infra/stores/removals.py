@@ -143,7 +143,7 @@ def remove(store: BarStore, wanted: Wanted, *, who: str) -> Removed:
         note |= {"rows": done.rows, "put_back": done.put_back, "who": who, "what": str(wanted)}
         rows = back.select(*SCHEMA)
         with store.writing(*wanted.key, rows, gone=chosen["timestamp"]) as ahead:
-            ledger.record(connection, ahead, note)
+            ledger.record(connection, ahead, note, equal=_equal(chosen, back))
             _follow(connection, ahead, done.first)
         number = connection.scalar(text(_ID), note)
     _forget(store, ahead)
@@ -177,7 +177,8 @@ def undo(store: BarStore, number: int | None = None) -> Undone:
         back = rows.join(stays, on="timestamp", how="anti", maintain_order="left")
         at = ledger.next_moment(connection, *key).isoformat()
         with store.writing(*key, back.select(*SCHEMA)) as ahead:
-            ledger.record(connection, ahead, {"kind": "undo", "at": at, "file": record.file})
+            note = {"kind": "undo", "at": at, "file": record.file}
+            ledger.record(connection, ahead, note, equal=_equal(present, back))
             warm.share(ahead, *key, connection=connection)
     _forget(store, ahead)
     return Undone(record.id, *key, back.height, rows.height - back.height)
@@ -215,6 +216,14 @@ def _chosen(
     if wanted.run_id is None:
         return bars, bars.clear()
     return bars, _before(connection, wanted, bars)
+
+
+def _equal(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose values are those of another version at the same time."""
+    both = rows.join(others.select(*SCHEMA), on="timestamp", suffix=" new", maintain_order="left")
+    names = [name for name in SCHEMA if name != "timestamp"]
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name} new")) for name in names)
+    return both.filter(same).select(*SCHEMA)
 
 
 def _told(chosen: pl.DataFrame, back: pl.DataFrame) -> Removed:

@@ -20,7 +20,7 @@ _LONGEST: Final = timedelta(hours=1)
 
 
 def closed_out(
-    rows: pl.DataFrame, timeframe: str, pair: str
+    rows: pl.DataFrame, timeframe: str, pair: str, *, ask_ends: bool = True
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Set aside rows that lie wholly in time in which nobody trades.
 
@@ -30,54 +30,44 @@ def closed_out(
         `timestamp`, prices, `reason`.
     timeframe, pair : str
         Without a pair no hours are known.
+    ask_ends : bool
+        Whether nobody has said which end of its bar a time is of.
 
     Returns
     -------
     rows : polars.DataFrame
     notes : dict of str to int
         How many of them moved: prices that move while the market is closed have a wrong clock.
-    """
-    if not pair or pair in SYNTHETIC:
-        return rows, {}
-    start = rows["timestamp"].set(rows["reason"].is_not_null(), None)
-    known = start.is_not_null()
-    times = start.drop_nulls()
-    shut = _shut(times, timeframe, pair)
-    if not shut.any():
-        return rows, {}
-    closed = pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
-    closed = closed.scatter(known.arg_true(), shut)
-    moved = int((closed & (rows["high"] > rows["low"])).sum())
-    reason = pl.when(closed).then(pl.lit("market closed")).otherwise("reason")
-    notes = {"bars that move while the market is closed": moved} if moved else {}
-    return rows.with_columns(reason=reason), notes
-
-
-def refuse_ends(rows: pl.DataFrame, timeframe: str, pair: str) -> None:
-    """Refuse times that look like those at which bars end.
-
-    Parameters
-    ----------
-    rows : polars.DataFrame
-        `timestamp`, `reason`.
-    timeframe, pair : str
-        Without a pair no hours are known.
 
     Raises
     ------
     SourceError
-        If week after week a row begins as the market closes, and none as it opens.
+        If the times look like those at which bars end, and nobody has said so.
     """
+    if not pair or pair in SYNTHETIC:
+        return rows, {}
+    at = rows["reason"].is_null().arg_true()
+    times = rows["timestamp"].gather(at)
+    shut = _shut(times, timeframe, pair)
+    if not shut.any():
+        return rows, {}
+    if ask_ends and bar_length(timeframe) <= _LONGEST:
+        _refuse_ends(times, shut, timeframe, pair)
+    closed = at.filter(shut)
+    moved = int((rows["high"].gather(closed) > rows["low"].gather(closed)).sum())
+    reason = rows["reason"].scatter(closed, "market closed")
+    notes = {"bars that move while the market is closed": moved} if moved else {}
+    return rows.with_columns(reason=reason), notes
+
+
+def _refuse_ends(times: pl.Series, shut: pl.Series, timeframe: str, pair: str) -> None:
+    """Refuse times of which week after week one is the market's close, and none its opening."""
     length = bar_length(timeframe)
-    if not pair or pair in SYNTHETIC or length > _LONGEST:
-        return
-    times = rows.filter(pl.col("reason").is_null())["timestamp"].drop_nulls()
-    shut, before = (_shut(at, timeframe, pair) for at in (times, times - length))
-    closing = int((shut & ~before).sum())
-    if closing < _LEAST or (before & ~shut).any():
-        return
+    closing = int((~_shut(times.filter(shut) - length, timeframe, pair)).sum())
     weeks = (times + timedelta(days=2)).dt.truncate("1w").n_unique()  # from Saturday on
-    if closing >= _WEEKS * weeks:
+    if closing < max(_LEAST, _WEEKS * weeks):
+        return
+    if not _shut(times.filter(~shut) - length, timeframe, pair).any():
         raise SourceError(
             f"in {closing:,} weeks a row begins as the market closes, and none as it opens: say "
             "stamp=close if times are those at which bars end, stamp=open if not, or another clock="

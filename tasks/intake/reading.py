@@ -154,7 +154,7 @@ def _times(
     aware, fault = _instants(reading, clock, bar_length(timeframe), ends=ends)
     frame = {
         "timestamp": aware,
-        "written": ~_blank(column),
+        "written": _written(column, reading.read),
         "naive": reading.naive.is_not_null() & pl.repeat(clock is None, len(column), eager=True),
         "clock_fault": fault,
     }
@@ -262,6 +262,11 @@ def _named(reading: Reading, clock: str | None) -> str:
     return "UTC, counted since 1970" if reading.epoch else "named by each time"
 
 
+def _written(column: pl.Series, read: pl.Series) -> pl.Series:
+    """Whether a row has a time at all: what was read, was written."""
+    return read if read.all() else read | ~_blank(column)
+
+
 def _blank(column: pl.Series) -> pl.Series:
     """Whether a cell holds nothing: null, blank, NaN or a word for it."""
     if column.dtype == pl.String:
@@ -286,8 +291,10 @@ def _numbers(
     )
     facts |= {"decimal": read_as.decimal}
     frame = _scaled(read_as.frame, options.scale)
-    lost = [frame[name].is_null() & ~_blank(cells[name]) for name in names]
-    unreadable = pl.select(pl.any_horizontal(lost)).to_series()
+    unreadable = pl.repeat(False, raw.height, dtype=pl.Boolean, eager=True)
+    for name in names:
+        if frame[name].null_count() > cells[name].null_count():
+            unreadable |= frame[name].is_null() & ~_blank(cells[name])
     missing = [name for name in PRICES if name not in names]
     mid = {name: (pl.col(f"bid_{name}") + pl.col(f"ask_{name}")) / 2 for name in missing}
     volume, notes = _volume(raw, read_as.decimal)
@@ -309,5 +316,6 @@ def _volume(raw: pl.DataFrame, decimal: str) -> tuple[pl.Series, dict[str, int]]
     if "volume" not in raw.columns:
         return pl.repeat(None, raw.height, dtype=pl.Float64, eager=True), {}
     volume = read_volume(raw["volume"], decimal)
-    lost = int((volume.is_null() & ~_blank(raw["volume"])).sum())
+    odd = raw["volume"].filter(volume.is_null())
+    lost = len(odd) - int(_blank(odd).sum())
     return volume, {"unreadable volumes": lost} if lost else {}

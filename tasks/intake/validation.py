@@ -14,7 +14,7 @@ from infra.bars import PRICES, QUOTES, SCHEMA
 from infra.market.timeframes import bar_length, bar_seconds
 from infra.sources.clocks import AMBIGUOUS, MISSING
 from infra.sources.readings import shown as written
-from tasks.intake.hours import closed_out, refuse_ends
+from tasks.intake.hours import closed_out
 from tasks.intake.level import Bounds
 from tasks.intake.order import in_order
 from tasks.intake.reading import Options, read
@@ -154,11 +154,9 @@ def validate(
     if "excess" in raw.columns:
         rows = rows.with_columns(raw["excess"])
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
-    fault = raw["fault"] if "fault" in raw.columns else pl.lit(None, pl.String)
-    rows = rows.with_columns(reason=pl.coalesce(fault, _first(faults)))
-    if options.stamp is None and "header_ends" not in raw.columns:
-        refuse_ends(rows, timeframe, pair)
-    rows, notes = closed_out(rows, timeframe, pair)
+    rows = _judged(rows, faults, raw["fault"] if "fault" in raw.columns else None)
+    ends = options.stamp is None and "header_ends" not in raw.columns
+    rows, notes = closed_out(rows, timeframe, pair, ask_ends=ends)
     rows = in_order(rows, timeframe)
     good = rows["reason"].is_null()
     bars = rows.filter(good).select(name for name in SCHEMA if name in rows.columns)
@@ -167,6 +165,21 @@ def validate(
     notes |= meant.notes | _zero_spreads(bars)
     bad = _set_aside(raw, rows, ~good)
     return Validated(BarSchema.validate(bars), bad, meant.facts, notes)
+
+
+def _judged(rows: pl.DataFrame, faults: dict[str, pl.Expr], told: pl.Series | None) -> pl.DataFrame:
+    """Add `reason`: what the source told of a row, or its first fault; null where it has none."""
+    if told is not None:
+        rows = rows.with_columns(told=told)
+        faults = {"told": pl.col("told").is_not_null(), **faults}
+    bad = rows.select(pl.any_horizontal(faults.values()).fill_null(value=False)).to_series()
+    reason = pl.repeat(None, rows.height, dtype=pl.String, eager=True)
+    if bad.any():
+        few = rows.filter(bad)
+        first = _first({name: fault for name, fault in faults.items() if name != "told"})
+        known = pl.coalesce("told", first) if told is not None else first
+        reason = reason.scatter(bad.arg_true(), few.select(known).to_series())
+    return rows.drop("told", strict=False).with_columns(reason=reason)
 
 
 def _set_aside(raw: pl.DataFrame, rows: pl.DataFrame, bad: pl.Series) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from flows.signals import signals
 from infra import records
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Simulator
+from infra.market.hours import calendar_of
 from infra.postgres import database as db
 from infra.postgres.outage import is_outage
 from infra.servers import postgres
@@ -128,9 +129,10 @@ def test_step_is_done_again_when_the_database_is_back(
 
 def test_run_completes_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = datetime(2024, 3, 4, tzinfo=UTC)
-    minutes = random_minutes(start, 13_000, seed=6)
+    walk = random_minutes(start, 17_000, seed=6)
+    minutes = walk.filter(calendar_of("EUR_USD").is_open(walk["time"]))
     monkeypatch.setattr(tasks.intake.candles, "PAGES", 1)
-    with Simulator(Market({"EUR_USD": minutes}, start + timedelta(days=10))).serve() as venue:
+    with Simulator(Market({"EUR_USD": minutes}, start + timedelta(days=12))).serve() as venue:
         monkeypatch.setenv("SEP_OANDA_TOKEN", venue.token)
         monkeypatch.setenv("SEP_OANDA_URL", venue.url)
         with at_call("tasks.ingest.store_rows", lambda: goes_away(home), 2):

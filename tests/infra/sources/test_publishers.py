@@ -105,7 +105,8 @@ FORMATS = {
 @st.composite
 def minutes(draw: st.DrawFn, start: datetime) -> pl.DataFrame:
     """Bars of some minutes of a day, with quotes in whole ticks of 0.00001."""
-    at = sorted(draw(st.sets(st.integers(0, 1439), min_size=1, max_size=20)))
+    drawn = draw(st.sets(st.integers(0, 1438), min_size=1, max_size=20))
+    at = sorted(drawn | {min(drawn) + 1})  # two that follow one another: bars of a minute
     rows = []
     for minute in at:
         low, reach = draw(st.integers(90_000, 110_000)), draw(st.integers(0, 50))

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -219,6 +219,16 @@ def removed(store: BarStore, wanted: Wanted) -> int:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(events=st.lists(EVENTS, min_size=1, max_size=12))
+@example(
+    events=[
+        ("ingest", {0: 1, -3: 2}, "c"),
+        ("ingest", {0: 1, -3: 1}, "b"),
+        ("ingest", {0: 1, -3: 2}, "b"),
+        ("run", 0, None),
+        ("undo", None, None),
+        ("run", 0, None),
+    ]
+)
 def test_the_store_as_of_every_moment_is_that_of_a_model(
     home: Path, events: list[tuple[Any, Any, Any]]
 ) -> None:

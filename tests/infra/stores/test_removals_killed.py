@@ -32,9 +32,9 @@ __all__ = ["crash", "earlier", "request_"]
 
 pytestmark = pytest.mark.usefixtures("database")
 
-KEY = ("EUR_USD", "H1")
+KEY = ("BTC_USD", "H1")
 RUN = "csv:bars.csv"
-WANTED = {"pair": "EUR_USD", "timeframe": "H1", "run_id": RUN}
+WANTED = {"pair": "BTC_USD", "timeframe": "H1", "run_id": RUN}
 CHANGING = CALLS | {"posix.unlink"}
 
 
