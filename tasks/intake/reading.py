@@ -137,6 +137,8 @@ def _times(
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """Timestamps in UTC, whether a row had one, and why a local one is no instant."""
     column = raw["timestamp"]
+    if "fault" in raw.columns:  # the publisher's form tells that these are damaged
+        column = column.set(raw["fault"].is_not_null(), None)
     of_day = raw["time_of_day"] if "time_of_day" in raw.columns else None
     reading = read_times(
         column,
