@@ -29,6 +29,9 @@ from tasks.reports.quality_report import check
 QUARANTINED: Final = 0.05
 """Share of rows in quarantine that a user should know of."""
 
+REVISED: Final = 0.2
+"""Share of bars that replace stored ones with other values, from which a user should know of it."""
+
 _COUNTED = ("pages", "rows", "good", "added", "revised", "shared", "quarantined")
 
 
@@ -135,6 +138,13 @@ def _show(request: IngestRequest, result: dict[str, Any]) -> None:
         level = logging.WARNING if share > QUARANTINED else logging.INFO
         shown = f"{share:.1%} of the rows are in quarantine"
         logger.log(level, "%s: %s, by reason: %s", title, shown, reasons)
+    if result["revised"] > REVISED * max(result["good"], 1):
+        logger.warning(
+            "%s: %s stored bars have other values now: was it read by another clock, or is it of "
+            "another side? `sep bars remove` takes the run back",
+            title,
+            f"{result['revised']:,}",
+        )
     if "naive timestamp" in reasons:
         logger.warning("say clock=, by which clock the times are that name no zone")
     if "bars that move while the market is closed" in result["notes"]:

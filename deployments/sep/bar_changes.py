@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deployments.sep.bar_tables import asked
+from deployments.sep.panel import whole
 from infra.postgres import database
 from infra.stores import catalog, ledger, removals
 from infra.stores.removals import Removed, Wanted
@@ -109,7 +110,7 @@ def show(console: Console) -> None:
         at = f"{row['removed_at']:%Y-%m-%d %H:%M}"
         words = (escape(row["what"]), escape(row["who"]), state)
         table.add_row(str(row["id"]), at, f"{row['rows']:,}", *words)
-    console.print(table)
+    whole(console, table)
 
 
 def _said(done: Removed) -> str:

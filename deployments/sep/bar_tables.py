@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from deployments.sep.panel import whole
 from infra.bars import PRICES
 from infra.market.timeframes import TIMEFRAMES, bar_length
 from infra.postgres.database import DatabaseError
@@ -99,7 +100,7 @@ def show_all(console: Console) -> None:
     for each in there:
         known = (told or {}).get((each.pair, each.timeframe), _NOTHING)
         table.add_row(*_line(each), *(_known(known) if told else ()))
-    console.print(table)
+    whole(console, table)
 
 
 def show_last(

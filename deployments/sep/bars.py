@@ -13,8 +13,19 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Pair = Annotated[str, typer.Argument(help="Such as EUR_USD.")]
-Timeframe = Annotated[str, typer.Argument(help="Such as H1.")]
+
+def _pair(name: str) -> str:
+    """Return the pair of any spelling, as it is where nobody knows it."""
+    from infra.market.instruments import UnknownInstrument, canonical
+
+    try:
+        return canonical(name)
+    except UnknownInstrument:
+        return name
+
+
+Pair = Annotated[str, typer.Argument(help="Such as EUR_USD, in any spelling.", callback=_pair)]
+Timeframe = Annotated[str, typer.Argument(help="Such as H1.", callback=str.upper)]
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="TIME", help="First bar, ISO; UTC where it names no zone."),
@@ -123,7 +134,9 @@ def remove(
     wanted = bar_changes.wanted(pair, timeframe, _time(start), _time(end), run)
     typer.echo(bar_changes.look(wanted))
     if not yes:
-        typer.confirm("Take them out?", abort=True)
+        from deployments.sep.panel import confirm
+
+        confirm("Take them out?")
     bar_changes.remove(Console(highlight=False), wanted)
 
 

@@ -6,22 +6,26 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import polars as pl
-import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from deployments import environment, services
+from deployments.sep.panel import confirm, whole
 from infra.bars import PRICES
 from infra.errors import SepError
 from infra.settings import settings
-from tasks.intake.look import Look, look
+
+if TYPE_CHECKING:
+    from tasks.intake.look import Look
 
 _SHOWN: Final = 3
 _POLL: Final = 0.5
@@ -29,7 +33,8 @@ _OPTIONS: Final = (
     *("pair", "timeframe", "source", "clock", "decimal", "time_format", "scale", "columns"),
     *("stamp", "any_level"),
 )
-_OPTION: Final = re.compile(rf"\b({'|'.join(_OPTIONS)})=('[^']*'|[^\s,;:)]*[^\s,;:.)]|)")
+_VALUE: Final = r"\{[^}]*\}|'[^']*'|[^\s,;:)]*[^\s,;:.)]|"
+_OPTION: Final = re.compile(rf"\b({'|'.join(_OPTIONS)})=({_VALUE})")
 _FACTS: Final = ("times", "because", "clock", "stamp", "decimal")
 
 
@@ -59,9 +64,14 @@ def bring(
     IngestFailed
         If the file is refused, nobody is there to ask, or the run does not complete.
     """
+    _know_the_server()
+    from tasks.intake.look import look
+
     try:
         with console.status(f"reading {path}"):
             looked = look(path, declared)
+    except ValidationError as error:
+        raise IngestFailed(as_options(_plain(error))) from error
     except SepError as error:
         raise IngestFailed(as_options(str(error))) from error
     show(console, looked)
@@ -75,6 +85,23 @@ def bring(
     _tell(console, _run(console, looked.request.model_dump(mode="json", exclude_defaults=True)))
 
 
+def _know_the_server() -> None:
+    """Tell Prefect, before it is loaded, which server there is; a look needs none."""
+    with suppress(SepError):
+        api_url = services.api_url(settings())
+        os.environ.update(environment.client_environment(settings(), api_url))
+
+
+def _plain(error: ValidationError) -> str:
+    """Say what is wrong with options, each with its name."""
+    said = []
+    for each in error.errors():
+        name = ".".join(map(str, each["loc"]))
+        message = str(each["msg"]).removeprefix("Value error, ")
+        said.append(f"{name}={each['input']}: {message}" if name else message)
+    return "; ".join(said)
+
+
 def as_options(message: str) -> str:
     """Return a message that names options of the flow with those of the command line.
 
@@ -86,6 +113,8 @@ def as_options(message: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         name = "--" + found[1].replace("_", "-")
+        if found[2].startswith("{"):
+            return f"{name} open=NAME"
         return name if found[2] in ("", "true") else f"{name} {found[2]}"
 
     return _OPTION.sub(option, message)
@@ -110,7 +139,7 @@ def show(console: Console, looked: Look) -> None:
     if looked.columns:
         mapped = ", ".join(f"{ours}={theirs!r}" for ours, theirs in looked.columns.items())
         console.print(f"[dim]{'columns':<10}[/] {escape(mapped)}", soft_wrap=True)
-    console.print(_rows(validated.bars))
+    whole(console, _rows(validated.bars))
     console.print(f"{looked.rows:,} rows, [bold]{validated.bars.height:,}[/] bars")
     aside = validated.quarantined["reason"].value_counts(sort=True)
     for reason, n in aside.iter_rows():
@@ -140,7 +169,7 @@ def _ask(looked: Look) -> None:
     if not sys.stdin.isatty():
         raise IngestFailed("nobody is there to ask whether this is right: say --yes if it is")
     what = f"{looked.request.pair} {looked.request.timeframe}"
-    typer.confirm(f"Store these as {what}?", default=True, abort=True)
+    confirm(f"Store these as {what}?", default=True)
 
 
 def _run(console: Console, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -148,8 +177,7 @@ def _run(console: Console, parameters: dict[str, Any]) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
     from prefect.deployments import run_deployment
 
-    api_url = services.api_url(settings())
-    os.environ.update(environment.client_environment(settings(), api_url))
+    services.api_url(settings())  # says so where none runs
     parameters["path"] = str(Path(parameters["path"]).expanduser().absolute())
     run: Any = run_deployment("ingest/local", parameters=parameters, timeout=0, as_subflow=False)
     with _progress(console) as bar, get_client(sync_client=True) as client:

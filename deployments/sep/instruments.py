@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.sep.panel import whole
 from infra.brokers import offers
 from infra.market import instruments, offered
 from infra.settings import settings
@@ -35,7 +36,7 @@ def show_all(console: Console, kind: str | None) -> None:
     for each in sorted(listed, key=lambda each: (each.kind, each.name)):
         figures = (_figure(each, name) for name in ("pip", "spread_pips", "margin"))
         table.add_row(each.name, each.kind, *figures, each.date, escape(each.source))
-    console.print(table)
+    whole(console, table)
     console.print("~ an estimate; spreads are in pips; `sep instruments show NAME` tells all")
 
 

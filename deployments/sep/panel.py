@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
 
+import typer
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +18,38 @@ from infra.settings import Settings
 
 _LEVELS = {"ok": "green", "note": "yellow", "problem": "red"}
 _COLOURS = {"runs": "green", "external": "green", "stopped": "yellow", "no answer": "red"}
+
+
+def confirm(question: str, *, default: bool = False) -> None:
+    """Ask, and end the program unless the answer is yes.
+
+    Polars takes SIGINT over in a way that lets a read go on: Ctrl-C would do nothing.
+
+    Parameters
+    ----------
+    question : str
+    default : bool
+        What an empty answer means.
+
+    Raises
+    ------
+    typer.Abort
+        If it is no.
+    """
+    signal.siginterrupt(signal.SIGINT, True)
+    typer.confirm(question, default=default, abort=True)
+
+
+def whole(console: Console, table: Table) -> None:
+    """Print a table and cut nothing of it, however narrow the screen is.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    table : rich.table.Table
+    """
+    wanted = console.measure(table, options=console.options.update(width=1_000)).maximum
+    console.print(table, width=max(wanted, 1), crop=False, no_wrap=True)
 
 
 def panel(settings: Settings, api_url: str, *, command: str) -> Panel:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 
 from infra.bars import PRICES, QUOTES
+
+_LEAST: Final = 1e-9
+"""Share of the price below which a spread is one of rounding."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Costs:
 def with_quotes(bars: pl.DataFrame, costs: Costs) -> pl.DataFrame:
     """Return bars with all eight quotes, Float64.
 
-    Where a bar has no quotes, or an ask that is not above its bid, nobody trades at these: the
-    usual spread counts around its mid.
+    Where a bar has no quotes, or an ask that is somewhere no higher than its bid, nobody trades at
+    these: the usual spread counts around its mid, at all four prices.
 
     Parameters
     ----------
@@ -48,17 +52,16 @@ def with_quotes(bars: pl.DataFrame, costs: Costs) -> pl.DataFrame:
         Whose spread counts where a bar has none of its own.
     """
     half, share = costs.spread / 2, costs.spread_share / 2
-    own = set(QUOTES) <= set(bars.columns)
-    return bars.with_columns(
-        _quote(side, price, pl.col(price) * (1 + sign * share) + sign * half, own=own)
-        for side, sign in (("bid", -1), ("ask", 1))
+    sides = (("bid", -1), ("ask", 1))
+    modelled = {
+        f"{side}_{price}": pl.col(price) * (1 + sign * share) + sign * half
+        for side, sign in sides
         for price in PRICES
-    )
-
-
-def _quote(side: str, price: str, modelled: pl.Expr, *, own: bool) -> pl.Expr:
-    name = f"{side}_{price}"
-    if own:
-        spread = pl.col(f"ask_{price}") - pl.col(f"bid_{price}")
-        modelled = pl.when(spread > 0).then(name).otherwise(modelled)
-    return modelled.cast(pl.Float64).alias(name)
+    }
+    if set(QUOTES) <= set(bars.columns):
+        spreads = (pl.col(f"ask_{price}") - pl.col(f"bid_{price}") for price in PRICES)
+        own = pl.min_horizontal(spreads) > _LEAST * pl.col("close")
+        modelled = {
+            name: pl.when(own).then(name).otherwise(price) for name, price in modelled.items()
+        }
+    return bars.with_columns(price.cast(pl.Float64).alias(name) for name, price in modelled.items())

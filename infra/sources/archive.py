@@ -9,7 +9,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final, Protocol
 
 import fastexcel
@@ -67,6 +67,11 @@ def members(path: Path) -> list[Path]:
     """Return what a file is to be read as: itself, or the texts of a zip as `bars.zip/name.csv`.
 
     Texts that are no CSV count where there is none: publishers put a readme beside.
+
+    Raises
+    ------
+    SourceError
+        If a name leaves the archive.
     """
     if not zipfile.is_zipfile(path):
         return [path]
@@ -76,7 +81,15 @@ def members(path: Path) -> list[Path]:
     except _DAMAGE:
         return [path]
     texts = _texts(names)
+    if strange := [name for name in texts if _leaves(name)]:
+        raise SourceError(f"{path} holds {strange[0]!r}, which lies outside of it: fetch it again")
     return [path / name for name in sorted(texts)] if len(texts) > 1 else [path]
+
+
+def _leaves(name: str) -> bool:
+    """Whether a member's name is a path that leaves the archive."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
 
 
 def unpacked(path: Path) -> tuple[str, Path | bytes]:

@@ -15,7 +15,7 @@ from infra.bars import PRICES, QUOTES
 from infra.errors import SepError
 
 _DATES: Final = ("date", "dtyyyymmdd", "yyyymmdd", "day", "datum")
-_CLOCKS: Final = ("time", "hhmmss", "zeit", "uhrzeit")
+_CLOCKS: Final = ("time", "hhmmss", "hour", "zeit", "uhrzeit")
 """Of a time of day, where there is a date beside it."""
 _TIMES: Final = (
     "timestamp",
@@ -138,6 +138,8 @@ def map_columns(
         mapping names a column that is nowhere.
     """
     columns = _known(names, path, mapping or {})
+    if twice := [name for name in columns.values() if names.count(name) > 1]:
+        _refuse_twice(twice[0], columns, path)
     time = _time(columns, names)
     values = {name: columns[name] for name in (*PRICES, *QUOTES) if name in columns}
     volume = _first(columns, _VOLUMES)
@@ -159,6 +161,15 @@ def map_columns(
         _plain(time[0]) in _ENDS,
         _plain(time[0]) == "local_time",
     )
+
+
+def _refuse_twice(name: str, columns: Mapping[str, str], path: Path) -> None:
+    """Refuse two columns of one name where it is that of a price: bid and ask, perhaps."""
+    ours = next(our for our, theirs in columns.items() if theirs == name)
+    if ours in (*PRICES, *QUOTES):
+        raise SourceError(
+            f"{path} has two columns {name!r}: rename them, such as to bid_{ours} and ask_{ours}"
+        )
 
 
 def _time(columns: Mapping[str, str], names: Sequence[str]) -> list[str]:

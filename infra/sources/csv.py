@@ -111,13 +111,14 @@ def _header(text: Text, mapping: Mapping[str, str]) -> _Header:
     for number, line in enumerate(lines):
         separator = separator_of(lines[number:])
         names = cells_of(line, separator)
+        if stacked := _stacked(lines[number : number + 3], separator):
+            return stacked
         try:
             columns = map_columns(names, text.path, mapping)
         except SourceError as none:
             error = error or (none if line.strip() else None)
             continue
-        stacked = _stacked(lines[number : number + 3], separator)
-        return stacked or _Header(tuple(names), separator, number + 1, columns)
+        return _Header(tuple(names), separator, number + 1, columns)
     raise error or SourceError(f"{text.path} holds no bars: fetch or export it again")
 
 

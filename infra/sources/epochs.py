@@ -13,13 +13,15 @@ from infra.sources.readings import EPOCHS, NAIVE, REACH, Reading, example, nothi
 from infra.sources.time_forms import Form
 
 _DIGITS: Final = {
-    8: ("%Y%m%d",),
-    10: ("%Y%m%d%H", "%y%m%d%H%M"),
-    12: ("%Y%m%d%H%M", "%y%m%d%H%M%S"),
-    14: ("%Y%m%d%H%M%S",),
+    8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"),
+    10: ("%Y%m%d%H", "%y%m%d%H%M", "%d%m%y%H%M"),
+    12: ("%Y%m%d%H%M", "%y%m%d%H%M%S", "%d%m%Y%H%M", "%m%d%Y%H%M"),
+    14: ("%Y%m%d%H%M%S", "%d%m%Y%H%M%S"),
     17: ("%Y%m%d%H%M%S%3f",),
 }
 _FIRST: Final = datetime(1971, 1, 1, tzinfo=UTC)
+_STRAYS: Final = 0.01
+"""Share of numbers that may be of another unit: they are damaged."""
 _EXCEL: Final = datetime(1899, 12, 30)  # noqa: DTZ001
 _EXCEL_DAYS: Final = (20_000.0, 80_000.0)
 
@@ -37,18 +39,11 @@ def of_numbers(column: pl.Series, declared: str | None) -> list[Reading]:
     Raises
     ------
     SourceError
-        If they look like days of a spreadsheet, and are not said to be.
+        If they look like days of a spreadsheet, and are not said to be, or units are mixed.
     """
-    readings = []
     now = datetime.now(UTC) + timedelta(days=1)
     number = column.cast(pl.Float64, strict=False)
-    whole = column.cast(pl.Int64, strict=False) if column.dtype != pl.Float64 else None
-    for name, micros in EPOCHS.items():
-        scaled = _micros(number, whole, micros)
-        time = scaled.cast(TIME)
-        if declared == name or _credible(time, now):
-            far = ~time.is_between(_FIRST, now).fill_null(value=False)
-            readings.append(Reading(name, time.set(far, None), nothing(column, NAIVE)))
+    readings = _units(column, number, declared, now)
     text = column.cast(pl.String, strict=False) if column.dtype != pl.Float64 else None
     for width, forms in _DIGITS.items() if text is not None else ():
         assert text is not None
@@ -65,6 +60,30 @@ def of_numbers(column: pl.Series, declared: str | None) -> list[Reading]:
                 "say time_format=excel if they are, or export them as dates"
             )
     return readings
+
+
+def _units(
+    column: pl.Series, number: pl.Series, declared: str | None, now: datetime
+) -> list[Reading]:
+    """Read numbers as time since 1970, in each unit that makes sense of most."""
+    whole = column.cast(pl.Int64, strict=False) if column.dtype != pl.Float64 else None
+    every = []
+    for name, micros in EPOCHS.items():
+        time = _micros(number, whole, micros).cast(TIME)
+        far = ~time.is_between(_FIRST, now).fill_null(value=False)
+        every.append(Reading(name, time.set(far, None), nothing(column, NAIVE)))
+    counts = {reading.name: reading.aware.count() for reading in every}
+    first, second, *_ = sorted(counts, key=lambda name: counts[name], reverse=True)
+    if declared is None and counts[second] > _STRAYS * counts[first]:
+        raise SourceError(
+            f"of the times, {counts[first]:,} are {first} and {counts[second]:,} {second}: the "
+            "source mixes both; ingest each part alone, or set one aside with time_format="
+        )
+    return [
+        reading
+        for reading in every
+        if declared == reading.name or 2 * counts[reading.name] > number.count() > 0
+    ]
 
 
 def _micros(number: pl.Series, whole: pl.Series | None, micros: float) -> pl.Series:

@@ -75,6 +75,8 @@ def read_numbers(
         odd = odd.append(cells[name].filter(plain[name].is_null()))
     odd = odd.filter(~is_blank(odd))
     if declared != "," and (odd.is_empty() or not odd.str.contains(rf"\d(,|{_SPACES})\d").any()):
+        if declared is None and texts and bounds[1] > 1000 * bounds[0] > 0:
+            _refuse_dotted(cells[texts[0]], bounds)
         return Numbers(plain, ".", "declared" if declared else "")
     written = pl.concat([cells[name].alias("cell") for name in texts]) if texts else odd
     if beside is not None and beside.dtype == pl.String:
@@ -85,6 +87,18 @@ def read_numbers(
     if declared:
         _must_apply(frame, cells, mark)
     return Numbers(frame, mark, why)
+
+
+def _refuse_dotted(cells: pl.Series, bounds: tuple[float, float]) -> None:
+    """Refuse `97.345` of an instrument that may cost 97 as well as 97 thousand."""
+    written = cells.filter(~is_blank(cells))
+    median = written.cast(pl.Float64, strict=False).median()
+    dotted = len(written) > 0 and written.str.contains(r"^\s*\d{1,3}\.\d{3}\s*$").all()
+    if dotted and isinstance(median, float) and median * 1000 <= bounds[1]:
+        raise SourceError(
+            f"prices such as {written[0]!r} have a dot before three digits, which may part "
+            "thousands or decimals of such an instrument: say decimal='.' or decimal=','"
+        )
 
 
 def read_volume(cells: pl.Series, decimal: str) -> pl.Series:
@@ -134,8 +148,8 @@ def _proved(cells: pl.Series, bounds: tuple[float, float]) -> tuple[str, str]:
     if votes[mark]:
         both = " and ".join(repr(cells.filter(cells.str.contains(_proof(m)))[0]) for m in MARKS)
         raise SourceError(
-            f"prices such as {both} have different decimal marks: say decimal=. or decimal=, to "
-            "set the others aside, or export the file again"
+            f"prices such as {both} have different decimal marks: say decimal='.' or "
+            "decimal=',' to set the others aside, or export the file again"
         )
     return _by_level(cells, bounds)
 
@@ -145,7 +159,7 @@ def _proof(mark: str) -> str:
     other = MARKS[1 - MARKS.index(mark)]
     m, o = rf"\{mark}", rf"\{other}"
     shapes = (
-        rf"\d{o}\d{{3}}{m}\d*",  # both
+        rf"\d{{1,3}}(?:{o}\d{{3}})+{m}\d*",  # both
         rf"\d*{m}(?:\d{{1,2}}|\d{{4,}})",  # a group of thousands has three digits
         rf"\d{{4,}}{m}\d*|0{m}\d*",  # and is not the fourth digit, nor behind a zero
         rf"\d{{1,3}}(?:{o}\d{{3}}){{2,}}",  # twice: never a decimal mark
@@ -169,7 +183,7 @@ def _by_level(cells: pl.Series, bounds: tuple[float, float]) -> tuple[str, str]:
     shown = next((cell for cell in cells if "," in cell), cells[0] if len(cells) else "")
     raise SourceError(
         f"prices such as {shown[:_EXAMPLES]!r} have a mark before three digits, which may part "
-        "thousands or decimals: say decimal=, or decimal=."
+        "thousands or decimals: say decimal=',' or decimal='.'"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ _KINDS: Final = {
     "metatrader": (MetaTrader(), "its rows are those that MetaTrader exports"),
     "histdata": (HistData(), "its rows are those of HistData.com"),
 }
+_GENERIC: Final = re.compile(r"\d{8} \d{6};[\d.;]+;0\s*|\d{8} \d{9},[\d.]+,[\d.]+,0\s*")
 _HISTDATA: Final = "DAT_"
 """How HistData's own files begin: their rows may look like MetaTrader's."""
 
@@ -56,9 +58,14 @@ def recognise(path: Path) -> tuple[str, str]:
             rows: pl.DataFrame = source.rows(head)  # type: ignore[attr-defined]
         except SourceError:
             continue
-        if not rows.is_empty():
+        if not rows.is_empty() and (named or kind != "histdata" or _is_generic(head)):
             return kind, why
     return "csv", "its header names the columns of bars"
+
+
+def _is_generic(head: Text) -> bool:
+    """Whether rows are HistData's own: those of NinjaTrader look alike, and have a volume."""
+    return all(_GENERIC.fullmatch(line) for line in head.head.splitlines()[:-1][:64] if line)
 
 
 def _is_headed(text: Text) -> bool:

@@ -101,6 +101,10 @@ class Text:
             If there is none.
         """
         cells = self._cells(names, separator, header)
+        surplus = pl.col("excess").str.strip_chars(separator + ' "\r')
+        cells = cells.with_columns(
+            pl.when(surplus.str.len_bytes() > 0).then("excess").alias("excess")
+        )
         content = pl.any_horizontal(pl.col(*names, "excess").str.len_bytes() > 0)
         if (blank := ~cells.select(content.fill_null(value=False)).to_series()).any():
             cells = cells.filter(~blank)

@@ -13,7 +13,7 @@ _DATE: Final = (
     r"|(?P<m2>[A-Za-z]{3,9})(?P<s5> )(?P<d2>\d{1,2})(?P<s6>,? )(?P<y2>\d{4})"
     r"|(?P<y3>\d{4})(?P<s7>[-./ ])(?P<m3>[A-Za-z]{3})(?P<s8>[-./ ])(?P<d3>\d{1,2})"
 )
-_TIME: Final = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?|\d{6}(?:\.?\d{3})?|\d{4}"
+_TIME: Final = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?|\d{6}(?:\.?\d{3})?|\d{4}|\d{2}"
 NAMED: Final = {"EST": -5, "EDT": -4, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3}
 """Zones whose letters mean one thing; CST, IST and BST mean several."""
 _OFFSET: Final = r"(?:UTC|GMT)?\s?[+-]\d{2}(?::?\d{2})?"
@@ -23,7 +23,9 @@ _CELL: Final = re.compile(
     rf"(?:(?P<between>T|[ ,_]+| - )(?P<time>{_TIME})(?P<half>\s*[AaPp][Mm])?(?P<zone>{_ZONE})?)?"
     rf"(?P<bare>{_ZONE})?"
 )
-_COMPACT: Final = {"%Y%m%d": r"\d{8}", "%H%M%S": r"\d{6}", "%H%M": r"\d{4}", "%3f": r"\d{3}"}
+_WIDTHS: Final = {"%Y": r"\d{4}", "%3f": r"\d{3}", "%#z": r"[+-]\d\d:?(\d\d)?"}
+_RUN: Final = re.compile(r"(%\.f|%#z|(?:%3f|%[A-Za-z])+)")
+_BARE: Final = {2: "%H", 4: "%H%M", 6: "%H%M%S", 9: "%H%M%S%3f"}
 _BLANKS: Final = ("", "nan", "NaN", "NaT", "null", "NULL", "None", "-", "N/A", "#N/A")
 
 
@@ -66,14 +68,26 @@ def forms_of(cell: str, of_day: str | None = None) -> dict[str, Form]:
 
 
 def strict_pattern(form: str) -> str | None:
-    """Return what text must look like for a form of bare digits, which strptime reads in parts."""
-    if not any(run in form for run in ("%Y%m%d", "%H%M")):
+    """Return what text must look like for a form with bare digits, which strptime reads in parts.
+
+    None where no two numbers touch.
+    """
+    pieces = _RUN.split(form)
+    if not any(piece.count("%") > 1 for piece in pieces):
         return None
-    pattern = re.escape(form).replace("\\%", "%")
-    for run, digits in _COMPACT.items():
-        pattern = pattern.replace(run, digits)
-    pattern = pattern.replace(r"%\.f", r"(\.\d+)?").replace("%#z", r"[+-]\d\d:?(\d\d)?")
-    return rf"^{re.sub('%[a-zA-Z]', '.+?', pattern)}$"
+    return f"^{''.join(map(_piece, pieces))}$"
+
+
+def _piece(piece: str) -> str:
+    """Return the pattern of numbers that touch, of one alone, or of what is between."""
+    if piece.count("%") > 1:
+        parts = re.findall("%3f|%[A-Za-z]", piece)
+        return "".join(_WIDTHS.get(part, r"\d{2}") for part in parts)
+    if piece == "%.f":
+        return r"(\.\d+)?"
+    if piece.startswith("%"):
+        return _WIDTHS[piece] if piece == "%#z" else ".+?"
+    return re.escape(piece)
 
 
 def _dates(parts: dict[str, str | None]) -> dict[str, str]:
@@ -115,7 +129,9 @@ def _rest(parts: dict[str, str | None], of_day: str | None) -> tuple[str, bool]:
     elif ":" in time:
         form = between + _clock(time, parts["half"])
     else:
-        form = between + {4: "%H%M", 6: "%H%M%S", 9: "%H%M%S%3f"}.get(len(time), "%H%M%S.%3f")
+        form = between + {2: "%H", 4: "%H%M", 6: "%H%M%S", 9: "%H%M%S%3f"}.get(
+            len(time), "%H%M%S.%3f"
+        )
     return form + _zone(zone), zone is not None
 
 

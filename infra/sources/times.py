@@ -25,7 +25,7 @@ _ROUNDS: Final = 6
 _STRAYS: Final = 0.01
 """Share of rows that may speak against what all others say: they are damaged, and set aside."""
 _ORDERS: Final = ("day-first", "month-first", "year-first")
-_PADS: Final = {6: "%H%M%S", 4: "%H%M", 9: "%H%M%S%3f"}
+_PADS: Final = {6: "%H%M%S", 4: "%H%M", 2: "%H", 9: "%H%M%S%3f"}
 """Times of day in digits, by how many there are before a spreadsheet took the zeros."""
 
 Choose = Callable[[Sequence[Reading]], Sequence[Reading]]

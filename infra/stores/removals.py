@@ -41,6 +41,7 @@ WHERE pair = :pair AND timeframe = :timeframe AND source <> :store AND last_time
 """
 _RECORD: Final = "SELECT * FROM bar_removal WHERE id = :id"
 _NEWEST: Final = "SELECT * FROM bar_removal WHERE undone_at IS NULL ORDER BY id DESC LIMIT 1"
+_BACK: Final = "SELECT file FROM bar_removal WHERE undone_at IS NOT NULL"
 _ID: Final = "SELECT id FROM bar_removal WHERE file = :file"
 
 
@@ -168,11 +169,13 @@ def undo(store: BarStore, number: int | None = None) -> Undone:
     record = _record(number)
     key = (record.pair, record.timeframe)
     with _alone(store, *key) as connection:
+        record = _record(record.id)  # another may have put it back meanwhile
         rows = pl.read_parquet(_file_of(record), glob=False)
         edges = (rows["timestamp"][0], rows["timestamp"][-1])
         there = pl.col("timestamp").is_between(*edges)
         present = completed(store.scan(*key).filter(there).collect())
         present = versions.dated(connection, *key, present)
+        present = _first_come(present, _returns(connection, Wanted(*key)))
         stays = present.filter(pl.col("arrived_at").ne_missing(pl.lit(record.removed_at)))
         back = rows.join(stays, on="timestamp", how="anti", maintain_order="left")
         at = ledger.next_moment(connection, *key).isoformat()
@@ -189,6 +192,10 @@ def clear(days: float) -> int:
     oldest = time.time() - days * _DAY
     files = (settings().home / ledger.FOLDER).glob("*.parquet")
     old = [file for file in files if file.stat().st_mtime < oldest]
+    if old:  # of bars that are back, the file tells when they first came
+        with database.engine().connect() as connection:
+            back = set(connection.scalars(text(_BACK)))
+        old = [file for file in old if file.name not in back]
     for file in old:
         file.unlink(missing_ok=True)
     return len(old)
@@ -262,6 +269,16 @@ def _returns(connection: Connection, wanted: Wanted) -> pl.DataFrame:
             rows = rows.rename({"arrived_at": "came_at"}).with_columns(arrived_at=pl.lit(at, TIME))
             found.append(rows.select(*kinds))
     return pl.concat(found)
+
+
+def _first_come(bars: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
+    """Let bars that were put back have come when they first came."""
+    while True:
+        both = bars.join(returns, on=("timestamp", "arrived_at"), how="left", maintain_order="left")
+        if not both["came_at"].count():
+            return bars
+        came = pl.coalesce("came_at", "arrived_at").alias("arrived_at")
+        bars = both.with_columns(came).drop("came_at")
 
 
 def _keep(chosen: pl.DataFrame, back: pl.DataFrame, name: str) -> None:

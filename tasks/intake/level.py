@@ -15,6 +15,7 @@ from infra.sources.columns import SourceError
 _POWERS: Final = tuple(power for power in range(-6, 9) if power)
 _APART: Final = 0.05
 """Prices of the same moment differ less, whatever side, venue and length of bar."""
+_SAME: Final = 0.2
 _SHARED: Final = 10
 """Bars of the same moment that tell one instrument from another."""
 
@@ -103,9 +104,25 @@ def refuse_other(bars: pl.DataFrame, stored: pl.LazyFrame, pair: str) -> None:
     span = pl.col("timestamp").is_between(bars["timestamp"].min(), bars["timestamp"].max())
     there = stored.select("timestamp", was="close").filter(span).collect()
     both = bars.select("timestamp", "close").join(there, on="timestamp")
+    if there.height >= _SHARED and both.height < _SAME * min(there.height, bars.height):
+        _refuse_other_hours(bars["timestamp"], there["timestamp"], pair)
     apart = (both["close"] / both["was"]).log().abs().median()
     if both.height >= _SHARED and isinstance(apart, float) and apart > _APART:
         raise SourceError(
             f"the prices are {math.expm1(apart):.0%} apart from those stored of {pair} for the "
             "same times: say another pair= if they are not its prices, any_level=true if they are"
         )
+
+
+def _refuse_other_hours(times: pl.Series, stored: pl.Series, pair: str) -> None:
+    """Refuse long bars that begin at other hours than those stored: the store would hold both."""
+    hours, there = (at.dt.hour().unique().sort().to_list() for at in (times, stored))
+    if not set(hours) & set(there):
+        raise SourceError(
+            f"the bars begin at {_hours(hours)} UTC, those stored of {pair} at {_hours(there)}: "
+            "say the clock= by which they begin as those, or any_level=true to store both"
+        )
+
+
+def _hours(hours: list[int]) -> str:
+    return ", ".join(f"{hour:02}:00" for hour in hours[:4])

@@ -66,8 +66,9 @@ def look(path: Path, declared: dict[str, Any]) -> Look:
     infra.sources.columns.SourceError
         If something cannot be told; the message names the option that says it.
     """
+    _check(path, declared)
     paths = files(path)
-    source, why = (declared["source"], "declared") if "source" in declared else recognise(paths[0])
+    source, why = _source(declared, paths[0])
     told = {"source": why}
     kept = {name: declared[name] for name in ("clock", "columns") if name in declared}
     if source not in MAPPED:
@@ -90,6 +91,29 @@ def _columns(source: str, path: Path, kept: dict[str, Any]) -> dict[str, str]:
         return {}
     found = (parquet if source == "parquet" else csv).columns_of(path, kept.get("columns"))
     return {"timestamp": " and ".join(found.time), **found.values}
+
+
+def _check(path: Path, declared: dict[str, Any]) -> None:
+    """Refuse options that no file can have, before any is read.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        With what is wrong of each.
+    """
+    source = declared.get("source") or "csv"
+    held = SOURCES[source].timeframe if source in SOURCES else None
+    usual = {"pair": "EUR_USD", "timeframe": held or "H1", "source": source}
+    IngestRequest(**{**usual, **declared, "path": path})
+
+
+def _source(declared: dict[str, Any], path: Path) -> tuple[str, str]:
+    if "source" in declared:
+        return declared["source"], "declared"
+    source, why = recognise(path)
+    if source not in MAPPED and ("columns" in declared or "time_format" in declared):
+        return "csv", "its columns or times are declared"
+    return source, why
 
 
 def _options(declared: dict[str, Any], clock: str | None) -> Options:

@@ -8,11 +8,17 @@ from typing import Final
 import polars as pl
 
 from infra.market.timeframes import bar_length
+from infra.sources.columns import SourceError
 
 _HOUR: Final = timedelta(hours=1)
 _ORDERED: Final = 0.9
 """Share of steps in one direction from which a row out of place is a damaged time."""
 
+_FOLDED: Final = 0.25
+_FEW: Final = 8
+_MANY: Final = 20
+_FAR: Final = timedelta(days=60)
+"""From all others: a first or last row that is, and no gap else, has a damaged time."""
 _NEAR: Final = timedelta(days=4)
 """A row further from all others than a weekend did not just come late."""
 
@@ -33,10 +39,13 @@ def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     good = rows.with_row_index("row").filter(pl.col("reason").is_null())
     steps = good["timestamp"].diff().drop_nulls()
     short = bar_length(timeframe) > 2 * _HOUR and bool((steps < bar_length(timeframe)).any())
-    if len(steps) == 0 or (not short and steps.min() > timedelta(0)):  # type: ignore[operator]
+    alone = _far_at_the_ends(good, steps)
+    if alone.is_empty() and (len(steps) == 0 or (not short and steps.min() > timedelta(0))):  # type: ignore[operator]
         return rows
-    lost = [_out_of_place(good, steps)]
-    good = good.join(lost[0], on="row", how="anti")
+    good = good.join(alone, on="row", how="anti")
+    steps = good["timestamp"].diff().drop_nulls()
+    lost = [alone, _out_of_place(good, steps)]
+    good = good.join(lost[1], on="row", how="anti")
     last = pl.col("source_row") == pl.col("source_row").max().over("timestamp")
     lost.append(good.filter(~last).select("row", order=pl.lit("duplicate timestamp")))
     good = good.filter(last).sort("timestamp")
@@ -45,6 +54,46 @@ def in_order(rows: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     verdict = pl.concat(lost)
     joined = rows.with_row_index("row").join(verdict, on="row", how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("reason", "order").alias("reason")).drop("row", "order")
+
+
+def refuse_folded(raw: pl.DataFrame, rows: pl.DataFrame) -> None:
+    """Refuse times of twelve hours that do not say which half of the day they are of.
+
+    Parameters
+    ----------
+    raw : polars.DataFrame
+        `timestamp` as written.
+    rows : polars.DataFrame
+        `reason`.
+
+    Raises
+    ------
+    SourceError
+        If many rows come twice and no hour is 0 or above 12.
+    """
+    twice = int((rows["reason"] == "duplicate timestamp").sum())
+    if twice < _FOLDED * rows.height or twice < _FEW or raw["timestamp"].dtype != pl.String:
+        return
+    written = raw["timestamp"].drop_nulls()
+    hours = written.str.extract(r"[T ](\d{1,2}):\d\d").cast(pl.Int8, strict=False).drop_nulls()
+    halves = written.str.contains(r"(?i)\d\s*[ap]m")
+    if len(hours) and not halves.any() and hours.is_between(1, 12).all() and hours.n_unique() > 9:
+        raise SourceError(
+            f"{twice:,} of {rows.height:,} times come twice and no hour is above 12: the file does "
+            "not say which half of the day they are of; export it with 24 hours, or say "
+            "time_format= if that is not so"
+        )
+
+
+def _far_at_the_ends(good: pl.DataFrame, steps: pl.Series) -> pl.DataFrame:
+    """Find a first and a last row that are far from all others: their times are damaged."""
+    rows = [
+        good["row"][at]
+        for at, step in ((0, 0), (-1, -1))
+        if good.height >= _MANY and abs(steps[step]) > _FAR and (abs(steps[1:-1]) < _FAR).all()
+    ]
+    frame = pl.DataFrame({"row": rows}, schema={"row": good.schema["row"]})
+    return frame.with_columns(order=pl.lit("unsorted timestamp"))
 
 
 def _out_of_place(good: pl.DataFrame, steps: pl.Series) -> pl.DataFrame:

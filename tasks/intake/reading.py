@@ -19,11 +19,13 @@ from infra.sources.readings import Reading
 from infra.sources.time_forms import is_blank
 from infra.sources.times import read_times
 from tasks.intake.level import Bounds
+from tasks.intake.parts import refuse_other_spacing
 from tasks.intake.spacing import OFF_GRID, Spacing, problem, refuse_wrong
 
 _DUKASCOPY: Final = r"^\d\d\.\d\d\.\d{4} \d\d:\d\d:\d\d\.\d{3}( GMT[+-]\d{4})?$"
 """Dukascopy's own form, whose day comes first."""
 _LONG: Final = timedelta(hours=1)
+_SATURDAY: Final = 6
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def read(raw: pl.DataFrame, timeframe: str, pair: str, options: Options) -> Read
     bounds = Bounds.of(pair, any_level=options.any_level)
     times, facts = _times(raw, timeframe, options)
     numbers, unreadable, notes = _numbers(raw, options, bounds, facts)
+    refuse_other_spacing(raw, times["timestamp"], timeframe)
     refuse_wrong(times["timestamp"], timeframe)
     rows = pl.concat([raw.select("source_row"), times, numbers], how="horizontal")
     rows = rows.with_columns(unreadable=unreadable)
@@ -180,9 +183,16 @@ def _possible(readings: Sequence[Reading], timeframe: str) -> list[Reading]:
     pairs = list(zip(readings, spacings, strict=True))
     on_grid = [(r, s) for r, s in pairs if s.off_grid <= OFF_GRID]
     fitting = [(r, s) for r, s in on_grid if problem(s, timeframe) is None]
+    if timeframe == "D1":  # a day of trade is no Saturday: months read as days are
+        fitting = [(r, s) for r, s in fitting if not _has_saturdays(r)]
     whole = [r for r, s in fitting if s.holes == 0]
     torn = [r for r, s in fitting if s.holes >= 2]
     return whole if len(whole) + len(torn) == len(fitting) and whole else [r for r, _ in fitting]
+
+
+def _has_saturdays(reading: Reading) -> bool:
+    times = reading.naive if reading.naive.count() else reading.aware
+    return bool((times.dt.weekday() == _SATURDAY).any())
 
 
 def _clock(raw: pl.DataFrame, reading: Reading, options: Options) -> str | None:
@@ -190,6 +200,11 @@ def _clock(raw: pl.DataFrame, reading: Reading, options: Options) -> str | None:
     said = raw["header_clock"].unique().to_list() if "header_clock" in raw.columns else []
     named = [name for name in said if name is not None and _is_clock(name)]
     declared = options.clock
+    if named and None in said and declared is None:
+        raise SourceError(
+            f"some files name the clock {named[0]}, others none: ingest them one by one, or say "
+            "clock="
+        )
     if len(named) > 1:
         raise SourceError(f"the files have the clocks {', '.join(named)}: ingest them one by one")
     if declared is not None and named and Clock.of(declared) != Clock.of(named[0]):

@@ -17,6 +17,7 @@ _LONG_GAP: Final = timedelta(days=5)
 _CLOSER: Final = 0.05
 """Share of steps shorter than a bar from which the timeframe is wrong, not a row."""
 _STRAYS: Final = 0.02
+_SOME: Final = 5
 _ENOUGH: Final = 8
 """Rows from which steps that are all longer than a bar prove a longer timeframe."""
 OFF_GRID: Final = 0.1
@@ -73,6 +74,11 @@ class Spacing(NamedTuple):
         return float((self.steps < shortest).mean() or 0.0)  # type: ignore[arg-type]
 
     @property
+    def regular(self) -> bool:
+        """Whether most steps are the usual one."""
+        return 2 * int((self.steps == self.usual).sum()) > len(self.steps)
+
+    @property
     def holes(self) -> int:
         """Steps longer than any weekend."""
         return int((self.steps > _LONG_GAP).sum())
@@ -91,6 +97,8 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
     if spacing.off_grid > OFF_GRID and enough:
         return _wrong(spacing, timeframe)
     if spacing.below(length) > _CLOSER:
+        return _wrong(spacing, timeframe)
+    if spacing.usual != length and len(spacing.steps) + 1 >= _SOME and spacing.regular:
         return _wrong(spacing, timeframe)
     apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
     if apart and enough and spacing.below(spacing.usual) <= _STRAYS:
@@ -118,26 +126,22 @@ def refuse_wrong(times: pl.Series, timeframe: str) -> None:
 
 def fitting(spacing: Spacing) -> str | None:
     """Return the timeframe whose bars are as far apart as these times mostly are."""
-    for name in TIMEFRAMES:
-        slack = _HOUR if bar_length(name) > 2 * _HOUR else timedelta(0)
-        if abs(spacing.usual - bar_length(name)) <= slack:
-            return name
-    return None
+    return next((name for name in TIMEFRAMES if bar_length(name) == spacing.usual), None)
 
 
 def _wrong(spacing: Spacing, timeframe: str) -> str:
     fits = fitting(spacing)
-    if fits is None or fits == timeframe:
-        where = f"{spacing.off_grid:.0%} of them do not begin at a multiple of it"
-        apart = f"mostly {_words(spacing.usual)} apart"
+    if fits is not None and fits != timeframe:
         return (
-            f"the rows are not bars of {timeframe}: they are {apart}, and {where}; ask for another "
-            f"timeframe= of {', '.join(TIMEFRAMES)}, or for time_format= or clock= if the times "
-            "were read wrongly"
+            f"the rows are not bars of {timeframe}: they are {_words(spacing.usual)} apart; "
+            f"ask for timeframe={fits}"
         )
+    apart = f"mostly {_words(spacing.usual)} apart"
+    if spacing.off_grid > OFF_GRID:
+        apart += f", and {spacing.off_grid:.0%} of them do not begin at a multiple of it"
     return (
-        f"the rows are not bars of {timeframe}: they are {_words(spacing.usual)} apart; "
-        f"ask for timeframe={fits}"
+        f"the rows are not bars of {timeframe}: they are {apart}; no timeframe= of "
+        f"{', '.join(TIMEFRAMES)} fits, unless time_format= or clock= says how to read the times"
     )
 
 

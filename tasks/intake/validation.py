@@ -13,13 +13,18 @@ from pandera.polars import PolarsData
 from infra.bars import PRICES, QUOTES, SCHEMA
 from infra.market.timeframes import bar_length, bar_seconds
 from infra.sources.clocks import AMBIGUOUS, MISSING
+from infra.sources.columns import SourceError
 from infra.sources.readings import shown as written
 from tasks.intake.hours import closed_out
 from tasks.intake.level import Bounds
-from tasks.intake.order import in_order
+from tasks.intake.order import in_order, refuse_folded
+from tasks.intake.parts import refuse_contrary
 from tasks.intake.reading import Options, read
 
 _HOUR = 3600
+_FEW: Final = 3
+_AHEAD: Final = 0.05
+"""Share of rows in the future from which the times are wrong, not the rows."""
 
 
 def _price_faults(prefix: str = "") -> dict[str, pl.Expr]:
@@ -156,8 +161,11 @@ def validate(
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
     rows = _judged(rows, faults, raw["fault"] if "fault" in raw.columns else None)
     ends = options.stamp is None and "header_ends" not in raw.columns
-    rows, notes = closed_out(rows, timeframe, pair, ask_ends=ends)
+    rows, notes = closed_out(rows, timeframe, pair, ask_ends=ends, any_clock=options.any_level)
+    _refuse_future(rows, meant.facts)
     rows = in_order(rows, timeframe)
+    refuse_folded(raw, rows)
+    refuse_contrary(raw, rows)
     good = rows["reason"].is_null()
     bars = rows.filter(good).select(name for name in SCHEMA if name in rows.columns)
     if not bars["timestamp"].is_sorted():
@@ -165,6 +173,17 @@ def validate(
     notes |= meant.notes | _zero_spreads(bars)
     bad = _set_aside(raw, rows, ~good)
     return Validated(BarSchema.validate(bars), bad, meant.facts, notes)
+
+
+def _refuse_future(rows: pl.DataFrame, facts: dict[str, str]) -> None:
+    """Refuse times of which a part has not come yet: they are read wrongly."""
+    ahead = int((rows["reason"] == "future timestamp").sum())
+    if ahead >= _FEW and ahead > _AHEAD * rows.height:
+        raise SourceError(
+            f"{ahead:,} of {rows.height:,} rows lie in the future, with times read by "
+            f"{facts['times'] or 'their type'} and the clock {facts['clock']}: say another "
+            "time_format= or clock="
+        )
 
 
 def _judged(rows: pl.DataFrame, faults: dict[str, pl.Expr], told: pl.Series | None) -> pl.DataFrame:

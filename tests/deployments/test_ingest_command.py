@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import pty
 import re
 import shlex
+import signal
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -233,6 +238,7 @@ def test_refusals_name_the_options_of_the_command(here: Path) -> None:
     assert isinstance(done.exception, IngestFailed)
     assert "--clock UTC, --clock EST" in str(done.exception)
     assert as_options("say time_format=day-first.") == "say --time-format day-first."
+    assert as_options('columns={"open": "..."}, by name') == "--columns open=NAME, by name"
     assert as_options("clock='New York+7' (x)") == "--clock 'New York+7' (x)"
 
 
@@ -258,3 +264,44 @@ def test_a_file_reaches_the_store(stack: Stack, tmp_path: Path) -> None:
     pictures = [Path(word) for word in screen.split() if word.endswith(".png")]
     assert pictures
     assert all(picture.is_file() for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scale", "0"),
+        ("--source", "blah"),
+        ("--stamp", "foo"),
+        ("--decimal", "x"),
+        ("--timeframe", "H2"),
+        ("--columns", "open"),
+    ],
+)
+def test_option_that_is_none_is_one_sentence(options: tuple[str, str], here: Path) -> None:
+    (here / "EURUSD.csv").write_bytes(ZONED)
+    done = CliRunner().invoke(app, ["ingest", "EURUSD.csv", *options])
+    assert isinstance(done.exception, IngestFailed)
+    assert options[0].strip("-") in str(done.exception)
+    assert "pydantic" not in str(done.exception)
+
+
+def test_ctrl_c_at_the_question_ends_it(here: Path) -> None:
+    (here / "EURUSD.csv").write_bytes(ZONED)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(
+            sys.executable, [sys.executable, "-m", "deployments.sep.cli", "ingest", "EURUSD.csv"]
+        )
+    screen = b""
+    while b"[Y/n]" not in screen:
+        screen += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    deadline = time.monotonic() + 10
+    ended, status = 0, 0
+    while not ended and time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.05)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert ended == child

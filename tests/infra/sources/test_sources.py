@@ -21,6 +21,7 @@ from infra.sources import sample
 from infra.sources.columns import SourceError, map_columns
 from infra.sources.csv import read_csv
 from infra.sources.parquet import read_parquet
+from infra.sources.regular import files
 from infra.sources.times import read_times
 
 NOWHERE = Path("bars.csv")
@@ -272,3 +273,36 @@ def test_missing_sample_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sample, "files", lost)
     with pytest.raises(SourceError, match=r"sep-trader\[sample\]"):
         sample.read_sample()
+
+
+@pytest.mark.parametrize("name", ["/tmp/other.csv", "../other.csv", "C:/other.csv"])
+def test_zip_never_leads_out_of_itself(name: str, tmp_path: Path) -> None:
+    packed = zipped(tmp_path, {"bars.csv": ROWS, name: ROWS})
+    with pytest.raises(SourceError, match="lies outside of it"):
+        files(packed)
+
+
+def test_texts_of_a_zip_are_files(tmp_path: Path) -> None:
+    packed = zipped(tmp_path, {"b/two.csv": ROWS, "one.csv": ROWS, "readme.txt": "about"})
+    found = files(packed)
+    assert found == [packed / "b/two.csv", packed / "one.csv"]
+    assert [read_csv(path).height for path in found] == [5, 5]
+
+
+def test_surplus_without_content_is_nothing(tmp_path: Path) -> None:
+    lines = ROWS.strip().split("\n")
+    path = written(tmp_path, "\n".join([lines[0], *(f"{line},, " for line in lines[1:])]))
+    assert read_csv(path)["excess"].null_count() == 5
+
+
+@pytest.mark.parametrize("time", ["Date", "Datetime"])
+def test_three_lines_of_yfinance_are_a_header(time: str, tmp_path: Path) -> None:
+    head = f"Price,Close,High,Low,Open,Volume\nTicker,{','.join(['EURUSD=X'] * 5)}\n{time},,,,,\n"
+    rows = read_csv(written(tmp_path, head + "2018-01-08 00:00:00+00:00,1.2,1.3,1.1,1.25,0\n"))
+    assert rows.select("ticker", "open", "close").rows() == [("EURUSD=X", "1.25", "1.2")]
+
+
+def test_two_columns_of_one_price_are_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path, "time,Open,High,Low,Close,Open\nx,1,2,1,2,3\n")
+    with pytest.raises(SourceError, match="two columns 'Open'"):
+        read_csv(path)

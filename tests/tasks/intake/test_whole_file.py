@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from infra.bars import PRICES
 from infra.sources.columns import SourceError
 from tasks.intake.level import refuse_other
 from tasks.intake.reading import Options
@@ -122,3 +123,123 @@ def test_times_of_the_open_are_no_question() -> None:
     times = [sunday + timedelta(weeks=week, hours=n) for week in range(3) for n in range(121)]
     rows = [{"timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for at in times]
     assert told(*rows, pair="EUR_USD").bars.height == 360
+
+
+def stamped(times: list[datetime], form: str) -> pl.DataFrame:
+    """Rows whose times are written in a form, with one close and another in turn."""
+    closes = ("1.2", "1.21")
+    told = [f"{at:{form}}" for at in times]
+    return raw(*({"timestamp": at, "close": closes[n % 2]} for n, at in enumerate(told)))
+
+
+WEEK = [datetime(2025, 9, 1, tzinfo=UTC) + n * timedelta(hours=1) for n in range(96)]
+UTC_CLOCK = Options(clock="UTC", publisher=False)
+
+
+def test_twelve_hours_without_their_half_are_refused() -> None:
+    frame = stamped(WEEK, "%Y-%m-%d %I:%M")
+    with pytest.raises(SourceError, match=r"which half of the day.*time_format="):
+        validate(frame, timeframe="H1", options=UTC_CLOCK, now=NOW)
+
+
+@pytest.mark.parametrize("hours", [3, 5])
+def test_bars_of_other_lengths_are_not_of_four_hours(hours: int) -> None:
+    times = [WEEK[0] + n * timedelta(hours=hours) for n in range(30)]
+    frame = stamped(times, "%Y-%m-%dT%H:%M:%SZ")
+    with pytest.raises(SourceError, match="rows are not bars of H4"):
+        validate(frame, timeframe="H4", now=NOW)
+
+
+@pytest.mark.parametrize("timeframe", ["D1", "M1"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%m/%d/%Y"])
+def test_months_are_no_days(form: str, timeframe: str) -> None:
+    times = [datetime(2018, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    with pytest.raises(SourceError, match=r"timeframe=|time_format="):
+        validate(stamped(times, form), timeframe=timeframe, options=UTC_CLOCK, now=NOW)
+
+
+def test_hours_alone_are_hours_where_they_make_the_timeframe() -> None:
+    hours = [str(at.hour) for at in WEEK]
+    rows = [{"timestamp": f"{at:%Y%m%d} {hour}"} for at, hour in zip(WEEK, hours, strict=True)]
+    frame = raw(*rows).with_columns(time_of_day=pl.Series(hours))
+    result = validate(frame, timeframe="H1", options=UTC_CLOCK, now=NOW)
+    assert result.bars["timestamp"].to_list() == WEEK
+
+
+@pytest.mark.parametrize("form", ["%d%m%y%H%M", "%d%m%Y%H%M", "%Y%m%d%H%M", "%d%m%Y%H%M%S"])
+def test_bare_digits_are_read_in_the_order_that_hangs_together(form: str) -> None:
+    result = validate(stamped(WEEK, form), timeframe="H1", options=UTC_CLOCK, now=NOW)
+    assert result.bars["timestamp"].to_list() == WEEK
+
+
+def test_times_of_which_a_part_is_yet_to_come_are_refused() -> None:
+    frame = stamped(WEEK, "%Y-%m-%dT%H:%M:%SZ")
+    with pytest.raises(SourceError, match=r"24 of 96 rows lie in the future.*time_format=.*clock="):
+        validate(frame, timeframe="H1", now=WEEK[72])
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_first_or_last_row_far_from_all_others_is_damaged(at: int) -> None:
+    times = list(WEEK)
+    times[at] += timedelta(days=-3_000 if at == 0 else 90)
+    result = validate(stamped(times, "%Y-%m-%dT%H:%M:%SZ"), timeframe="H1", now=NOW)
+    assert result.bars.height == 95
+    assert result.quarantined["reason"].to_list() == ["unsorted timestamp"]
+
+
+def test_days_that_begin_at_other_hours_than_those_stored_are_refused() -> None:
+    days = [datetime(2025, 9, 1, 22, tzinfo=UTC) + n * timedelta(days=1) for n in range(30)]
+    stored = pl.DataFrame({"timestamp": days, "close": 1.1})
+    other = stored.with_columns(pl.col("timestamp") + timedelta(hours=2))
+    with pytest.raises(SourceError, match=r"begin at 00:00 UTC, those stored .* 22:00.*clock="):
+        refuse_other(other, stored.lazy(), "EUR_USD")
+
+
+def test_dots_that_may_part_thousands_are_asked_for() -> None:
+    rows = [dict.fromkeys(PRICES, "97.345")] * 3
+    with pytest.raises(SourceError, match=r"decimal='\.' or decimal=','"):
+        told(*rows, pair="BTC_USD")
+    result = told(*rows, pair="BTC_USD", options=Options(decimal=","))
+    assert result.bars["open"].to_list() == [97_345.0] * 3
+
+
+def test_units_that_change_within_a_file_are_refused() -> None:
+    seconds = [int(at.timestamp()) for at in WEEK]
+    mixed = [n * 1_000 for n in seconds[:48]] + [n * 1_000_000 for n in seconds[48:]]
+    frame = raw(*({"timestamp": str(n)} for n in mixed))
+    with pytest.raises(SourceError, match=r"epoch-ms and .* epoch-us.*mixes both"):
+        validate(frame, timeframe="H1", now=NOW)
+
+
+def files_of(*parts: pl.DataFrame) -> pl.DataFrame:
+    """Rows of several files, numbered on."""
+    named = [part.with_columns(file=pl.lit(f"{n}.csv")) for n, part in enumerate(parts)]
+    rows = pl.concat(named)
+    return rows.with_columns(source_row=pl.int_range(1, rows.height + 1))
+
+
+def test_files_of_two_timeframes_are_no_source() -> None:
+    hours = stamped(WEEK, "%Y-%m-%dT%H:%M:%SZ")
+    four = stamped(WEEK[::4], "%Y-%m-%dT%H:%M:%SZ")
+    with pytest.raises(SourceError, match=r"1\.csv: .*ask for timeframe=H4"):
+        validate(files_of(hours, four), timeframe="H1", now=NOW)
+
+
+def test_files_that_contradict_each_other_are_no_source() -> None:
+    hours = stamped(WEEK, "%Y-%m-%dT%H:%M:%SZ")
+    other = hours.with_columns(close=pl.lit("1.35"))
+    with pytest.raises(SourceError, match=r"0\.csv and 1\.csv have other prices for 96"):
+        validate(files_of(hours, other), timeframe="H1", now=NOW)
+    assert validate(files_of(hours, hours), timeframe="H1", now=NOW).bars.height == 96
+
+
+@pytest.mark.parametrize("hours", [3, -5])
+def test_clock_that_the_weeks_prove_wrong_is_refused(hours: int) -> None:
+    sunday = datetime(2025, 11, 2, 22, tzinfo=UTC)
+    times = [sunday + timedelta(weeks=week, hours=n) for week in range(5) for n in range(120)]
+    frame = stamped([at + timedelta(hours=hours) for at in times], "%Y-%m-%dT%H:%M:%SZ")
+    way = "earlier" if hours > 0 else "later"
+    with pytest.raises(SourceError, match=rf"{abs(hours)} h {way}.*clock="):
+        validate(frame, timeframe="H1", pair="EUR_USD", now=NOW)
+    right = stamped(times, "%Y-%m-%dT%H:%M:%SZ")
+    assert validate(right, timeframe="H1", pair="EUR_USD", now=NOW).bars.height == 600
