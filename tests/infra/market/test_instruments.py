@@ -127,6 +127,9 @@ def test_gold_costs_what_gold_costs() -> None:
         *((spelt, "SPX500_USD") for spelt in ("US500", "SPX500", "SPX500USD", "US500.cash")),
         *((spelt, "DE30_EUR") for spelt in ("GER40", "DE40_EUR", "DAX")),
         *((spelt, "BTC_USD") for spelt in ("BTCUSD", "X:BTCUSD", "BTC-USD", "XBTUSD")),
+        *((spelt, "XAU_EUR") for spelt in ("GOLD.EUR", "GOLD#EUR", "gold/eur", "GOLD.EUR.m")),
+        *((spelt, "JP225Y_JPY") for spelt in ("NIKKEI_JPY", "JPN225.JPY")),
+        *((spelt, "XAU_USD") for spelt in ("TVC:GOLD", "oanda:gold", "GOLDUSD", "GOLD.USD")),
         *((spelt, "EUR_RON") for spelt in ("EUR_RON", "eurron", "EUR/RON.m", "FX:EURRON")),
         *((spelt, "PLANTED") for spelt in ("PLANTED", "planted")),
     ],
@@ -155,6 +158,24 @@ def test_what_nobody_knows_is_refused_with_the_nearest(name: str) -> None:
     assert isinstance(refused.value, ValueError)
     assert "instruments.toml" in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["NYSE:GOLD", "NASDAQ:BTC", "NYSE:CL", "AMEX:DOW", "GOLD.US"])
+def test_a_share_is_no_instrument(name: str) -> None:
+    with pytest.raises(UnknownInstrument):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("BTC.EUR", "BTC+EUR", "BTC#EUR", "BTC.EURm", "ETH.BTC", "BTC.USDT", "XAUUSD.XAG"),
+        *("COPPER_EUR", "EURUSD.GBP", "GOLD.SILVER", "GOLD.WTI", "GOLD_TRY"),
+    ],
+)
+def test_another_quote_is_no_mark_of_a_broker(name: str) -> None:
+    with pytest.raises(UnknownInstrument):
+        find(name)
 
 
 @pytest.mark.parametrize(
