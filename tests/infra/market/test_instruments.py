@@ -61,7 +61,23 @@ def test_every_row_makes_sense(each: instruments.Instrument) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", each.date)
     assert {*each.estimate} <= {*FIGURES}
     # nobody trades at a price within which the spread is no small part
-    assert each.spread_pips * each.pip < 0.1 * math.sqrt(each.low * each.high)
+    assert 0.5e-4 < share_of_spread(each) < 0.1
+
+
+def share_of_spread(each: instruments.Instrument) -> float:
+    return each.spread_pips * each.pip / math.sqrt(each.low * each.high)
+
+
+def test_no_cross_is_cheaper_than_the_cheaper_of_its_legs() -> None:
+    for each in filter(lambda each: each.kind == "forex", TABLE):
+        legs = [
+            share_of_spread(leg)
+            for leg in TABLE
+            for one in (each.base, each.quote)
+            if {leg.base, leg.quote} == {one, "USD"} and each is not leg
+        ]
+        if len(legs) == 2:
+            assert share_of_spread(each) >= min(legs), each.name
 
 
 def test_no_two_rows_go_by_one_name() -> None:
