@@ -78,7 +78,8 @@ class Catalogue:
         return (
             f"no instrument is known as {said!r}: the nearest are {nearest}. "
             f"`sep instruments list` shows all; one of your own is an entry in "
-            f'{settings().home / own.FILE}, such as [BTC_EUR] with the line like = "BTC_USD"'
+            f'{settings().home / own.FILE}, such as [BTC_EUR] with like = "BTC_USD" '
+            "and pip, spread_pips, low and high in EUR"
         )
 
 

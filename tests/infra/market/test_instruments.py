@@ -239,13 +239,18 @@ def test_an_own_entry_comes_before_the_table(own_home: Path) -> None:
 
 
 def test_an_own_entry_is_like_another(own_home: Path) -> None:
-    lines = ['[BTC_EUR]\nlike = "btc-usd"\nlow = 10.0', 'aliases = ["BITCOIN EURO"]']
+    lines = [
+        '[BTC_EUR]\nlike = "btc-usd"\nlow = 10.0\nhigh = 1e6',
+        "pip = 0.5\nspread_pips = 30",
+        'aliases = ["BITCOIN EURO"]',
+    ]
     entries(own_home, "\n".join(lines))
     each, other = find("BTC/EUR"), find("BTC_USD")
     assert canonical("bitcoineuro") == "BTC_EUR"
     assert (each.base, each.quote, each.kind, each.calendar) == ("BTC", "EUR", "crypto", "crypto")
-    assert (each.low, each.high, each.pip) == (10.0, other.high, other.pip)
-    assert "pip" in each.estimate
+    assert (each.low, each.high, each.pip) == (10.0, 1e6, 0.5)
+    assert (each.margin, each.minimum_size) == (other.margin, other.minimum_size)
+    assert "margin" in each.estimate
     assert "low" not in each.estimate
     assert canonical("BITCOIN") == "BTC_USD"
 
@@ -277,6 +282,8 @@ def test_a_changed_file_is_read_anew(own_home: Path) -> None:
         ("[EUR_USD]\nlow = 2\nhigh = 1", r"\[EUR_USD\], .*low must lie below high"),
         ("[EUR_USD]\nlow = 9", r"\[EUR_USD\], low: .*below high"),
         ("[BTC_EUR]\nlike = 'NOPE'", r"\[BTC_EUR\], like: .*nearest"),
+        ("[BTC_EUR]\nlike = 'BTC_USD'\npip = 1", r"in USD, not EUR: write spread_pips, low, high"),
+        ("[TULIP_USD]\nlike = 'PLANTED'", r"\[TULIP_USD\], like: PLANTED is made up"),
         ("[EURUSD]\npip = 1", r"\[EURUSD\]: write the name as \[EUR_USD\]"),
         ("[eur_x]\npip = 1", r"\[eur_x\]: write the name"),
         ("['../x']\npip = 1", r"write the name"),
