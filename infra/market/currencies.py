@@ -50,9 +50,10 @@ class Rates(NamedTuple):
 def rate(quote: str, account: str, times: pl.Series, bars_of: BarsOf) -> Rates:
     """Return what a unit of a quote currency was worth in an account's, at each time.
 
-    Taken is the pair of both, or its inverse, or both by way of the dollar: the open of the last
-    bar that began at or before the time, for its close is not known then. What is made up of no
-    currency counts as the account's.
+    Taken is the pair of both, or its inverse, or both by way of the dollar, whichever is freshest:
+    the open of the last bar that began at or before the time, for its close is not known then.
+    Both by way of the dollar are as old as the older. What is made up of no currency counts as
+    the account's.
 
     Parameters
     ----------
@@ -65,38 +66,64 @@ def rate(quote: str, account: str, times: pl.Series, bars_of: BarsOf) -> Rates:
     """
     if quote in (account, NO_CURRENCY):
         return Rates(pl.Series("rate", [1.0] * len(times), dtype=pl.Float64), None)
-    values = _both_ways(quote, account, times, bars_of)
-    if values.null_count() and _THROUGH not in (quote, account):
+    found = _both_ways(quote, account, times, bars_of)
+    if _THROUGH not in (quote, account) and not _of_now(found):
         first = _both_ways(quote, _THROUGH, times, bars_of)
         second = _both_ways(_THROUGH, account, times, bars_of)
-        values = _filled(values, first * second)
+        found = _fresher(found, _product(first, second))
+    values = found["rate"]
     return Rates(values, _sentence(quote, account, times.filter(values.is_null())))
 
 
-def _both_ways(quote: str, account: str, times: pl.Series, bars_of: BarsOf) -> pl.Series:
+def _both_ways(quote: str, account: str, times: pl.Series, bars_of: BarsOf) -> pl.DataFrame:
     direct = _prices(f"{quote}_{account}", times, bars_of)
-    if not direct.null_count():
+    if _of_now(direct):
         return direct
-    return _filled(direct, 1 / _prices(f"{account}_{quote}", times, bars_of))
+    inverse = _prices(f"{account}_{quote}", times, bars_of)
+    return _fresher(direct, inverse.with_columns(rate=1 / pl.col("rate")))
 
 
-def _prices(pair: str, times: pl.Series, bars_of: BarsOf) -> pl.Series:
+def _prices(pair: str, times: pl.Series, bars_of: BarsOf) -> pl.DataFrame:
+    """Return at each time the open of the last bar, and since when it is known."""
     wanted = pl.DataFrame({"at": times}, schema={"at": TIME}).with_row_index().sort("at")
+    unknown = wanted.with_columns(
+        since=pl.lit(None, dtype=TIME), rate=pl.lit(None, dtype=pl.Float64)
+    ).sort("index")
     if wanted.is_empty():
-        return pl.Series("rate", [], dtype=pl.Float64)
+        return unknown
     first, last = wanted["at"][0] - OLDEST, wanted["at"][-1] + timedelta.resolution
     bars = bars_of(pair, first, last)
     if bars.is_empty():
-        return pl.Series("rate", [None] * len(times), dtype=pl.Float64)
-    opens = bars.select(pl.col("timestamp").cast(TIME), rate=pl.col("open").cast(pl.Float64))
-    found = wanted.join_asof(
-        opens.sort("timestamp"), left_on="at", right_on="timestamp", tolerance=OLDEST
+        return unknown
+    since, opened = pl.col("timestamp").cast(TIME), pl.col("open").cast(pl.Float64)
+    opens = bars.select(since, since=since, rate=opened).drop_nulls().sort("timestamp")
+    return (
+        wanted.join_asof(opens, left_on="at", right_on="timestamp", tolerance=OLDEST)
+        .sort("index")
+        .select(unknown.columns)
     )
-    return found.sort("index")["rate"]
 
 
-def _filled(values: pl.Series, others: pl.Series) -> pl.Series:
-    return pl.select(pl.coalesce(values, others)).to_series().alias("rate")
+def _of_now(found: pl.DataFrame) -> bool:
+    """Say whether nothing fresher can be found."""
+    return (found["since"] == found["at"]).fill_null(value=False).all()
+
+
+def _fresher(found: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """Return at each time the rate that is known since later, the first where both are."""
+    newer = (other["since"] > found["since"]) | found["since"].is_null()
+    pick = newer.fill_null(value=False)
+    return found.with_columns(
+        pl.when(pick).then(other[name]).otherwise(found[name]).alias(name)
+        for name in ("since", "rate")
+    )
+
+
+def _product(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """Return both rates in one, as old as the older."""
+    rates = first["rate"] * second["rate"]
+    older = pl.min_horizontal(first["since"], second["since"])
+    return first.with_columns(rate=rates, since=pl.when(rates.is_not_null()).then(older))
 
 
 def _sentence(quote: str, account: str, without: pl.Series) -> str | None:

@@ -54,14 +54,22 @@ class Catalogue:
         UnknownInstrument
             If there is none.
         """
-        keys = list(spelling.keys(name))
-        for key in keys:
+        keys = list(spelling.keys(name, self.by_key))
+        for key in (*keys, *map(self._quoted, keys)):
             if key in self.by_key:
                 return self.by_name[self.by_key[key]]
         for key in keys:
             if pair := spelling.currencies(key):
                 return estimated(pair)
         raise UnknownInstrument(self._refusal(name, spelling.key(name[: spelling.LONGEST])))
+
+    def _quoted(self, key: str) -> str:
+        """Return the name that is meant by an alias and a currency, GOLDEUR: XAUEUR."""
+        alias, quote = key[:-3], key[-3:]
+        if alias not in self.by_key:
+            return ""
+        usual = self.by_name[self.by_key[alias]]
+        return "" if alias.endswith(usual.quote) else usual.base + quote
 
     def _refusal(self, name: str, key: str) -> str:
         near = get_close_matches(key, self.by_key, n=8, cutoff=0.5)
@@ -70,7 +78,8 @@ class Catalogue:
         return (
             f"no instrument is known as {said!r}: the nearest are {nearest}. "
             f"`sep instruments list` shows all; one of your own is an entry in "
-            f'{settings().home / own.FILE}, such as [BTC_EUR] with the line like = "BTC_USD"'
+            f'{settings().home / own.FILE}, such as [BTC_EUR] with like = "BTC_USD" '
+            "and pip, spread_pips, low and high in EUR"
         )
 
 

@@ -23,6 +23,9 @@ from infra.market.instrument import (
 from infra.market.spelling import key
 
 FILE: Final = "instruments.toml"
+_PRICED: Final = ("pip", "spread_pips", "low", "high")
+"""What is in prices, so not alike in another currency."""
+
 _Word = Annotated[str, Field(pattern=r"^[A-Z0-9]+$", max_length=16)]
 _Line = Annotated[str, Field(min_length=1, max_length=200)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -95,7 +98,21 @@ def own(
         except UnknownInstrument as error:
             raise InstrumentsError(f"{path}, [{name}], like: {error}") from error
         made[name] = _made(path, name, entry, start)
+        if entry.like:
+            _comparable(f"{path}, [{name}]", entry, start, made[name].quote)
     return made
+
+
+def _comparable(where: str, entry: Entry, start: Instrument, quote: str) -> None:
+    """Refuse figures in the prices of another currency, or of what no market trades."""
+    if start.kind == "synthetic":
+        raise InstrumentsError(f"{where}, like: {start.name} is made up and costs nothing")
+    missing = [name for name in _PRICED if getattr(entry, name) is None]
+    if quote != start.quote and missing:
+        raise InstrumentsError(
+            f"{where}, like: {start.name} is priced in {start.quote}, not {quote}: "
+            f"write {', '.join(missing)}, too"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from infra.market.currencies import CURRENCIES
@@ -16,9 +16,26 @@ _WORDS: Final = "PRO|ECN|RAW|STP|STD|MINI|MICRO|CENT|CASH|SPOT|ZERO|PRIME|VIP|LI
 _SUFFIX: Final = re.compile(rf"(?i:{_WORDS})$|(?<=[A-Z0-9])[a-z]$")
 """A single letter is a suffix where it alone is small: EURUSDm, but not BTCUSDT nor EURUSDC."""
 
-_VENUE: Final = re.compile(r"^\w[\w.]*:")
+_VENUES: Final = (
+    "ACTIVTRADES|ALPARI|BINANCE|BINANCEUS|BITFINEX|BITGET|BITSTAMP|BLACKBULL|BYBIT|C|CAPITALCOM"
+    "|CITYINDEX|CMCMARKETS|COINBASE|CRYPTO|CURRENCYCOM|DUKASCOPY|EASYMARKETS|EIGHTCAP|EXNESS"
+    "|FOREX|FOREXCOM|FPMARKETS|FUSIONMARKETS|FX|FXCM|FXOPEN|FX_IDC|GEMINI|GLOBALPRIME|HISTDATA"
+    "|ICMARKETS|IG|KRAKEN|OANDA|OKX|PEPPERSTONE|SAXO|SKILLING|SPREADEX|SWISSQUOTE|THINKMARKETS"
+    "|TICKMILL|TRADENATION|TVC|VANTAGE|WHSELFINVEST|X|XTB"
+)
+"""Who quotes currencies, metals, indices and coins; NYSE:GOLD is a share."""
+
+_VENUE: Final = re.compile(rf"^(?i:{_VENUES}):")
 _YAHOO: Final = re.compile(r"=[Xx]$")
-_BROKER: Final = re.compile(rf"(?i:[.+#!][A-Z0-9]*$|[-_/ ]({_WORDS}|[A-Z])$)")
+_BROKER: Final = re.compile(rf"(?i:[.+#!]([A-Z0-9]*)$|[-_/ ](?:{_WORDS}|[A-Z])$)")
+
+_COINS: Final = "ADA BCH BNB BTC BUSD DAI DOGE ETH LTC SOL USDC USDT XRP"
+_METALS: Final = "XAU XAG XPT XPD"
+MONEY: Final = CURRENCIES | {*_COINS.split(), *_METALS.split()}
+"""What a price may be in: behind a name it is the quote currency, never a broker's mark."""
+
+_SHARES: Final = frozenset({"US"})
+"""Marks of shares: GOLD.US is one."""
 
 
 def key(name: str) -> str:
@@ -26,19 +43,24 @@ def key(name: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", name.upper())
 
 
-def keys(name: str) -> Iterator[str]:
+def keys(name: str, codes: Container[str] = ()) -> Iterator[str]:
     """Tell what a name may mean, the likeliest first: without venue, broker's mark or suffix.
 
     Parameters
     ----------
     name : str
         `eurusd=X`, `OANDA:EUR_USD`, `EUR/USD.m`, `EURUSDpro`.
+    codes : container of str
+        Names that are no broker's mark, as `key` returns them.
     """
     if len(name) > LONGEST or not re.fullmatch(SHAPE, name.strip()):
         return
     text = _YAHOO.sub("", _VENUE.sub("", name.strip()))
     yield key(text)
-    yield key(_BROKER.sub("", text))
+    mark = _BROKER.search(text)
+    said = (mark[1] or "").upper() if mark else ""
+    if mark and said not in codes and {said, said[:3]}.isdisjoint(MONEY | _SHARES):
+        yield key(text[: mark.start()])
     yield key(_SUFFIX.sub("", text))
 
 

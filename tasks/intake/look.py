@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from infra.market.instruments import UnknownInstrument, canonical
+from infra.market.spelling import MONEY
 from infra.market.timeframes import TIMEFRAMES
 from infra.sources import csv, parquet
 from infra.sources.columns import SourceError
@@ -26,6 +27,16 @@ from tasks.intake.validation import Validated, validate
 
 _LOOKED: Final = 5_000
 """Rows that tell how far apart they are."""
+
+_EXCHANGES: Final = (
+    "AMEX ARCA ASX BATS BSE CBOE CBOT CME COMEX EURONEXT HKEX LSE NASDAQ NSE NYMEX NYSE TSE TSX"
+    " XETRA"
+)
+"""A file named after one is of a share or a future, whatever else its name says."""
+
+_FRAME: Final = re.compile(r"(?i)(?<=[a-z]{6})(MN|[MHDW])\d+(?![a-z0-9])")
+_PLAIN: Final = frozenset({"ALL", "TOP"})
+"""Currencies that are words before that."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +152,13 @@ def _pair(declared: dict[str, Any], raw: pl.DataFrame, paths: Sequence[Path]) ->
 
 def _words(name: str) -> list[str]:
     """Return what may be the name of an instrument in the name of a file."""
-    words = re.findall(r"[A-Za-z]+", name)
+    if {*_EXCHANGES.split()} & {*re.findall(r"[A-Z0-9]+", name.upper())}:
+        return []
+    words = re.findall(r"[A-Za-z]+", _FRAME.sub("", name))
     pairs = [f"{one}_{two}" for one, two in pairwise(words)]
-    short = [word[:6] for word in words if len(word) > 6]
-    return [word for word in (*words, *short, *pairs) if len(word) >= 6]
+    said = {word.upper() for word in words} & MONEY - _PLAIN
+    told = [word for word in (*words, *pairs) if len(word) >= 6]
+    return [word for word in told if said <= {*(_known(word) or "").split("_")}]
 
 
 def _known(word: str) -> str | None:

@@ -74,6 +74,20 @@ def test_a_cross_that_is_there_comes_before_the_dollar() -> None:
     assert rate("JPY", "EUR", times(START), bars).values.to_list() == [1 / 160]
 
 
+def test_the_freshest_counts() -> None:
+    old, now = START, START + 4 * timedelta(days=1)
+    legs = {"USD_JPY": {now: 150.0}, "EUR_USD": {now: 1.25}}
+    stale = Bars(EUR_JPY={old: 160.0}, **legs)
+    assert rate("JPY", "EUR", times(now, old), stale).values.to_list() == pytest.approx(
+        [1 / 150 / 1.25, 1 / 160]
+    )
+    # by way of the dollar it is as old as the older of both
+    half = Bars(EUR_JPY={old + HOUR: 160.0}, USD_JPY={now: 150.0}, EUR_USD={old: 1.25})
+    assert rate("JPY", "EUR", times(now), half).values.to_list() == [1 / 160]
+    turned = Bars(JPY_USD={old: 0.007}, USD_JPY={now: 200.0})
+    assert rate("JPY", "USD", times(now), turned).values.to_list() == [1 / 200]
+
+
 def test_each_time_takes_what_it_can_get() -> None:
     late = START + 10 * OLDEST
     bars = Bars(JPY_USD={START: 0.007}, USD_JPY={late: 200.0})

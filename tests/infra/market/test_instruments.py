@@ -61,7 +61,23 @@ def test_every_row_makes_sense(each: instruments.Instrument) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", each.date)
     assert {*each.estimate} <= {*FIGURES}
     # nobody trades at a price within which the spread is no small part
-    assert each.spread_pips * each.pip < 0.1 * math.sqrt(each.low * each.high)
+    assert 0.5e-4 < share_of_spread(each) < 0.1
+
+
+def share_of_spread(each: instruments.Instrument) -> float:
+    return each.spread_pips * each.pip / math.sqrt(each.low * each.high)
+
+
+def test_no_cross_is_cheaper_than_the_cheaper_of_its_legs() -> None:
+    for each in filter(lambda each: each.kind == "forex", TABLE):
+        legs = [
+            share_of_spread(leg)
+            for leg in TABLE
+            for one in (each.base, each.quote)
+            if {leg.base, leg.quote} == {one, "USD"} and each is not leg
+        ]
+        if len(legs) == 2:
+            assert share_of_spread(each) >= min(legs), each.name
 
 
 def test_no_two_rows_go_by_one_name() -> None:
@@ -127,6 +143,9 @@ def test_gold_costs_what_gold_costs() -> None:
         *((spelt, "SPX500_USD") for spelt in ("US500", "SPX500", "SPX500USD", "US500.cash")),
         *((spelt, "DE30_EUR") for spelt in ("GER40", "DE40_EUR", "DAX")),
         *((spelt, "BTC_USD") for spelt in ("BTCUSD", "X:BTCUSD", "BTC-USD", "XBTUSD")),
+        *((spelt, "XAU_EUR") for spelt in ("GOLD.EUR", "GOLD#EUR", "gold/eur", "GOLD.EUR.m")),
+        *((spelt, "JP225Y_JPY") for spelt in ("NIKKEI_JPY", "JPN225.JPY")),
+        *((spelt, "XAU_USD") for spelt in ("TVC:GOLD", "oanda:gold", "GOLDUSD", "GOLD.USD")),
         *((spelt, "EUR_RON") for spelt in ("EUR_RON", "eurron", "EUR/RON.m", "FX:EURRON")),
         *((spelt, "PLANTED") for spelt in ("PLANTED", "planted")),
     ],
@@ -155,6 +174,24 @@ def test_what_nobody_knows_is_refused_with_the_nearest(name: str) -> None:
     assert isinstance(refused.value, ValueError)
     assert "instruments.toml" in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["NYSE:GOLD", "NASDAQ:BTC", "NYSE:CL", "AMEX:DOW", "GOLD.US"])
+def test_a_share_is_no_instrument(name: str) -> None:
+    with pytest.raises(UnknownInstrument):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("BTC.EUR", "BTC+EUR", "BTC#EUR", "BTC.EURm", "ETH.BTC", "BTC.USDT", "XAUUSD.XAG"),
+        *("COPPER_EUR", "EURUSD.GBP", "GOLD.SILVER", "GOLD.WTI", "GOLD_TRY"),
+    ],
+)
+def test_another_quote_is_no_mark_of_a_broker(name: str) -> None:
+    with pytest.raises(UnknownInstrument):
+        find(name)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +239,18 @@ def test_an_own_entry_comes_before_the_table(own_home: Path) -> None:
 
 
 def test_an_own_entry_is_like_another(own_home: Path) -> None:
-    lines = ['[BTC_EUR]\nlike = "btc-usd"\nlow = 10.0', 'aliases = ["BITCOIN EURO"]']
+    lines = [
+        '[BTC_EUR]\nlike = "btc-usd"\nlow = 10.0\nhigh = 1e6',
+        "pip = 0.5\nspread_pips = 30",
+        'aliases = ["BITCOIN EURO"]',
+    ]
     entries(own_home, "\n".join(lines))
     each, other = find("BTC/EUR"), find("BTC_USD")
     assert canonical("bitcoineuro") == "BTC_EUR"
     assert (each.base, each.quote, each.kind, each.calendar) == ("BTC", "EUR", "crypto", "crypto")
-    assert (each.low, each.high, each.pip) == (10.0, other.high, other.pip)
-    assert "pip" in each.estimate
+    assert (each.low, each.high, each.pip) == (10.0, 1e6, 0.5)
+    assert (each.margin, each.minimum_size) == (other.margin, other.minimum_size)
+    assert "margin" in each.estimate
     assert "low" not in each.estimate
     assert canonical("BITCOIN") == "BTC_USD"
 
@@ -240,6 +282,8 @@ def test_a_changed_file_is_read_anew(own_home: Path) -> None:
         ("[EUR_USD]\nlow = 2\nhigh = 1", r"\[EUR_USD\], .*low must lie below high"),
         ("[EUR_USD]\nlow = 9", r"\[EUR_USD\], low: .*below high"),
         ("[BTC_EUR]\nlike = 'NOPE'", r"\[BTC_EUR\], like: .*nearest"),
+        ("[BTC_EUR]\nlike = 'BTC_USD'\npip = 1", r"in USD, not EUR: write spread_pips, low, high"),
+        ("[TULIP_USD]\nlike = 'PLANTED'", r"\[TULIP_USD\], like: PLANTED is made up"),
         ("[EURUSD]\npip = 1", r"\[EURUSD\]: write the name as \[EUR_USD\]"),
         ("[eur_x]\npip = 1", r"\[eur_x\]: write the name"),
         ("['../x']\npip = 1", r"write the name"),
