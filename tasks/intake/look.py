@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from infra.market.instruments import UnknownInstrument, canonical
-from infra.market.spelling import MONEY
+from infra.market.instruments import canonical
 from infra.market.timeframes import TIMEFRAMES
 from infra.sources import csv, parquet
 from infra.sources.columns import SourceError
 from infra.sources.recognise import recognise
 from infra.sources.registry import MAPPED, SOURCES
 from infra.sources.regular import files
+from tasks.intake.naming import known, named_by, refuse_others
 from tasks.intake.reading import Options, read
 from tasks.intake.request import IngestRequest
 from tasks.intake.rows import file_rows
@@ -27,16 +25,6 @@ from tasks.intake.validation import Validated, validate
 
 _LOOKED: Final = 5_000
 """Rows that tell how far apart they are."""
-
-_EXCHANGES: Final = (
-    "AMEX ARCA ASX BATS BSE CBOE CBOT CME COMEX EURONEXT HKEX LSE NASDAQ NSE NYMEX NYSE TSE TSX"
-    " XETRA"
-)
-"""A file named after one is of a share or a future, whatever else its name says."""
-
-_FRAME: Final = re.compile(r"(?i)(?<=[a-z]{6})(MN|[MHDW])\d+(?![a-z0-9])")
-_PLAIN: Final = frozenset({"ALL", "TOP"})
-"""Currencies that are words before that."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,7 @@ def look(path: Path, declared: dict[str, Any]) -> Look:
         kept.pop("columns", None)
     raw = file_rows(SOURCES[source](**kept), paths)
     pair, told["pair"] = _pair(declared, raw, paths)
+    refuse_others(paths, pair)
     publisher = SOURCES[source](**kept)
     options = _options(declared, publisher.clock)
     timeframe, told["timeframe"] = _timeframe(declared, publisher.timeframe, raw, pair, options)
@@ -139,33 +128,14 @@ def _pair(declared: dict[str, Any], raw: pl.DataFrame, paths: Sequence[Path]) ->
         return canonical(declared["pair"]), "declared"
     if "ticker" in raw.columns:
         tickers = raw["ticker"].drop_nulls().unique(maintain_order=True).to_list()
-        named = [pair for ticker in tickers if (pair := _known(ticker)) is not None]
+        named = [pair for ticker in tickers if (pair := known(ticker)) is not None]
         if len(set(named)) == 1:
             return named[0], "the ticker column names it"
         raise SourceError(f"the file holds {', '.join(tickers[:8])}: say which with pair=")
     for part in (paths[0].name, paths[0].parent.name, paths[0].parent.parent.name):
-        found = {pair for word in _words(part) if (pair := _known(word)) is not None}
-        if len(found) == 1:
-            return found.pop(), f"{part} names it"
+        if (pair := named_by(part)) is not None:
+            return pair, f"{part} names it"
     raise SourceError("neither the file nor its name tells what the bars are of: say pair=EUR_USD")
-
-
-def _words(name: str) -> list[str]:
-    """Return what may be the name of an instrument in the name of a file."""
-    if {*_EXCHANGES.split()} & {*re.findall(r"[A-Z0-9]+", name.upper())}:
-        return []
-    words = re.findall(r"[A-Za-z]+", _FRAME.sub("", name))
-    pairs = [f"{one}_{two}" for one, two in pairwise(words)]
-    said = {word.upper() for word in words} & MONEY - _PLAIN
-    told = [word for word in (*words, *pairs) if len(word) >= 6]
-    return [word for word in told if said <= {*(_known(word) or "").split("_")}]
-
-
-def _known(word: str) -> str | None:
-    try:
-        return canonical(word)
-    except UnknownInstrument:
-        return None
 
 
 def _timeframe(

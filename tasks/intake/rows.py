@@ -16,6 +16,7 @@ from infra.sources.registry import Source as FileSource
 from infra.sources.regular import files
 from kernels.synthetic import planted_walk
 from tasks.folder import bar_store
+from tasks.intake.naming import refuse_others
 from tasks.intake.request import PLANTED_START, IngestRequest
 from tasks.intake.resample import resample
 
@@ -40,8 +41,9 @@ def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
         return minute_rows(request.pair, request.timeframe), "unknown"
     if request.path is None:
         return sample.read_sample(), "mid"
-    source = request.file_source
-    return file_rows(source, files(request.path)), source.price
+    source, paths = request.file_source, files(request.path)
+    refuse_others(paths, request.pair)
+    return file_rows(source, paths), source.price
 
 
 def file_rows(source: FileSource, paths: Sequence[Path]) -> pl.DataFrame:

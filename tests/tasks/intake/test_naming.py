@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tasks.intake.look import _known, _words
+from infra.sources.columns import SourceError
+from tasks.intake.naming import _words, known, refuse_others
 
 
 def told(name: str) -> set[str]:
-    return {pair for word in _words(name) if (pair := _known(word)) is not None}
+    return {pair for word in _words(name) if (pair := known(word)) is not None}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,8 @@ def told(name: str) -> set[str]:
         *((name, "XAG_EUR") for name in ("SILVER_EUR_H1.csv", "SILVEREUR.csv", "XAGEUR.csv")),
         ("NIKKEI_JPY.csv", "JP225Y_JPY"),
         ("NASDAQ100_H1.csv", "NAS100_USD"),
+        *((name, "US30_USD") for name in ("US30_H1.csv", "US30_USD_D1.csv")),
+        ("DE40_H1.csv", "DE30_EUR"),
         ("SPX_USD_D1.csv", "SPX500_USD"),
     ],
 )
@@ -42,3 +47,18 @@ def test_a_name_tells_the_pair(name: str, pair: str) -> None:
 )
 def test_another_quote_or_a_share_tells_nothing(name: str) -> None:
     assert told(name) == set()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("EURUSD_01.csv", "GBPUSD_03.csv"), "GBPUSD_03.csv is of GBP_USD by its name"),
+        (("EURUSD_M1_BID.csv", "EURUSD_M1_ASK.csv"), "one side alone"),
+    ],
+)
+def test_files_of_several_instruments_or_sides_are_no_source(
+    names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        refuse_others([Path(name) for name in names], "EUR_USD")
+    refuse_others([Path(name) for name in ("EURUSD_1.csv", "part_2.csv")], "EUR_USD")
