@@ -126,7 +126,7 @@ def _array(path: Path) -> pl.DataFrame | None:
     try:
         array = np.load(path, allow_pickle=False)
         columns = {name: pl.Series(np.ascontiguousarray(array[name])) for name in _RATES}
-    except (ValueError, IndexError, KeyError, TypeError, EOFError, MemoryError) as error:
+    except Exception as error:  # NumPy parses the header as Python, and raises whatever that may
         raise SourceError(
             f"{path} is no array of MetaTrader's copy_rates, or a damaged one: {error}"
         ) from error

@@ -22,6 +22,8 @@ _STRAYS: Final = 0.2
 _SUFFIXES: Final = {"K": 1e3, "M": 1e6, "B": 1e9}
 _HAS_SUFFIX: Final = r"(?i)[KMB]$"
 _EXAMPLES: Final = 40
+_GROUP: Final = r"^\s*\d{1,3}[.,]\d{3}\s*$"
+LEVEL: Final = "the level of the prices proves it"
 _BOTH: Final = r"^\d{1,3}(?:,\d{3}\.\d+|\.\d{3},\d+)$"
 
 
@@ -101,7 +103,7 @@ def _refuse_dotted(cells: pl.Series, bounds: tuple[float, float]) -> None:
         )
 
 
-def read_volume(cells: pl.Series, decimal: str) -> pl.Series:
+def read_volume(cells: pl.Series, decimal: str, *, sure: bool = True) -> pl.Series:
     """Read volumes, with `K`, `M`, `B` where a file shortens them; null where one is unreadable.
 
     Parameters
@@ -109,10 +111,15 @@ def read_volume(cells: pl.Series, decimal: str) -> pl.Series:
     cells : polars.Series
     decimal : str
         Mark of the prices beside.
+    sure : bool
+        Whether they prove it by how they are written; otherwise `1,234` is no volume.
     """
     plain = cells.cast(pl.Float64, strict=False).fill_nan(None)
     if cells.dtype != pl.String:
         return plain
+    if not sure:
+        cells = cells.set(cells.str.contains(_GROUP).fill_null(value=False), "?")
+        plain = cells.cast(pl.Float64, strict=False).fill_nan(None)
     if decimal == MARKS[1]:
         plain = plain.set(cells.str.contains(".", literal=True).fill_null(value=False), None)
     if plain.null_count() == cells.null_count():
@@ -179,7 +186,7 @@ def _by_level(cells: pl.Series, bounds: tuple[float, float]) -> tuple[str, str]:
     if isinstance(median, float) and bounds != (0.0, math.inf):
         powers = [p for p in range(7) if bounds[0] <= median / 10.0**p <= bounds[1]]
         if powers in ([0], [3]):
-            return MARKS[powers[0] // 3], "the level of the prices proves it"
+            return MARKS[powers[0] // 3], LEVEL
     shown = next((cell for cell in cells if "," in cell), cells[0] if len(cells) else "")
     raise SourceError(
         f"prices such as {shown[:_EXAMPLES]!r} have a mark before three digits, which may part "

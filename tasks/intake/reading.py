@@ -14,7 +14,7 @@ from infra.market.instruments import UnknownInstrument, canonical
 from infra.market.timeframes import bar_length
 from infra.sources.clocks import Clock, ClockError
 from infra.sources.columns import SERVER, SourceError
-from infra.sources.numbers import read_numbers, read_volume
+from infra.sources.numbers import LEVEL, read_numbers, read_volume
 from infra.sources.readings import Reading
 from infra.sources.time_forms import is_blank
 from infra.sources.times import read_times
@@ -314,7 +314,7 @@ def _numbers(
             unreadable |= frame[name].is_null() & ~_blank(cells[name])
     missing = [name for name in PRICES if name not in names]
     mid = {name: (pl.col(f"bid_{name}") + pl.col(f"ask_{name}")) / 2 for name in missing}
-    volume, notes = _volume(raw, read_as.decimal)
+    volume, notes = _volume(raw, read_as.decimal, sure=read_as.why != LEVEL)
     frame = frame.with_columns(**mid, volume=volume)
     return frame, unreadable.alias("unreadable"), notes
 
@@ -329,10 +329,10 @@ def _scaled(prices: pl.DataFrame, scale: float | None) -> pl.DataFrame:
     return prices.select(pl.all() * scale)
 
 
-def _volume(raw: pl.DataFrame, decimal: str) -> tuple[pl.Series, dict[str, int]]:
+def _volume(raw: pl.DataFrame, decimal: str, *, sure: bool) -> tuple[pl.Series, dict[str, int]]:
     if "volume" not in raw.columns:
         return pl.repeat(None, raw.height, dtype=pl.Float64, eager=True), {}
-    volume = read_volume(raw["volume"], decimal)
+    volume = read_volume(raw["volume"], decimal, sure=sure)
     odd = raw["volume"].filter(volume.is_null())
     lost = len(odd) - int(_blank(odd).sum())
     return volume, {"unreadable volumes": lost} if lost else {}

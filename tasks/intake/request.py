@@ -81,7 +81,8 @@ class IngestRequest(Parameters):
     )
     any_level: bool = Field(
         default=False,
-        description="Of a file: take prices, too, that the instrument can hardly have.",
+        description="Of a file: take prices, too, that the instrument can hardly have, and a clock "
+        "by which it moves while nobody trades.",
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
         0, description="Of planted: the seed of its walk."
