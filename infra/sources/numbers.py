@@ -70,6 +70,10 @@ def read_numbers(
     SourceError
         If the decimal mark cannot be told, or is not the one declared.
     """
+    # 1.2 as a float32 is the shortest number that means it, not 1.2000000476837158
+    kinds = cells.schema.items()
+    short = [name for name, kind in kinds if kind.is_float() and kind != pl.Float64]
+    cells = cells.with_columns(pl.col(short).cast(pl.String))
     plain = cells.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
     texts = [name for name, kind in cells.schema.items() if kind == pl.String]
     odd = pl.Series("cell", [], pl.String)

@@ -70,7 +70,8 @@ def regular(path: Path) -> Path:
         kind = stat.S_IFMT(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{str(path)!r} cannot be read: {reason}") from error
+        where = "" if path.is_absolute() else " (name the whole path: who reads it works elsewhere)"
+        raise SourceError(f"{str(path)!r} cannot be read: {reason}{where}") from error
     if kind != stat.S_IFREG:
         raise SourceError(f"{path} is {_KINDS.get(kind, 'no file: name one')}")
     return resolved

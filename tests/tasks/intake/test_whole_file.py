@@ -243,3 +243,9 @@ def test_clock_that_the_weeks_prove_wrong_is_refused(hours: int) -> None:
         validate(frame, timeframe="H1", pair="EUR_USD", now=NOW)
     right = stamped(times, "%Y-%m-%dT%H:%M:%SZ")
     assert validate(right, timeframe="H1", pair="EUR_USD", now=NOW).bars.height == 600
+
+
+def test_short_floats_are_the_numbers_they_stand_for() -> None:
+    frame = told({}).bars.with_columns(source_row=pl.int_range(1, 2), close=pl.lit(1.3))
+    short = frame.with_columns(pl.col(PRICES).cast(pl.Float32))
+    assert validate(short, timeframe="H1", now=NOW).bars.select(PRICES).equals(frame.select(PRICES))
