@@ -24,8 +24,13 @@ def _pair(name: str) -> str:
         return name
 
 
+def _timeframe(name: str) -> str:
+    """Return the timeframe as it is written here."""
+    return name.upper()
+
+
 Pair = Annotated[str, typer.Argument(help="Such as EUR_USD, in any spelling.", callback=_pair)]
-Timeframe = Annotated[str, typer.Argument(help="Such as H1.", callback=str.upper)]
+Timeframe = Annotated[str, typer.Argument(help="Such as H1.", callback=_timeframe)]
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="TIME", help="First bar, ISO; UTC where it names no zone."),

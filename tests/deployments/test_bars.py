@@ -213,10 +213,13 @@ def test_bars_that_came_since_stay(sep: Sep, filled: datetime, tmp_path: Path) -
     assert bar_store().read(*PAIR)["close"].to_list()[0] == 1.27
 
 
+@pytest.mark.parametrize("spelling", ["EURUSD", "eur/usd", "OANDA:EUR_USD"])
+def test_a_pair_may_be_spelled_as_any_venue_does(spelling: str, sep: Sep, filled: datetime) -> None:
+    assert sep("show", spelling, "h1") == sep("show", *PAIR)
+
+
 def test_the_nearest_name_is_told(sep: Sep, filled: datetime) -> None:
     for key, hint in (
-        (("EURUSD", "H1"), "did you mean EUR_USD?"),
-        (("eur/usd", "H1"), "did you mean EUR_USD?"),
         (("EUR_UDS", "H1"), "did you mean EUR_USD?"),
         (("XXXXXX", "H1"), "it has EUR_USD"),
         (("EUR_USD", "H2"), "has EUR_USD in H1, not in H2"),

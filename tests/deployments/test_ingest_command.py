@@ -256,11 +256,11 @@ def test_a_file_of_no_bars_is_told_before_anything_runs(here: Path) -> None:
 
 
 def test_a_file_reaches_the_store(stack: Stack, tmp_path: Path) -> None:
-    path = tmp_path / "GBPUSD_H1.csv"
+    path = tmp_path / "AUDNZD_H1.csv"
     path.write_bytes(ZONED)
     screen = stack.sep("ingest", str(path), "--yes").stdout
     assert "24 bars added, 0 revised" in screen
-    assert "GBP_USD H1" in screen
+    assert "AUD_NZD H1" in screen
     pictures = [Path(word) for word in screen.split() if word.endswith(".png")]
     assert pictures
     assert all(picture.is_file() for picture in pictures)
