@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -114,11 +115,11 @@ class Text:
 
     def _cells(self, names: Sequence[str], separator: str, header: int) -> pl.DataFrame:
         """Part by the fast way if every record is as it should be, otherwise one by one."""
-        for text in (self, replace(self, content=self._replaced())):
-            try:
-                return text._records(names, separator, header)
-            except pl.exceptions.PolarsError:  # ragged, not UTF-8, or a quotation mark too many
-                continue
+        with suppress(pl.exceptions.PolarsError):
+            return self._records(names, separator, header)
+        # ragged, not UTF-8, or a quotation mark too many
+        with suppress(pl.exceptions.PolarsError):
+            return replace(self, content=self._replaced())._records(names, separator, header)
         return self._lines(names, separator, header)
 
     def _replaced(self) -> bytes:

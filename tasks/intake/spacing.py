@@ -73,6 +73,10 @@ class Spacing(NamedTuple):
         shortest = length - _HOUR if length > 2 * _HOUR else length
         return float((self.steps < shortest).mean() or 0.0)  # type: ignore[arg-type]
 
+    def just(self, length: timedelta) -> float:
+        """Return the share of steps that are as long as a bar."""
+        return float((self.steps == length).mean() or 0.0)  # type: ignore[arg-type]
+
     @property
     def regular(self) -> bool:
         """Whether most steps are the usual one."""
@@ -98,7 +102,7 @@ def problem(spacing: Spacing, timeframe: str) -> str | None:
         return _wrong(spacing, timeframe)
     if spacing.below(length) > _CLOSER:
         return _wrong(spacing, timeframe)
-    if spacing.usual != length and len(spacing.steps) + 1 >= _SOME and spacing.regular:
+    if len(spacing.steps) + 1 >= _SOME and spacing.regular and spacing.just(length) <= _STRAYS:
         return _wrong(spacing, timeframe)
     apart = spacing.usual >= 2 * length - (_HOUR if length > 2 * _HOUR else timedelta(0))
     if apart and enough and spacing.below(spacing.usual) <= _STRAYS:
