@@ -19,6 +19,7 @@ from infra.sources.columns import SourceError
 from infra.sources.histdata import HistData
 from infra.sources.lean import Lean
 from infra.sources.metatrader import MetaTrader
+from infra.sources.recognise import recognise
 from infra.sources.registry import SOURCES, Source
 from tasks.intake.validation import Validated, validate
 
@@ -302,3 +303,19 @@ def test_no_source_takes_what_is_no_bars(name: str, content: bytes, tmp_path: Pa
         SOURCES[name]().read(path)
     with pytest.raises(SourceError, match=r"gone.*cannot be read"):
         SOURCES[name]().read(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["2018-01-08 00:0{n}:00,1.2,1.3,1.1,1.25,5\n", "20180108 000{n}00;1.2;1.3;1.1;1.25;5\n"],
+)
+@pytest.mark.parametrize("head", ["", "Time,BidOpen,BidHigh,BidLow,BidClose\n"])
+def test_rows_that_may_be_anybodys_have_no_publishers_clock(
+    row: str, head: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, head + "".join(row.format(n=n) for n in range(9)), "EURUSD.csv")
+    assert recognise(path)[0] == "csv"
+
+
+def test_rows_of_histdata_are_known_by_their_volume_of_zero(tmp_path: Path) -> None:
+    assert recognise(written(tmp_path, HISTDATA * 3, "EURUSD.csv"))[0] == "histdata"

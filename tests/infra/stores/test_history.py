@@ -21,7 +21,7 @@ from infra.stores import ledger, warm
 from infra.stores.bulk import BarStore
 from infra.stores.history import read_as_of
 from infra.stores.ledger import Counts
-from infra.stores.removals import RemovalError, Wanted, remove, undo
+from infra.stores.removals import RemovalError, Wanted, clear, remove, undo
 from tests.infra.stores.test_tiers import priced, same
 from tests.servers import empty_tables
 
@@ -321,3 +321,37 @@ def test_files_that_a_note_needs_stay_until_it_is_told(store: BarStore) -> None:
     assert told.rows() == [("before", 2, 0), ("killed", 2, 1)]
     shared = db.read_frame('SELECT "timestamp", volume FROM bars ORDER BY 1')
     assert volumes(shared) == {0: 1, 1: 2, 2: 2, 3: 3}
+
+
+def three_runs(store: BarStore) -> None:
+    for number, run in enumerate("abc", 1):
+        ingest(store, valued({0: number}), run, "first")
+
+
+@pytest.mark.parametrize("second", [Wanted(*PAIR, run_id="b"), Wanted(*PAIR)])
+def test_removals_undone_the_newest_first_bring_all_back(store: BarStore, second: Wanted) -> None:
+    three_runs(store)
+    remove(store, Wanted(*PAIR, run_id="c"), who="a test")
+    assert volumes(store.read(*PAIR)) == {0: 2}
+    remove(store, second, who="a test")
+    undo(store)
+    assert volumes(store.read(*PAIR)) == {0: 2}
+    assert undo(store).rows == 1
+    assert volumes(store.read(*PAIR)) == {0: 3}
+
+
+def test_what_is_undone_is_not_undone_again(store: BarStore) -> None:
+    three_runs(store)
+    number = remove(store, Wanted(*PAIR), who="a test").id
+    undo(store, number)
+    with pytest.raises(RemovalError, match="is undone since"):
+        undo(store, number)
+
+
+def test_the_past_of_a_bar_put_back_outlives_the_clearing(store: BarStore) -> None:
+    three_runs(store)
+    remove(store, Wanted(*PAIR), who="a test")
+    undo(store)
+    assert clear(-1) == 0
+    remove(store, Wanted(*PAIR, run_id="c"), who="a test")
+    assert volumes(store.read(*PAIR)) == {0: 2}

@@ -249,3 +249,9 @@ def test_short_floats_are_the_numbers_they_stand_for() -> None:
     frame = told({}).bars.with_columns(source_row=pl.int_range(1, 2), close=pl.lit(1.3))
     short = frame.with_columns(pl.col(PRICES).cast(pl.Float32))
     assert validate(short, timeframe="H1", now=NOW).bars.select(PRICES).equals(frame.select(PRICES))
+
+
+@pytest.mark.parametrize("price", ["43,343.24", "43.343,24", "1,043,343.24", "43 343,24"])
+def test_both_marks_prove_the_decimal_one(price: str) -> None:
+    result = told(dict.fromkeys(PRICES, price), pair="BTC_USD")
+    assert result.bars["open"][0] % 1_000_000 == pytest.approx(43_343.24)
