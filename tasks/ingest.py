@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
 from sqlalchemy import Connection
 
-from infra.bars import PRICES, QUOTES, TIME
+from infra.bars import TIME
 from infra.market.instruments import SYNTHETIC
 from infra.postgres import database
 from infra.postgres.models import IngestCursor, Pair, Quarantine
@@ -26,9 +26,6 @@ from tasks.intake.reading import Options
 from tasks.intake.request import IngestRequest
 from tasks.intake.rows import source_rows
 from tasks.steps import step
-
-_NUMBERS: Final = (*PRICES, "volume", *QUOTES)
-"""Of files that live as long as the run."""
 
 
 def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class Reading(NamedTuple):
         return self.name in EPOCHS
 
     @property
+    def times(self) -> pl.Series:
+        """The times that are told: local ones where there are any."""
+        return self.naive if self.naive.count() else self.aware
+
+    @property
     def read(self) -> pl.Series:
         """Whether a row has a time: Boolean."""
         return self.aware.is_not_null() | self.naive.is_not_null()

@@ -129,9 +129,7 @@ def _rest(parts: dict[str, str | None], of_day: str | None) -> tuple[str, bool]:
     elif ":" in time:
         form = between + _clock(time, parts["half"])
     else:
-        form = between + {2: "%H", 4: "%H%M", 6: "%H%M%S", 9: "%H%M%S%3f"}.get(
-            len(time), "%H%M%S.%3f"
-        )
+        form = between + _BARE.get(len(time), "%H%M%S.%3f")
     return form + _zone(zone), zone is not None
 
 

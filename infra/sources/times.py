@@ -115,12 +115,17 @@ def _declared_only(
     if declared is None:
         return readings or [Reading("", nothing(column, TIME), nothing(column, NAIVE))]
     chosen = [reading for reading in readings if reading.name == declared]
-    if not chosen or not chosen[0].read.any():
+    _refuse_unread(chosen[:1], column, declared)
+    return [chosen[0]._replace(why="declared")]
+
+
+def _refuse_unread(readings: Sequence[Reading], column: pl.Series, declared: str) -> None:
+    """Raise SourceError where what is declared reads nothing."""
+    if not any(reading.read.any() for reading in readings):
         raise SourceError(
             f"time_format={declared} cannot apply: it reads none of the times, such as "
             f"{example(column)}"
         )
-    return [chosen[0]._replace(why="declared")]
 
 
 def _of_text(column: pl.Series, of_day: pl.Series | None, declared: str | None) -> list[Reading]:
@@ -154,11 +159,7 @@ def _kept_order(readings: list[Reading], column: pl.Series, declared: str | None
             f"time_format={declared} cannot apply to times such as {example(column)}, whose day "
             "and month stand where they stand"
         )
-    if not any(reading.read.any() for reading in chosen):
-        raise SourceError(
-            f"time_format={declared} cannot apply: it reads none of the times, such as "
-            f"{example(column)}"
-        )
+    _refuse_unread(chosen, column, declared)
     return [reading._replace(why="declared") for reading in chosen]
 
 
@@ -277,7 +278,7 @@ def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[R
             continue
         alone = int((best.read & ~reading.read).sum())
         against = int((reading.read & ~best.read).sum())
-        if alone == 0 and against == 0:
+        if alone == 0:  # nor does the other read more, as none does than the best
             kept.append(reading)
         elif against > _STRAYS * most and reading.order != best.order:
             odd = example(column.filter(reading.read & ~best.read))
@@ -286,8 +287,6 @@ def _without_less_read(readings: Sequence[Reading], column: pl.Series) -> list[R
                 f"{reading.order} alone, such as {odd}: the file mixes both, so time_format= "
                 "cannot tell either: export it again"
             )
-        elif alone == 0:
-            kept.append(reading)
     return kept
 
 
@@ -298,7 +297,7 @@ def _same(one: Reading, other: Reading) -> bool:
 def _undecided(readings: Sequence[Reading], column: pl.Series) -> str:
     ways = []
     for reading in readings:
-        time = reading.naive if reading.naive.count() else reading.aware
+        time = reading.times
         at = time.is_not_null().arg_true()
         ways.append(f"{time[at[0]]:%Y-%m-%d %H:%M:%S} by time_format={reading.name}")
     return (

@@ -70,6 +70,8 @@ class Read:
     rows : polars.DataFrame
         `source_row`, `timestamp` (UTC), `written`, `naive`, `clock_fault`, prices, `volume`,
         quotes, `unreadable`.
+    bounds : Bounds
+        Of the pair.
     facts : dict of str to str
         What the file was taken for: times, clock, decimal mark.
     notes : dict of str to int
@@ -78,6 +80,7 @@ class Read:
 
     raw: pl.DataFrame
     rows: pl.DataFrame
+    bounds: Bounds
     facts: dict[str, str] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
 
@@ -110,7 +113,7 @@ def read(raw: pl.DataFrame, timeframe: str, pair: str, options: Options) -> Read
     rows = rows.with_columns(unreadable=unreadable)
     bounds.refuse_whole(rows["close"], options.scale)
     notes |= {"rows of other instruments": others} if others else {}
-    return Read(raw, rows, facts, notes)
+    return Read(raw, rows, bounds, facts, notes)
 
 
 def _of_pair(raw: pl.DataFrame, pair: str) -> tuple[pl.DataFrame, int]:
@@ -179,7 +182,7 @@ def _publishers_order(raw: pl.DataFrame) -> str | None:
 
 def _possible(readings: Sequence[Reading], timeframe: str) -> list[Reading]:
     """Return the readings whose rows are as far apart as bars of the timeframe."""
-    spacings = [Spacing.of(r.naive if r.naive.count() else r.aware, timeframe) for r in readings]
+    spacings = [Spacing.of(reading.times, timeframe) for reading in readings]
     pairs = list(zip(readings, spacings, strict=True))
     on_grid = [(r, s) for r, s in pairs if s.off_grid <= OFF_GRID]
     fitting = [(r, s) for r, s in on_grid if problem(s, timeframe) is None]
@@ -191,8 +194,7 @@ def _possible(readings: Sequence[Reading], timeframe: str) -> list[Reading]:
 
 
 def _has_saturdays(reading: Reading) -> bool:
-    times = reading.naive if reading.naive.count() else reading.aware
-    return bool((times.dt.weekday() == _SATURDAY).any())
+    return bool((reading.times.dt.weekday() == _SATURDAY).any())
 
 
 def _clock(raw: pl.DataFrame, reading: Reading, options: Options) -> str | None:

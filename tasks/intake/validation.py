@@ -16,7 +16,6 @@ from infra.sources.clocks import AMBIGUOUS, MISSING
 from infra.sources.columns import SourceError
 from infra.sources.readings import shown as written
 from tasks.intake.hours import closed_out
-from tasks.intake.level import Bounds
 from tasks.intake.order import in_order, refuse_folded
 from tasks.intake.parts import refuse_contrary
 from tasks.intake.reading import Options, read
@@ -155,7 +154,7 @@ def validate(
     meant = read(raw, timeframe, pair, options)
     raw, rows = meant.raw, meant.rows
     faults = {**_time_faults(timeframe, now or datetime.now(UTC)), **_number_faults(rows)}
-    faults |= Bounds.of(pair, any_level=options.any_level).beyond
+    faults |= meant.bounds.beyond
     if "excess" in raw.columns:
         rows = rows.with_columns(raw["excess"])
         faults = {"more fields than the header": pl.col("excess").is_not_null(), **faults}
