@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +16,9 @@ from pydantic import ValidationError
 from infra.errors import SepError
 from tasks.ingest import fetch_rows, validate_rows
 from tasks.intake.request import IngestRequest
+
+SHOWN = 12
+"""Failures that are told in full."""
 
 OPTIONS = (
     *("decimal", "time_format", "clock", "scale", "columns", "stamp"),
@@ -77,3 +82,16 @@ def _read(folder: Path, values: dict[str, Any]) -> Outcome:
         pl.read_parquet(validated[kind], glob=False) for kind in ("bars", "quarantine")
     )
     return Outcome(bars, quarantine, validated["reasons"])
+
+
+def counted(check: Callable[[int], Counter[str]], seeds: int) -> Counter[str]:
+    """Check each seed, and fail with the first of those that failed, and how many did."""
+    counts, failures = Counter[str](), []
+    for seed in range(seeds):
+        try:
+            counts += check(seed)
+        except AssertionError as failure:
+            failures.append(str(failure))
+    shown = "\n".join(failures[:SHOWN])
+    assert not failures, f"{len(failures)} of {seeds}, {dict(counts)}:\n{shown}"
+    return counts

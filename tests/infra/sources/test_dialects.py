@@ -15,13 +15,11 @@ import pytest
 from infra.bars import PRICES, QUOTES
 from tests.infra.sources.dialects import Dialect
 from tests.infra.sources.drawn import MINUTES, Bar
-from tests.infra.sources.reading import CRASHES, OPTIONS, Outcome, read
+from tests.infra.sources.reading import CRASHES, OPTIONS, Outcome, counted, read
 
 SEEDS, FALSE_SEEDS = 2_000, 500
 REFUSED = 0.02
 """Share of dialects that may be refused although all is declared."""
-
-SHOWN = 12
 
 
 def check(seed: int) -> Counter[str]:
@@ -165,27 +163,13 @@ def _same(one: float | None, other: float | None, tolerance: float) -> bool:
 
 @pytest.mark.slow
 def test_bars_come_back_or_an_option_is_asked_for() -> None:
-    counts, failures = Counter[str](), []
-    for seed in range(SEEDS):
-        try:
-            counts += check(seed)
-        except AssertionError as failure:
-            failures.append(str(failure))
-    shown = "\n".join(failures[:SHOWN])
-    assert not failures, f"{len(failures)} of {SEEDS}, {dict(counts)}:\n{shown}"
+    counts = counted(check, SEEDS)
     assert counts["refused"] < REFUSED * counts["files"], counts
 
 
 @pytest.mark.slow
 def test_what_the_file_contradicts_is_refused() -> None:
-    failures = []
-    for seed in range(FALSE_SEEDS):
-        try:
-            check_false(seed)
-        except AssertionError as failure:
-            failures.append(str(failure))
-    shown = "\n".join(failures[:SHOWN])
-    assert not failures, f"{len(failures)} of {FALSE_SEEDS}:\n{shown}"
+    assert counted(check_false, FALSE_SEEDS)["files"] == FALSE_SEEDS
 
 
 @pytest.mark.parametrize("seed", range(3))

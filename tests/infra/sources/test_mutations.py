@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,23 +16,15 @@ from infra.bars import PRICES
 from infra.settings import PROJECT
 from tests.infra.sources.bombs import BARS, BOMBS, laid
 from tests.infra.sources.mutations import allowed, assert_bars_or_a_word, check
-from tests.infra.sources.reading import read
+from tests.infra.sources.reading import counted, read
 
 SEEDS = 400
 MEMORY = 1 << 30
-SHOWN = 12
 
 
 @pytest.mark.slow
 def test_mutated_files_give_bars_or_a_word() -> None:
-    counts, failures = Counter[str](), []
-    for seed in range(SEEDS):
-        try:
-            counts += check(seed)
-        except AssertionError as failure:
-            failures.append(str(failure))
-    shown = "\n".join(failures[:SHOWN])
-    assert not failures, f"{len(failures)} of {SEEDS}, {dict(counts)}:\n{shown}"
+    counts = counted(check, SEEDS)
     assert min(counts["read"], counts["refused"]) > SEEDS // 20, counts
 
 
