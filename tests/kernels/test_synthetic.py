@@ -8,7 +8,7 @@ from math import erf, sqrt
 import numpy as np
 import pytest
 
-from kernels.synthetic import PlantedWalk, planted_walk, random_walk
+from kernels.synthetic import PlantedWalk, hidden, planted_walk, random_walk
 
 PRICES = ("open", "high", "low", "close")
 
@@ -40,7 +40,7 @@ def test_bars_hold_together(n: int, quote: str) -> None:
     assert (high >= np.maximum(opens, close)).all()
     np.testing.assert_array_equal(opens[1:], close[:-1])
     assert (bars.volume >= 1).all()
-    assert bars.true_probability.shape == bars.state_probability.shape == (n, 2)
+    assert bars.true_probability.shape == bars.true_gain.shape == (n, 2)
 
 
 def test_highs_are_reached_inside_the_bar(walk: PlantedWalk) -> None:
@@ -74,8 +74,8 @@ def test_the_drift_is_drawn_afresh_at_the_stated_rate(walk: PlantedWalk) -> None
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_state_probability_is_the_sum_over_all_drift_paths(horizon: int) -> None:
-    bars = planted_walk(5000, seed=1, horizon=horizon)
+def test_probability_by_state_is_the_sum_over_all_drift_paths(horizon: int) -> None:
+    table = hidden.trade(horizon, drift=0.25, switch=0.01, cost=0.5, unit=1e-4)
     expected = dict.fromkeys((-1, 0, 1), 0.0)
     for now, *path in product((-1, 0, 1), repeat=horizon + 1):
         chance, state = 1.0, now
@@ -84,16 +84,13 @@ def test_state_probability_is_the_sum_over_all_drift_paths(horizon: int) -> None
             state = following
         expected[now] += chance * cdf((0.25 * sum(path) - 0.5) / sqrt(horizon))
     for state, value in expected.items():
-        rows = bars.drift == 0.25 * state
-        np.testing.assert_allclose(bars.state_probability[rows, 0], value, atol=1e-12)
-        mirrored = bars.drift == -0.25 * state
-        np.testing.assert_allclose(bars.state_probability[mirrored, 1], value, atol=1e-12)
+        assert table.probability[1 + state, 0] == pytest.approx(value, abs=1e-12)
+        assert table.probability[1 - state, 1] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.parametrize("side", [0, 1])
-@pytest.mark.parametrize("knowledge", ["true_probability", "state_probability"])
-def test_wins_come_as_often_as_said(walk: PlantedWalk, side: int, knowledge: str) -> None:
-    said = getattr(walk, knowledge)[:-9:9, side]
+def test_wins_come_as_often_as_said(walk: PlantedWalk, side: int) -> None:
+    said = walk.true_probability[:-9:9, side]
     won = wins(walk, 8, side)[::9]
     edges = np.quantile(said, [0.2, 0.4, 0.6, 0.8])
     bins = np.searchsorted(edges, said)
@@ -111,9 +108,8 @@ def test_the_true_probability_is_bayes_over_all_histories() -> None:
         moves = [0.1 + 0.7 * (before == after) for before, after in pairwise(path)]
         residual = returns - 0.8 * (np.array(path) - 1)
         weight[path[-1]] += np.prod(moves) * np.exp(-(residual**2).sum() / 2)
-    many = planted_walk(200, seed=3, **model)  # type: ignore[arg-type]
-    per_state = [many.state_probability[many.drift == level][0] for level in (-0.8, 0.0, 0.8)]
-    expected = weight / weight.sum() @ np.array(per_state)
+    table = hidden.trade(**model, cost=0.5, unit=1e-4)  # type: ignore[arg-type]
+    expected = weight / weight.sum() @ table.probability
     np.testing.assert_allclose(bars.true_probability[-1], expected, atol=1e-9)
 
 
