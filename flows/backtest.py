@@ -39,6 +39,7 @@ StrategyName = Literal["damped"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Pips = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cost = Annotated[str, Field(max_length=40)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Caution = Annotated[float, Field(ge=0, le=100)] | Literal["lower"]
 Deviations = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -71,6 +72,14 @@ class BacktestRequest(Parameters):
         None, description="Distance of the target in deviations of the horizon; left out: none."
     )
     encoder: Encoder = Field("direction", description="How a bar becomes a bit.")
+    leads: list[Pair] = Field(
+        default_factory=list, description="Other pairs whose moves are looked at, too."
+    )
+    caution: Caution | None = Field(
+        None,
+        description="Deviations of its own doubt that an expected net gain must exceed, or 'lower': "
+        "the lower bound of confidence must exceed break-even; left out: what grew most on the past.",
+    )
     stride: Count | None = Field(
         None, description="Every how many bars the library takes a path; left out: as usual."
     )
@@ -118,6 +127,8 @@ class BacktestRequest(Parameters):
             target_deviations=self.target_deviations,
             encoder=self.encoder,
             stride=self.stride,
+            leads=tuple(self.leads) or None,
+            caution=self.caution,
             strategy=self.strategy,
             seed=self.seed,
         )
@@ -134,11 +145,11 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     run = RunFolder.of("backtest", str(flow_run.get_id()))
     folder, pair, timeframe = str(run.path), request.pair, request.timeframe
     span = (edge.isoformat() if edge else None for edge in (request.start, request.end))
-    bars = take_bars(folder, pair, timeframe, *span)
+    bars = take_bars(folder, pair, timeframe, *span, list(request.leads))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, recipe, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
-    searched = search_paths(folder, recipe, bars["hash"], measured["engine"])
+    searched = search_paths(folder, recipe, bars["hash"], bars["lead_hashes"], measured["engine"])
     logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
     model = train_model(folder)
     simulate_trades(folder)

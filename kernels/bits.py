@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kernels.cpu.momentum import runs
 from kernels.device import (
     Array,
     Engine,
@@ -18,6 +20,8 @@ from kernels.device import (
 )
 
 WINDOW = 64
+PATTERN = 5
+"""Bits of a run."""
 COLUMNS = {
     "direction": ("close",),
     "volatility": ("high", "low", "close"),
@@ -146,6 +150,34 @@ def transitions(bits: Array, valid: Array, segments: Array, *, engine: str = "au
     inputs = [move(array, chosen.xp) for array in (bits, valid, segments)]
     launch(chosen, "bits", "transitions", n, *inputs, events)
     return move(events, kind)
+
+
+def patterns(
+    bits: NDArray[np.uint8], valid: NDArray[np.bool_], segments: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Name the run of bits that each bar ends: the last `PATTERN` of its segment, as a number.
+
+    Parameters
+    ----------
+    bits : uint8[n]
+    valid : bool[n]
+    segments : int32[n]
+
+    Returns
+    -------
+    int64[n]
+        0 .. 2^PATTERN - 1, the newest bit the lowest; -1 where the segment has had fewer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype or shape.
+    """
+    n = _require_bits(bits, valid)
+    require_segments(segments, n)
+    numbers = np.empty(n, np.int64)
+    runs(bits, valid, segments, PATTERN, numbers)
+    return numbers
 
 
 def volatility(

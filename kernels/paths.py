@@ -25,11 +25,15 @@ class Standard:
     Attributes
     ----------
     mean, deviation : float64[64]
-        Of each dimension of a trajectory; NumPy arrays, deviations at least `FLOOR`.
+        Of each dimension of a trajectory; NumPy arrays, deviations at least `FLOOR`. An infinite
+        one leaves its dimension out.
+    lift : float
+        What stands in the place of the first dimension, the same for all; 0 leaves that as it is.
     """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    lift: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("mean", "deviation"):
@@ -41,6 +45,20 @@ class Standard:
                 )
         if not (self.deviation > 0).all():
             raise ValueError("deviation must be above zero; take it from fit_standard")
+
+    def weighted(self, weight: NDArray[np.float64], lift: float) -> Standard:
+        """Return a standard under which similarity hangs on some dimensions more than on others.
+
+        Parameters
+        ----------
+        weight : float64[64]
+            0 leaves a dimension out.
+        lift : float
+            The cosine of paths forgets how far they went. Of paths that share one number it does
+            not: the smaller that is beside the others, the less the length says.
+        """
+        with np.errstate(divide="ignore"):
+            return Standard(self.mean, self.deviation / weight, lift)
 
 
 def fit_standard(trajectory: Array, rows: Array) -> Standard:
@@ -96,6 +114,8 @@ def unit_paths(trajectory: Array, standard: Standard) -> Array:
     paths = xp.empty(flat.shape, xp.float32)
     for rows in _blocks(len(flat)):
         z = (flat[rows] - mean) / deviation
+        if standard.lift:
+            z[:, 0] = standard.lift
         length = xp.sqrt(_row_sum(z * z))
         paths[rows] = z / xp.where(length > 0, length, xp.nan)
     return paths

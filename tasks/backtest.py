@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tasks.document import from_plain, to_plain
 from tasks.folder import RunFolder, bar_store, keep
 from tasks.reports.report import write_report
 from tasks.reports.summary import summarise
+from tasks.research.knowledge import with_costs
+from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure, refuse_bad_prices
 from tasks.research.model import Frozen, Model
 from tasks.research.recipe import Recipe
@@ -26,7 +29,7 @@ from tasks.research.registry import register
 from tasks.research.resolve import resolve
 from tasks.research.search import memory_plan
 from tasks.research.simulation import Simulation, simulate
-from tasks.research.training import predictions, train
+from tasks.research.training import opinions, predictions, train
 from tasks.research.walkforward import freeze, replay
 from tasks.steps import step
 from tasks.strategy.strategies import strategy
@@ -34,9 +37,14 @@ from tasks.strategy.strategies import strategy
 DIMENSIONS = 64
 
 
-@step("bars", version=1)
+@step("bars", version=2)
 def take_bars(
-    folder: str, pair: str, timeframe: str, start: str | None, end: str | None
+    folder: str,
+    pair: str,
+    timeframe: str,
+    start: str | None,
+    end: str | None,
+    leads: list[str],
 ) -> dict[str, Any]:
     """Fix the bars the run works on, whatever is ingested meanwhile.
 
@@ -47,30 +55,44 @@ def take_bars(
     pair, timeframe : str
     start, end : str, optional
         ISO times of the first bar, and of one past the last; None: all there are.
+    leads : list of str
+        Other pairs that are looked at.
 
     Returns
     -------
     dict
-        `rows`, `hash`, `first` and `last` bar.
+        `rows`, `hash`, `first` and `last` bar, `lead_hashes` by other pair.
 
     Raises
     ------
     BarsError
         If there are none, or prices are not numbers.
     """
-    span = (datetime.fromisoformat(edge) if edge else None for edge in (start, end))
-    bars = without_empty_quotes(bar_store().read(pair, timeframe, *span))
-    refuse_bad_prices(bars)
-    keep(bars, RunFolder(Path(folder)).bars)
+    run = RunFolder(Path(folder))
+    span = [datetime.fromisoformat(edge) if edge else None for edge in (start, end)]
+    bars, *others = (_bars(each, timeframe, *span) for each in (pair, *leads))
+    keep(bars, run.bars)
+    if leads:
+        named = [
+            each.with_columns(pair=pl.lit(lead)) for lead, each in zip(leads, others, strict=True)
+        ]
+        keep(pl.concat(named, how="diagonal"), run.leads)
     return {
         "rows": len(bars),
         "hash": content_hash(bars),
         "first": bars["timestamp"][0].isoformat(),
         "last": bars["timestamp"][-1].isoformat(),
+        "lead_hashes": dict(zip(leads, map(content_hash, others), strict=True)),
     }
 
 
-@step("measure", version=2)
+def _bars(pair: str, timeframe: str, start: datetime | None, end: datetime | None) -> pl.DataFrame:
+    bars = without_empty_quotes(bar_store().read(pair, timeframe, start, end))
+    refuse_bad_prices(bars)
+    return bars
+
+
+@step("measure", version=3)
 def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, Any]:
     """Compute metrics and damping trajectories of all bars.
 
@@ -89,15 +111,20 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     """
     run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     chosen = choose_engine(engine)
+    bars = pl.read_parquet(run.bars)
     measures = measure(
-        pl.read_parquet(run.bars),
+        bars,
         plan.pair,
         plan.timeframe,
         encoder=plan.encoder,
         params=plan.damping,
         engine=engine,
     )
-    keep(measures.metrics, run.metrics)
+    if plan.leads:
+        others = pl.read_parquet(run.leads).partition_by("pair", as_dict=True, include_key=False)
+        leads = {str(key[0]): frame for key, frame in others.items()}
+        measures = with_leads(measures, leads, plan, engine=engine)
+    keep(with_costs(measures.metrics, bars, plan), run.metrics)
     flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
     names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
     keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
@@ -111,11 +138,15 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     }
 
 
-@step("search", version=2)
+@step("search", version=3)
 def search_paths(
-    folder: str, recipe: dict[str, Any], data_hash: str, engine: str
+    folder: str,
+    recipe: dict[str, Any],
+    data_hash: str,
+    lead_hashes: dict[str, str],
+    engine: str,
 ) -> dict[str, Any]:
-    """Build the path library and count the neighbours of each bar, causally.
+    """Learn what similar means, build the path library, ask each bar's neighbours, causally.
 
     Parameters
     ----------
@@ -125,18 +156,21 @@ def search_paths(
         A plain `Recipe`.
     data_hash : str
         Content hash of the bars.
+    lead_hashes : dict
+        The same of other pairs.
     engine : {"cpu", "gpu"}
         The one that measured them: a run's numbers come from one engine, and say which.
 
     Returns
     -------
     dict
-        `library` and `queries` (rows), `memory` (how they were cut), `stride`, `spans`.
+        `library` and `queries` (rows), `memory` (how they were cut), `k`, `stride`, `spans`.
     """
     run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     measures = _measures(run)
-    frozen = freeze(measures, plan, data_hash, engine=engine)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
+    frozen = freeze(measures, outcomes, plan, data_hash, engine=engine)
+    frozen = replace(frozen, lead_hashes=lead_hashes)
     shown = create_progress_artifact(0.0, key="search", description="nearest past paths")
     library, counts = replay(
         measures,
@@ -151,7 +185,8 @@ def search_paths(
     return {
         "library": len(library),
         "queries": len(counts),
-        "memory": memory_plan(len(library), len(counts), k=plan.k, engine=engine),
+        "memory": memory_plan(len(library), len(counts), k=frozen.similarity.k, engine=engine),
+        "k": frozen.similarity.k,
         "stride": frozen.stride,
         "spans": to_plain(frozen.spans),
     }
@@ -163,23 +198,29 @@ def _measures(run: RunFolder) -> Measures:
     return Measures(pl.read_parquet(run.metrics), trajectory)
 
 
-@step("train", version=2)
+@step("train", version=3)
 def train_model(folder: str) -> dict[str, Any]:
-    """Learn confidence and break-even, and tell both of every counted bar.
+    """Learn confidence and what it is worth, and tell both of every bar that was asked.
 
     Returns
     -------
     dict
-        `model_id` and `break_even` by side.
+        `model_id`, `weights` (of learners, by name) and `caution` in force.
     """
     run = RunFolder(Path(folder))
     frozen = document.read(run.frozen, Frozen)
-    metrics, counts = pl.read_parquet(run.metrics), pl.read_parquet(run.counts)
-    outcomes = resolve(pl.read_parquet(run.bars), metrics, frozen.recipe, engine=frozen.engine)
-    model = train(outcomes, frozen, counts)
+    measures, answers = _measures(run), pl.read_parquet(run.counts)
+    bars, recipe = pl.read_parquet(run.bars), frozen.recipe
+    outcomes = resolve(bars, measures.metrics, recipe, engine=frozen.engine)
+    model = train(measures, outcomes, frozen, answers)
     document.write(run.model, model)
-    keep(predictions(metrics, outcomes, model, counts), run.predictions)
-    return {"model_id": model.model_id, "break_even": model.break_even}
+    keep(predictions(measures, outcomes, model, answers), run.predictions)
+    keep(opinions(measures, model, answers), run.opinions)
+    return {
+        "model_id": model.model_id,
+        "weights": model.confidence.weights,
+        "caution": model.caution,
+    }
 
 
 @step("simulate", version=1)

@@ -13,7 +13,7 @@ from infra.files import replaced
 
 T = TypeVar("T")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Bump it when a document of before can no longer be read."""
 
 

@@ -53,12 +53,14 @@ class RunFolder:
     path: Path
 
     bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate"), "run")
+    leads = File("leads.parquet", "bars", ("measure",), "run")
     metrics = File("metrics.parquet", "measure", ("search", "train", "simulate"), "run")
-    trajectory = File("trajectory.parquet", "measure", ("search",), "run")
+    trajectory = File("trajectory.parquet", "measure", ("search", "train"), "run")
     counts = File("counts.parquet", "search", ("train",), "run")
     frozen = File("frozen.json", "search", ("train",), "run")
     library = File("library.parquet", "search", ("predict",), "model")
     model = File("model.json", "train", ("simulate", "report", "register", "predict"), "model")
+    opinions = File("opinions.parquet", "train", ("report",), "report")
     predictions = File("predictions.parquet", "train", ("simulate", "report"), "report")
     trades = File("trades.parquet", "simulate", ("report",), "report")
     equity = File("equity.parquet", "simulate", ("report",), "report")

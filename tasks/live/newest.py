@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -12,13 +12,14 @@ from infra.errors import SepError
 from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TieredBars
-from kernels.paths import unit_paths
+from tasks.research.knowledge import with_costs
 from tasks.research.library import Library, PathLibrary
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
 from tasks.research.resolve import resolve, with_distances
 from tasks.research.search import search
 from tasks.research.timeline import Timeline, Times
+from tasks.research.training import asked
 
 LOOKBACK = 4096
 """Bars read before the first one that is measured.
@@ -108,24 +109,24 @@ def predict_newest(
         params=recipe.damping,
         engine=engine,
     )
+    measures = replace(measures, metrics=with_costs(measures.metrics, window.bars, recipe))
     library = library.extend(_resolved(model, window, measures, engine))
     positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)
-    paths = unit_paths(measures.trajectory[positions - window.first], model.frozen.standard)
-    counts = search(
-        paths,
+    newest = positions - window.first
+    answers = search(
+        model.frozen.paths(measures.trajectory[newest]),
+        model.frozen.features(measures)[newest],
         positions,
         library,
         window.timeline,
-        horizon=recipe.horizon,
-        k=recipe.k,
+        rule=model.frozen.rule,
         engine=engine,
     )
+    told = model.predict(*asked(measures, model.frozen, answers, window.first))
     bars = with_distances(measures.metrics, recipe).with_columns(
         position=pl.int_range(window.first, window.stop, dtype=pl.Int64)
     )
-    return bars.join(
-        model.predict(counts), on="position", how="inner", maintain_order="left"
-    ).fill_nan(None)
+    return bars.join(told, on="position", how="inner", maintain_order="left").fill_nan(None)
 
 
 def _window(
@@ -156,7 +157,8 @@ def _resolved(model: Model, window: Window, measures: Measures, engine: str) -> 
     """Return the library's rows of the window whose outcome is known."""
     outcomes = resolve(window.bars, measures.metrics, model.frozen.recipe, engine=engine)
     return Library.build(
-        unit_paths(measures.trajectory, model.frozen.standard),
+        model.frozen.paths(measures.trajectory),
+        model.frozen.features(measures),
         outcomes,
         window.starts,
         stride=model.frozen.stride,

@@ -17,11 +17,27 @@ from numpy.typing import NDArray
 from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import has_path
-from kernels.tally import count_wins
 from tasks.folder import keep
 from tasks.research.timeline import Timeline, Times
 
 NEVER = np.datetime64("NaT", "us")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Neighbours of queries, and what is known of the rows they are.
+
+    Attributes
+    ----------
+    neighbours : Neighbours
+        Numbers of rows of the two columns below.
+    win : int8[N, 2]
+    features : float32[N, m]
+    """
+
+    neighbours: Neighbours
+    win: NDArray[np.int8]
+    features: NDArray[np.float32]
 
 
 class PathLibrary(Protocol):
@@ -37,7 +53,7 @@ class PathLibrary(Protocol):
     def extend(self, later: Library) -> Self:
         """Return the library with later rows; those not after its last bar are dropped."""
 
-    def count(
+    def find(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
@@ -46,8 +62,8 @@ class PathLibrary(Protocol):
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count, among the nearest rows known at each query's close, neighbours and wins.
+    ) -> Found:
+        """Find the nearest rows among those known at each query's close.
 
         Parameters
         ----------
@@ -66,8 +82,7 @@ class PathLibrary(Protocol):
 
         Returns
         -------
-        wins, k_eff : int64[q, 2]
-            By side.
+        Found
         """
 
 
@@ -87,6 +102,8 @@ class Library:
         1 if the trade ended above zero after costs; long, short.
     group : int32[N]
         The pair a row belongs to.
+    features : float32[N, 5]
+        What a local fit on neighbours looks at (`tasks.research.knowledge`).
     """
 
     paths: NDArray[np.float32]
@@ -94,11 +111,13 @@ class Library:
     known: Times
     win: NDArray[np.int8]
     group: NDArray[np.int32]
+    features: NDArray[np.float32]
 
     @classmethod
     def build(
         cls,
         paths: NDArray[np.float32],
+        features: NDArray[np.float32],
         outcomes: Outcomes,
         starts: Times,
         *,
@@ -110,6 +129,7 @@ class Library:
         Parameters
         ----------
         paths : float32[n, 64]
+        features : float32[n, 5]
         outcomes : Outcomes
             Of the same n bars.
         starts : datetime64[us][n]
@@ -127,6 +147,7 @@ class Library:
             known=starts[outcomes.known_at[rows]],
             win=outcomes.win[rows],
             group=np.zeros(len(rows), np.int32),
+            features=np.ascontiguousarray(features[rows]),
         )
 
     def __len__(self) -> int:
@@ -147,7 +168,7 @@ class Library:
         columns = zip(vars(self).values(), vars(new).values(), strict=True)
         return Library(*(np.concatenate(pair) for pair in columns))
 
-    def nearest(
+    def find(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
@@ -156,8 +177,8 @@ class Library:
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
-    ) -> Neighbours:
-        """Find the nearest rows exactly; arguments as of `PathLibrary.count`.
+    ) -> Found:
+        """Find the nearest rows exactly; see `PathLibrary`.
 
         Parameters
         ----------
@@ -173,7 +194,7 @@ class Library:
             Neighbours of a query, at most.
         engine : {"auto", "cpu", "gpu"}
         """
-        return nearest(
+        neighbours = nearest(
             paths,
             self.paths,
             position=timeline.numbers(self.time),
@@ -183,38 +204,7 @@ class Library:
             k=k,
             engine=engine,
         )
-
-    def count(
-        self,
-        paths: NDArray[np.float32],
-        positions: NDArray[np.int64],
-        timeline: Timeline,
-        *,
-        exclusion: int,
-        k: int = 64,
-        engine: str = "auto",
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query; see `PathLibrary`.
-
-        Parameters
-        ----------
-        paths : float32[q, 64]
-            Unit vectors.
-        positions : int64[q]
-            Bar of each query.
-        timeline : Timeline
-            Of the bars that the queries are of.
-        exclusion : int
-            Bars that two neighbours of a query lie apart.
-        k : int
-            Neighbours of a query, at most.
-        engine : {"auto", "cpu", "gpu"}
-        """
-        neighbours = self.nearest(
-            paths, positions, timeline, exclusion=exclusion, k=k, engine=engine
-        )
-        wins, k_eff = count_wins(neighbours, self.win)
-        return wins, k_eff
+        return Found(neighbours, self.win, self.features)
 
     def write(self, path: Path) -> None:
         """Write the library as Parquet."""
@@ -224,6 +214,7 @@ class Library:
             known=self.known,
             group=self.group,
             **{f"win_{side}": self.win[:, s] for s, side in enumerate(SIDES)},
+            **{f"feature_{f}": column for f, column in enumerate(self.features.T)},
         )
         keep(frame, path)
 
@@ -237,6 +228,7 @@ class Library:
             known=frame["known"].to_numpy(),
             win=np.stack([frame[f"win_{side}"].to_numpy() for side in SIDES], axis=1),
             group=frame["group"].to_numpy(),
+            features=np.ascontiguousarray(frame.select("^feature_\\d+$").to_numpy()),
         )
 
     def take(self, rows: slice | NDArray[np.bool_]) -> Library:

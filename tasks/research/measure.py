@@ -12,9 +12,13 @@ from infra.bars import PRICES
 from infra.errors import SepError
 from infra.market.hours import calendar_of
 from infra.market.timeframes import bar_seconds
-from kernels.bits import encode_bits, transitions, volatility
+from kernels.bits import encode_bits, patterns, transitions, volatility
 from kernels.damping import DampingParams, damp
+from kernels.momentum import MEMORIES, momentum
 from kernels.segments import segments as find_segments
+
+MOMENTUM = tuple(f"momentum_{memory:.0f}" for memory in MEMORIES)
+"""Columns of the averages of returns."""
 
 
 class BarsError(SepError, ValueError):
@@ -29,7 +33,8 @@ class Measures:
     ----------
     metrics : polars.DataFrame
         One row a bar: timestamp, OHLC, entropy, coherence, stability, damped_value, decay,
-        steps, converged, null_ratio, flip_ratio, rupture_ratio, sigma, segment.
+        steps, converged, null_ratio, flip_ratio, rupture_ratio, sigma, segment, momentum_4,
+        momentum_16, momentum_64, pattern.
     trajectory : float32[n, 16, 4]
         Damping trajectories (NaN without metrics).
     """
@@ -78,6 +83,7 @@ def measure(
     sigma = volatility(log_price, segment, engine=engine)
     bits, valid = encode_bits(columns, segment, encoder=encoder, engine=engine)
     events = transitions(bits, valid, segment)
+    averages = momentum(log_price, sigma, segment)
     damping = damp(events, log_price, sigma, segment, params=params, engine=engine)
     last = damping.trajectory[:, -1, :]
     metrics = bars.select("timestamp", *PRICES).with_columns(
@@ -93,6 +99,8 @@ def measure(
         rupture_ratio=damping.state_ratios[:, 2],
         sigma=sigma,
         segment=segment,
+        pattern=patterns(bits, valid, segment),
+        **{name: averages[:, m] for m, name in enumerate(MOMENTUM)},
     )
     return Measures(metrics, damping.trajectory)
 

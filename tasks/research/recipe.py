@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from infra.market.instruments import default_slippage, default_spread
 from infra.market.quotes import Costs
@@ -42,8 +42,12 @@ class Recipe:
         Costs in price units; the spread counts only where bars carry no bid and ask.
     spread_share : float
         Share of the price at the time that the spread has on top.
-    k : int
-        Neighbours asked for, before overlapping ones are dropped.
+    leads : tuple of str
+        Other pairs whose damped values are looked at.
+    caution : float, "lower" or None
+        Deviations of its own doubt that an expected net gain must exceed for a signal; "lower"
+        for the rule that the lower bound of confidence must exceed break-even; None for what
+        grew most on the past.
     stride : int or None
         Every how many bars the library takes a path; None for the default of `stride_for`.
     """
@@ -58,7 +62,8 @@ class Recipe:
     stop_deviations: float | None = 4.0
     target_deviations: float | None = None
     encoder: str = "direction"
-    k: int = 64
+    leads: tuple[str, ...] = ()
+    caution: float | Literal["lower"] | None = None
     stride: int | None = None
     seed: int = 0
     damping: DampingParams = field(default_factory=DampingParams)
@@ -69,6 +74,8 @@ class Recipe:
             raise ValueError(f"horizon must be at least 1 bar, not {self.horizon}")
         if min(self.spread, self.slippage, self.spread_share) < 0:
             raise ValueError("spread and slippage must not be negative")
+        if isinstance(self.caution, float | int) and not 0 <= self.caution < math.inf:
+            raise ValueError(f"caution is a number from 0 on, or 'lower', not {self.caution}")
 
     @property
     def costs(self) -> Costs:

@@ -1,4 +1,4 @@
-"""Training: what the counted neighbours teach about confidence and break-even."""
+"""Training: what the past teaches of confidence, and what is then believed of each bar."""
 
 from __future__ import annotations
 
@@ -8,87 +8,127 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kernels.confidence import Confidence, Counts, break_even
 from kernels.outcomes import SIDES, Outcomes
+from tasks.research.confidence import Confidence, Past
+from tasks.research.knowledge import rows_of
+from tasks.research.learners.rows import Rows
+from tasks.research.measure import Measures
 from tasks.research.model import Frozen, Model
 from tasks.research.resolve import with_distances
-from tasks.research.spans import Span
+from tasks.research.walkforward import learnt_from
 
 
-def train(outcomes: Outcomes, frozen: Frozen, counts: pl.DataFrame) -> Model:
-    """Learn each side's confidence and break-even.
+def train(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.DataFrame) -> Model:
+    """Learn confidence, what it is worth, and how careful it pays to be.
 
     Parameters
     ----------
+    measures : Measures
+        Of all bars, with costs; those of the test span are not looked at.
     outcomes : Outcomes
-        Of all bars.
+        Of all bars; likewise.
     frozen : Frozen
-    counts : polars.DataFrame
-        What `search` returned for the library, calibration and test spans; the test span's
-        rows are not looked at.
+    answers : polars.DataFrame
+        What `search` returned; likewise.
 
     Returns
     -------
     Model
     """
-    library = frozen.spans.library
-    confidence, even = {}, {}
-    for side, name in enumerate(SIDES):
-        win, gain = outcomes.win[:, side], outcomes.gain[:, side]
-        past = win[library.start : library.stop]
-        confidence[name] = Confidence.fit(
-            train=_counts(counts, name, win, library),
-            calibration=_counts(counts, name, win, frozen.spans.calibration),
-            base_rate=float(np.mean(past[past >= 0])),
-            horizon=frozen.recipe.horizon,
-            seed=frozen.recipe.seed,
-        )
-        even[name] = break_even(gain[library.start : library.stop])
-    return Model(_identity(frozen), frozen, confidence, even)
+    positions = learnt_from(frozen)
+    past = Past(
+        rows=rows_of(measures, positions, log_sigma=frozen.log_sigma, answers=answers),
+        win=np.asarray(outcomes.win)[positions],
+        gain=np.asarray(outcomes.gain)[positions],
+        unit=units(measures.metrics)[positions],
+        exit_bar=np.asarray(outcomes.exit_bar)[positions],
+        forward=frozen.spans.calibration.start,
+        horizon=frozen.recipe.horizon,
+        seed=frozen.recipe.seed,
+    )
+    return Model(_identity(frozen), frozen, Confidence.fit(past))
 
 
 def predictions(
-    metrics: pl.DataFrame, outcomes: Outcomes, model: Model, counts: pl.DataFrame
+    measures: Measures, outcomes: Outcomes, model: Model, answers: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return one row a bar: metrics, span, confidence and what became of it.
+    """Return one row a bar: metrics, span, what is believed of it and what became of it.
 
     Parameters
     ----------
-    metrics : polars.DataFrame
-        What `measure` says of all bars.
+    measures : Measures
+        Of all bars, with costs.
     outcomes : Outcomes
         Of the same bars.
     model : Model
-    counts : polars.DataFrame
-        Neighbour counts of some bars; the others get nulls.
+    answers : polars.DataFrame
+        What the search said of some bars; nothing is believed of the others.
     """
     columns: dict[str, Any] = {}
     for side, name in enumerate(SIDES):
         columns[f"win_{name}"] = outcomes.win[:, side]
         columns[f"gain_{name}"] = outcomes.gain[:, side]
+    metrics = measures.metrics
     bars = with_distances(metrics, model.frozen.recipe).with_columns(
         position=pl.int_range(pl.len(), dtype=pl.Int64),
         split=pl.Series(model.frozen.spans.names(len(metrics)), dtype=pl.String),
         **columns,
     )
     resolved = bars.with_columns(pl.col("^win_.*$").replace(-1, None))
-    predicted = resolved.join(
-        model.predict(counts), on="position", how="left", maintain_order="left"
-    )
-    return predicted.fill_nan(None)
+    told = model.predict(*asked(measures, model.frozen, answers))
+    return resolved.join(told, on="position", how="left", maintain_order="left").fill_nan(None)
 
 
-def _counts(counts: pl.DataFrame, side: str, win: NDArray[np.int8], span: Span) -> Counts:
-    """Return the counted queries of a span whose outcome lies in it."""
-    rows = counts.filter(pl.col("position").is_between(span.start, span.stop - 1))
-    position = rows["position"].to_numpy()
-    return Counts(
-        position=position,
-        wins=rows[f"wins_{side}"].to_numpy(),
-        k_eff=rows["k_eff"].to_numpy(),
-        win=win[position],
-    )
+def opinions(measures: Measures, model: Model, answers: pl.DataFrame) -> pl.DataFrame:
+    """Return what each learner alone says of the bars of the test span, weighed or not.
+
+    Parameters
+    ----------
+    measures : Measures
+        Of all bars, with costs.
+    model : Model
+    answers : polars.DataFrame
+
+    Returns
+    -------
+    polars.DataFrame
+        position, and for each learner and side the probability of a win, `{learner}_{side}`.
+    """
+    test = answers.filter(pl.col("position") >= model.frozen.spans.test.start)
+    rows, _ = asked(measures, model.frozen, test)
+    said = model.confidence.opinions(rows)
+    columns = {
+        f"{learner}_{name}": odds[:, side]
+        for learner, odds in said.items()
+        for side, name in enumerate(SIDES)
+    }
+    return pl.DataFrame({"position": rows.position, **columns}).fill_nan(None)
+
+
+def asked(
+    measures: Measures, frozen: Frozen, answers: pl.DataFrame, first: int = 0
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Return what is known of the bars that a search was asked of, and their units.
+
+    Parameters
+    ----------
+    measures : Measures
+        With costs.
+    frozen : Frozen
+    answers : polars.DataFrame
+    first : int
+        Number of the first measured bar.
+    """
+    positions = answers["position"].to_numpy()
+    rows = rows_of(measures, positions, first=first, log_sigma=frozen.log_sigma, answers=answers)
+    return rows, units(measures.metrics)[positions - first]
+
+
+def units(metrics: pl.DataFrame) -> NDArray[np.float64]:
+    """Return the deviation of the horizon of each bar, float64[n]; NaN where it is zero."""
+    return metrics["unit"].fill_null(float("nan")).to_numpy()
 
 
 def _identity(frozen: Frozen) -> str:
-    return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version)
+    leads = [f"{pair}:{digest}" for pair, digest in sorted(frozen.lead_hashes.items())]
+    return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version, *leads)

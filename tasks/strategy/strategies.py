@@ -10,26 +10,28 @@ import polars as pl
 Strategy = Callable[[pl.DataFrame], pl.DataFrame]
 
 ACTIONS: Mapping[str, str] = MappingProxyType({"long": "BUY", "short": "SELL"})
-BELIEFS = ("confidence", "lower", "upper", "break_even")
+BELIEFS = ("confidence", "lower", "upper", "break_even", "expected", "doubt", "margin")
 METRICS = ("entropy", "coherence", "stability", "damped_value")
 
 
 def damped(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Signal the side whose lower confidence bound clears its break-even by more.
+    """Signal the side whose expected net gain, less caution, is above zero and the greater.
 
     Parameters
     ----------
     predictions
         One row a bar: ``timestamp`` (bar start, UTC), ``position``, the damped metrics and, for
         ``s`` in long and short, ``confidence_s``, ``lower_s``, ``upper_s``, ``break_even_s``
-        (probabilities; null or NaN where there is none).
+        (probabilities), ``expected_s``, ``doubt_s`` (net gain as a share of the price and its
+        deviation) and ``margin_s`` (what is left of it after the model's caution); null or NaN
+        where there is none.
 
     Returns
     -------
     polars.DataFrame
         One row a signal, in the order of the bars: ``timestamp``, ``position``, ``side``,
-        ``action``, ``confidence``, ``lower``, ``upper``, ``break_even``, ``entropy``,
-        ``coherence``, ``stability``, ``damped_value``.
+        ``action``, ``confidence``, ``lower``, ``upper``, ``break_even``, ``expected``, ``doubt``,
+        ``margin``, ``entropy``, ``coherence``, ``stability``, ``damped_value``.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
 
     Notes
     -----
-    A null, NaN or infinity in any of a side's four numbers keeps that side silent; of two equal
+    A null, NaN or infinity in any of a side's numbers keeps that side silent; of two equal
     margins the long one wins. No row sees another, so the last row alone gives its signal.
     """
     _require(predictions)
@@ -78,8 +80,7 @@ def strategy(name: str) -> Strategy:
 
 def _margin(side: str) -> pl.Expr:
     given = [_number(f"{name}_{side}").is_not_null() for name in BELIEFS]
-    margin = _number(f"lower_{side}") - _number(f"break_even_{side}")
-    return pl.when(pl.all_horizontal(given)).then(margin)
+    return pl.when(pl.all_horizontal(given)).then(_number(f"margin_{side}"))
 
 
 def _of_side(name: str) -> pl.Expr:

@@ -1,0 +1,130 @@
+"""What is known of bars at their close, gathered for the learners from frames of bars."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kernels.outcomes import SIDES
+from kernels.paths import Standard
+from tasks.research.learners.rows import Rows
+from tasks.research.measure import MOMENTUM, Measures
+from tasks.research.recipe import Recipe
+from tasks.research.simulation import quotes
+
+LEAD = "lead_"
+"""Columns of other instruments begin so."""
+
+
+def with_costs(metrics: pl.DataFrame, bars: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Return the metrics with what a trade of each bar risks and pays.
+
+    Parameters
+    ----------
+    metrics : polars.DataFrame
+        With `close` and `sigma`.
+    bars : polars.DataFrame
+        The same bars.
+    recipe : Recipe
+
+    Returns
+    -------
+    polars.DataFrame
+        With `unit`, the deviation of the horizon as a share of the price, and `cost`, spread and
+        slippage of a round trip in such deviations; null where the deviation is zero.
+    """
+    prices = quotes(bars, recipe.costs)
+    paid = (prices.ask_close - prices.bid_close + recipe.slippage) / metrics["close"].to_numpy()
+    unit = metrics["sigma"].to_numpy() * math.sqrt(recipe.horizon)
+    unit = np.where(unit > 0, unit, np.nan)
+    return metrics.with_columns(unit=unit, cost=paid / unit)
+
+
+def log_deviation(metrics: pl.DataFrame) -> NDArray[np.float64]:
+    """Return the logarithm of each bar's deviation, float64[n]; NaN where it is zero."""
+    sigma = metrics["sigma"].to_numpy()
+    return np.asarray(np.log(np.where(sigma > 0, sigma, np.nan)))
+
+
+def features(
+    trajectory: NDArray[np.float32], volatility: NDArray[np.float64], standard: Standard
+) -> NDArray[np.float32]:
+    """Return what the local fit looks at: the standardised last step and volatility.
+
+    Parameters
+    ----------
+    trajectory : float32[n, 16, 4]
+    volatility : float64[n]
+        Log deviation beside that of the library span.
+    standard : Standard
+        Of the library span.
+
+    Returns
+    -------
+    float32[n, 5]
+    """
+    last = (trajectory[:, -1] - standard.mean[-4:]) / standard.deviation[-4:]
+    return np.column_stack([last, volatility]).astype(np.float32)
+
+
+def rows_of(
+    measures: Measures,
+    positions: NDArray[np.int64],
+    *,
+    first: int = 0,
+    log_sigma: float,
+    answers: pl.DataFrame | None = None,
+) -> Rows:
+    """Gather what is known of some bars.
+
+    Parameters
+    ----------
+    measures : Measures
+        Of bars from number `first` on, with `cost` and the columns of other instruments.
+    positions : int64[n]
+        Bar numbers, ascending.
+    first : int
+    log_sigma : float
+        Mean log deviation of the library span.
+    answers : polars.DataFrame, optional
+        What the search said of some of them.
+    """
+    chosen = positions - first
+    metrics = measures.metrics[chosen]
+    leads = [name for name in metrics.columns if name.startswith(LEAD)]
+    return Rows(
+        position=positions,
+        time=metrics["timestamp"].dt.epoch("us").to_numpy(),
+        trajectory=measures.trajectory[chosen].reshape(len(chosen), -1),
+        volatility=log_deviation(metrics) - log_sigma,
+        cost=_floats(metrics, ["cost"])[:, 0],
+        momentum=_floats(metrics, MOMENTUM),
+        pattern=metrics["pattern"].to_numpy(),
+        leads=_floats(metrics, leads),
+        **_answered(positions, answers),
+    )
+
+
+def _answered(positions: NDArray[np.int64], answers: pl.DataFrame | None) -> dict[str, Any]:
+    n = len(positions)
+    k_eff, wins = np.zeros(n, np.int64), np.zeros((n, 2), np.int64)
+    local = np.full((n, 2), np.nan)
+    if answers is not None and n:
+        asked = answers["position"].to_numpy()
+        place = np.searchsorted(positions, asked)
+        there = positions[np.minimum(place, n - 1)] == asked
+        rows = place[there]
+        k_eff[rows] = answers["k_eff"].to_numpy()[there]
+        for side, name in enumerate(SIDES):
+            wins[rows, side] = answers[f"wins_{name}"].to_numpy()[there]
+            local[rows, side] = _floats(answers, [f"local_{name}"])[there, 0]
+    return {"wins": wins, "k_eff": k_eff, "local": local}
+
+
+def _floats(frame: pl.DataFrame, names: Any) -> NDArray[np.float64]:
+    columns = [frame[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in names]
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0))

@@ -1,0 +1,62 @@
+"""Similar paths, fitted: the locally weighted regression on the neighbours, as it comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.research.learners.folds import DRAWS, Folds
+from tasks.research.learners.learner import Trained
+from tasks.research.learners.rows import Floats, Labels, Rows
+
+
+class AsSearched:
+    """What the search told with the neighbours; nothing is left to learn."""
+
+    def apply(self, rows: Rows) -> Floats:
+        """Tell the log-odds of the local fit, float64[n, 2]; NaN without neighbours."""
+        return rows.local
+
+    def draws(self, rows: Rows, side: int) -> Floats:
+        """Tell the same in each draw, float64[n, draws]: what it lacks, the stack's draws have.
+
+        Parameters
+        ----------
+        rows : Rows
+        side : int
+        """
+        return np.repeat(rows.local[:, side, None], DRAWS, axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: none."""
+        return {}
+
+
+class Local:
+    """The locally weighted regression of `kernels.local`: a `Learner`.
+
+    A row's neighbours are those known at its close, so that what is said of it is out of its
+    fold as it is.
+    """
+
+    def fit(self, rows: Rows, labels: Labels, folds: Folds) -> Trained | None:
+        """Take what the search told.
+
+        Parameters
+        ----------
+        rows : Rows
+        labels : Labels
+        folds : Folds
+        """
+        if not (np.isfinite(rows.local).all(axis=1) & (labels.weight > 0)).any():
+            return None
+        later = (rows.position >= folds.forward)[:, None]
+        return Trained(AsSearched(), rows.local, np.where(later, rows.local, np.nan))
+
+    def load(self, plain: dict[str, Any]) -> AsSearched:
+        """Read what `AsSearched.to_dict` wrote."""
+        return AsSearched(**plain)
+
+
+LEARNER = Local()

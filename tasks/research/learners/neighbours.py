@@ -1,0 +1,104 @@
+"""Similar paths: the share of wins among the neighbours, shrunk towards the base rate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import inf, isinf
+from typing import Any
+
+import numpy as np
+from scipy.special import logit, ndtri
+
+from kernels.confidence import fit_strength
+from kernels.evaluation import non_overlapping
+from kernels.tally import posterior
+from tasks.research.learners.folds import DRAWS, Folds
+from tasks.research.learners.learner import Trained
+from tasks.research.learners.rows import Floats, Labels, Rows
+
+SCORES = np.random.default_rng(0).permutation(ndtri((np.arange(DRAWS) + 0.5) / DRAWS))
+"""Standard normal values of the draws: in no order, so that other learners' go their own way."""
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """Base rates, and how many outcomes they are worth.
+
+    Attributes
+    ----------
+    base_rate : tuple of float
+        By side.
+    strength : tuple of float
+        By side; inf where neighbours told nothing.
+    """
+
+    base_rate: tuple[float, ...]
+    strength: tuple[float, ...]
+
+    def apply(self, rows: Rows) -> Floats:
+        """Tell the log-odds of the shrunk share of wins, float64[n, 2]; NaN without neighbours."""
+        return np.asarray(logit(np.column_stack([self._mean(rows, side) for side in (0, 1)])))
+
+    def draws(self, rows: Rows, side: int) -> Floats:
+        """Tell quantiles of the posterior of the neighbourhood's win rate, float64[n, draws].
+
+        Parameters
+        ----------
+        rows : Rows
+        side : int
+        """
+        mean = self._mean(rows, side)
+        # of a beta distribution, carried to log-odds by its slope there
+        deviation = 1 / np.sqrt((rows.k_eff + self.strength[side] + 1) * mean * (1 - mean))
+        return np.asarray(logit(mean)[:, None] + deviation[:, None] * SCORES)
+
+    def _mean(self, rows: Rows, side: int) -> Floats:
+        rate, strength = self.base_rate[side], self.strength[side]
+        return np.asarray(
+            posterior(rows.wins[:, side], rows.k_eff, base_rate=rate, strength=strength)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; a strength of null stands for inf."""
+        strength = [None if isinf(value) else value for value in self.strength]
+        return asdict(self) | {"strength": strength}
+
+
+class Neighbours:
+    """What became of similar paths: a `Learner`.
+
+    A row's neighbours are those known at its close, so that what is said of it is out of its
+    fold as it is.
+    """
+
+    def fit(self, rows: Rows, labels: Labels, folds: Folds) -> Trained | None:
+        """Choose how much the base rate is worth, on rows of the library span.
+
+        Parameters
+        ----------
+        rows : Rows
+        labels : Labels
+        folds : Folds
+        """
+        known = (rows.k_eff > 0) & (labels.weight > 0)
+        learnt = np.flatnonzero(known & (rows.position < folds.forward))
+        if not len(learnt):
+            return None
+        learnt = learnt[non_overlapping(rows.position[learnt], folds.gap - 1)]
+        rates, strengths = [], []
+        for side in (0, 1):
+            rates.append(labels.rate(side))
+            wins = rows.wins[learnt, side]
+            strengths.append(fit_strength(wins, rows.k_eff[learnt], base_rate=rates[-1]))
+        fitted = Shrunk(tuple(rates), tuple(strengths))
+        said = fitted.apply(rows)
+        later = (rows.position >= folds.forward)[:, None]
+        return Trained(fitted, said, np.where(later, said, np.nan))
+
+    def load(self, plain: dict[str, Any]) -> Shrunk:
+        """Read what `Shrunk.to_dict` wrote, exactly."""
+        strength = tuple(inf if value is None else value for value in plain["strength"])
+        return Shrunk(tuple(plain["base_rate"]), strength)
+
+
+LEARNER = Neighbours()

@@ -1,0 +1,222 @@
+"""What makes two paths similar: weights of their dimensions, and how many neighbours are asked.
+
+Learnt on the library span by purged cross-validation: each fold's queries ask the rows that lie
+nowhere near it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from kernels.confidence import fit_strength
+from kernels.dimensions import DIMENSIONS
+from kernels.evaluation import log_loss, non_overlapping
+from kernels.local import local_logistic
+from kernels.nearest import nearest
+from kernels.paths import Standard, unit_paths
+from kernels.tally import count_wins, posterior
+
+FOLDS = 4
+QUERIES, ROWS = 20_000, 10_000
+"""Asked and searched at most while choosing."""
+
+COUNTS = (32, 64, 128, 256, 512)
+USUAL = 128
+"""Neighbours, while weights are compared."""
+
+RIDGES = (4.0, 32.0, 256.0)
+PRIOR = 8.0
+"""Outcomes that the base rate is worth to the local fit."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """What similar means to a model.
+
+    Attributes
+    ----------
+    weight : float64[64]
+        Of each standardised dimension.
+    lift : float
+        How much the length of a path says (`Standard.weighted`); 0 for nothing.
+    k : int
+        Neighbours asked for, before overlapping ones are dropped.
+    ridge : float
+        Of the local fit on the neighbours.
+    """
+
+    weight: Floats
+    lift: float
+    k: int
+    ridge: float
+
+    def standard(self, plain: Standard) -> Standard:
+        """Return the standard of the paths that are compared."""
+        return plain.weighted(self.weight, self.lift)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Bars of the library span that have a trajectory and outcomes.
+
+    Attributes
+    ----------
+    position : int64[n]
+        Bar numbers, ascending.
+    trajectory : float32[n, 16, 4]
+    features : float32[n, m]
+        What the local fit looks at.
+    win : int8[n, 2]
+    horizon : int
+    """
+
+    position: NDArray[np.int64]
+    trajectory: NDArray[np.float32]
+    features: NDArray[np.float32]
+    win: NDArray[np.int8]
+    horizon: int
+
+
+def choose(sample: Sample, plain: Standard, *, engine: str = "auto") -> Similarity:
+    """Choose weights, then the number of neighbours, then the ridge: each by log loss.
+
+    Parameters
+    ----------
+    sample : Sample
+    plain : Standard
+        Of the library span.
+    engine : {"auto", "cpu", "gpu"}
+    """
+    trial = _Trial(sample, plain, engine)
+    ways = [(way, lift) for way in WEIGHTS for lift in (False, True)]
+    way, lift = min(ways, key=lambda each: trial.loss(*each, trial.usual))
+    k = min(trial.counts, key=lambda count: trial.loss(way, lift, count))
+    ridge = min(RIDGES, key=lambda each: trial.local_loss(way, lift, k, each))
+    weight = WEIGHTS[way](sample.trajectory, plain, sample.win)
+    return Similarity(weight, _lift(weight) if lift else 0.0, k, ridge)
+
+
+def relevance(trajectory: NDArray[np.float32], plain: Standard, win: NDArray[np.int8]) -> Floats:
+    """Weigh each dimension by its correlation with the outcomes of both sides, float64[64].
+
+    Parameters
+    ----------
+    trajectory : float32[n, 16, 4]
+    plain : Standard
+    win : int8[n, 2]
+    """
+    z = (trajectory.reshape(len(trajectory), -1) - plain.mean) / plain.deviation
+    won = win - win.mean(axis=0)
+    scale = np.sqrt((z**2).sum(axis=0))[:, None] * np.sqrt((won**2).sum(axis=0))
+    correlation = (z - z.mean(axis=0)).T @ won / np.maximum(scale, 1e-300)
+    weight = np.sqrt((correlation**2).sum(axis=1))
+    return np.asarray(weight / weight.max()) if weight.max() > 0 else np.ones(DIMENSIONS)
+
+
+def last_step(*_: Any) -> Floats:
+    """Weigh the last step alone, float64[64]."""
+    return np.repeat([0.0, 1.0], [DIMENSIONS - 4, 4])
+
+
+def alike(*_: Any) -> Floats:
+    """Weigh all dimensions alike, float64[64]."""
+    return np.ones(DIMENSIONS)
+
+
+WEIGHTS = {"alike": alike, "last step": last_step, "relevance": relevance}
+
+
+class _Trial:
+    """Queries of each fold against rows that lie nowhere near it."""
+
+    def __init__(self, sample: Sample, plain: Standard, engine: str) -> None:
+        thin = -(-len(sample.position) // QUERIES)
+        self.sample = _every(sample, thin)
+        self.plain, self.engine = plain, engine
+        position = self.sample.position
+        self.fold = (position - position[0]) * FOLDS // (int(position[-1] - position[0]) + 1)
+        rows = len(position) * (FOLDS - 1) // FOLDS
+        self.step = -(-rows // ROWS)
+        self.counts = [k for k in COUNTS if k <= max(COUNTS[0], rows // self.step // 4)]
+        self.usual = min(USUAL, self.counts[-1])
+        self.rates = self.sample.win.mean(axis=0)
+        self._found: dict[Any, Any] = {}
+
+    def loss(self, way: str, lift: bool, k: int) -> float:
+        """Return the log loss of shrunk shares of wins, over both sides."""
+        parts = [self._search(way, lift, k, fold) for fold in np.unique(self.fold)]
+        wins, k_eff, won = (
+            np.concatenate(each) for each in zip(*(p[:3] for p in parts), strict=True)
+        )
+        losses = []
+        for side, rate in enumerate(self.rates):
+            strength = fit_strength(wins[:, side], k_eff[:, side], base_rate=rate)
+            mean = posterior(wins[:, side], k_eff[:, side], base_rate=rate, strength=strength)
+            there = np.isfinite(mean)
+            losses.append(log_loss(mean[there], won[there, side]))
+        return float(np.mean(losses))
+
+    def local_loss(self, way: str, lift: bool, k: int, ridge: float) -> float:
+        """Return the log loss of the local fit, over both sides."""
+        losses = []
+        for fold in np.unique(self.fold):
+            *_, won, neighbours, asked, rows = self._search(way, lift, k, fold)
+            odds = local_logistic(
+                neighbours,
+                self.sample.features[asked],
+                self.sample.features[rows],
+                self.sample.win[rows],
+                base_rate=self.rates,
+                strength=PRIOR,
+                ridge=ridge,
+                engine=self.engine,
+            )
+            there = np.isfinite(odds).all(axis=1)
+            losses.append(log_loss(expit(odds[there]).ravel(), won[there].ravel()))
+        return float(np.mean(losses))
+
+    def _search(self, way: str, lift: bool, k: int, fold: int) -> Any:
+        key = (way, lift, k, int(fold))
+        if key not in self._found:
+            self._found[key] = self._searched(way, lift, k, int(fold))
+        return self._found[key]
+
+    def _searched(self, way: str, lift: bool, k: int, fold: int) -> Any:
+        sample, told = self.sample, np.flatnonzero(self.fold == fold)
+        first, last = sample.position[told[[0, -1]]]
+        # outcomes of neighbouring bars are nearly one: half a horizon apart is enough
+        asked = told[non_overlapping(sample.position[told], max(1, sample.horizon // 2))]
+        gap = 2 * (sample.horizon + 1)
+        away = (sample.position < first - gap) | (sample.position > last + gap)
+        rows = np.flatnonzero(away)[:: self.step]
+        weight = WEIGHTS[way](sample.trajectory[rows], self.plain, sample.win[rows])
+        standard = self.plain.weighted(weight, _lift(weight) if lift else 0.0)
+        neighbours = nearest(
+            unit_paths(sample.trajectory[asked], standard),
+            unit_paths(sample.trajectory[rows], standard),
+            position=sample.position[rows],
+            group=np.zeros(len(rows), np.int32),
+            known_before=np.full(len(asked), len(rows), np.int64),
+            exclusion=sample.horizon,
+            k=k,
+            engine=self.engine,
+        )
+        wins, k_eff = count_wins(neighbours, sample.win[rows])
+        return wins, k_eff, sample.win[asked], neighbours, asked, rows
+
+
+def _lift(weight: Floats) -> float:
+    """Return the length that weighted paths have in the mean: it says half."""
+    return float(np.sqrt((weight[1:] ** 2).sum()))
+
+
+def _every(sample: Sample, step: int) -> Sample:
+    columns = {name: value[::step] for name, value in vars(sample).items() if name != "horizon"}
+    return replace(sample, **columns)
