@@ -77,8 +77,9 @@ class BacktestRequest(Parameters):
     )
     caution: Caution | None = Field(
         None,
-        description="Deviations of its own doubt that an expected net gain must exceed, or 'lower': "
-        "the lower bound of confidence must exceed break-even; left out: what grew most on the past.",
+        description="Deviations of its own doubt that an expected net gain must exceed, or "
+        "'lower': the lower bound of confidence must exceed break-even; left out: what grew most "
+        "on the past.",
     )
     stride: Count | None = Field(
         None, description="Every how many bars the library takes a path; left out: as usual."
@@ -144,8 +145,8 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     recipe = to_plain(request.recipe())
     run = RunFolder.of("backtest", str(flow_run.get_id()))
     folder, pair, timeframe = str(run.path), request.pair, request.timeframe
-    span = (edge.isoformat() if edge else None for edge in (request.start, request.end))
-    bars = take_bars(folder, pair, timeframe, *span, list(request.leads))
+    start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
+    bars = take_bars(folder, pair, timeframe, start, end, list(request.leads))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, recipe, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,10 @@ def take_bars(
     """
     run = RunFolder(Path(folder))
     span = [datetime.fromisoformat(edge) if edge else None for edge in (start, end)]
-    bars, *others = (_bars(each, timeframe, *span) for each in (pair, *leads))
+    bars = _bars(pair, timeframe, *span)
     keep(bars, run.bars)
+    first, last = bars["timestamp"][0], bars["timestamp"][-1]
+    others = [_bars(lead, timeframe, first, last + timedelta.resolution) for lead in leads]
     if leads:
         named = [
             each.with_columns(pair=pl.lit(lead)) for lead, each in zip(leads, others, strict=True)
@@ -80,8 +82,8 @@ def take_bars(
     return {
         "rows": len(bars),
         "hash": content_hash(bars),
-        "first": bars["timestamp"][0].isoformat(),
-        "last": bars["timestamp"][-1].isoformat(),
+        "first": first.isoformat(),
+        "last": last.isoformat(),
         "lead_hashes": dict(zip(leads, map(content_hash, others), strict=True)),
     }
 

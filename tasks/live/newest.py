@@ -13,9 +13,11 @@ from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TieredBars
 from tasks.research.knowledge import with_costs
+from tasks.research.leads import with_leads
 from tasks.research.library import Library, PathLibrary
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
+from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve, with_distances
 from tasks.research.search import search
 from tasks.research.timeline import Timeline, Times
@@ -100,7 +102,8 @@ def predict_newest(
         If the library knows a bar that the store does not have.
     """
     recipe = model.frozen.recipe
-    window = _window(TieredBars(store), model, as_of, count=count, last=library.last)
+    tiered = TieredBars(store)
+    window = _window(tiered, model, as_of, count=count, last=library.last)
     measures = measure(
         window.bars,
         recipe.pair,
@@ -109,6 +112,7 @@ def predict_newest(
         params=recipe.damping,
         engine=engine,
     )
+    measures = with_leads(measures, _leads(tiered, recipe, window, count), recipe, engine=engine)
     measures = replace(measures, metrics=with_costs(measures.metrics, window.bars, recipe))
     library = library.extend(_resolved(model, window, measures, engine))
     positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)
@@ -127,6 +131,14 @@ def predict_newest(
         position=pl.int_range(window.first, window.stop, dtype=pl.Int64)
     )
     return bars.join(told, on="position", how="inner", maintain_order="left").fill_nan(None)
+
+
+def _leads(bars: TieredBars, recipe: Recipe, window: Window, count: int) -> dict[str, pl.DataFrame]:
+    """Return the bars of other pairs that began no later than the window's last one."""
+    end = window.bars["timestamp"][-1] + timedelta.resolution
+    return {
+        pair: bars.newest(pair, recipe.timeframe, count + LOOKBACK, end) for pair in recipe.leads
+    }
 
 
 def _window(

@@ -223,7 +223,7 @@ class Confidence:
             line=GainLine(tuple(plain["line"]["mean"]), plain["line"]["slope"]),
             individual=plain["individual"],
             caution=plain["caution"],
-            growths={caution: grown for caution, grown in plain["growths"]},
+            growths=dict(plain["growths"]),
         )
 
 

@@ -26,7 +26,8 @@ from tasks.research.spans import Spans
 def _standard(plain: Any) -> Standard:
     if isinstance(plain, Standard):
         return plain
-    return Standard(**{name: np.array(values) for name, values in plain.items()})
+    mean, deviation = (np.array(plain[name]) for name in ("mean", "deviation"))
+    return Standard(mean, deviation)
 
 
 def _plain_standard(standard: Standard) -> dict[str, list[float]]:
@@ -115,7 +116,7 @@ class Frozen:
     def rule(self) -> Rule:
         """How neighbours are asked."""
         chosen = self.similarity
-        return Rule(self.recipe.horizon, chosen.k, chosen.ridge, self.base_rate)
+        return Rule(self.recipe.horizon, chosen.k, chosen.strength, chosen.ridge, self.base_rate)
 
 
 @dataclass(frozen=True)

@@ -200,13 +200,14 @@ def _check_code(model: Model, chosen: Entry) -> None:
 def _check_bars(model: Model, chosen: Entry, store: BarStore) -> None:
     frozen = model.frozen
     end = frozen.last_bar + timedelta.resolution
-    bars = store.read(chosen.pair, chosen.timeframe, frozen.first_bar, end)
-    if content_hash(without_empty_quotes(bars)) != frozen.data_hash:
-        raise ModelRefused(
-            f"{_title(chosen)} was trained on {frozen.bars:,} bars from {frozen.first_bar} to "
-            f"{frozen.last_bar} that are not as they were ({len(bars):,} are there now): "
-            f"{_way_out(chosen)}"
-        )
+    for pair, digest in {chosen.pair: frozen.data_hash, **frozen.lead_hashes}.items():
+        bars = store.read(pair, chosen.timeframe, frozen.first_bar, end)
+        if content_hash(without_empty_quotes(bars)) != digest:
+            raise ModelRefused(
+                f"{_title(chosen)} was trained on {frozen.bars:,} bars from {frozen.first_bar} to "
+                f"{frozen.last_bar}, and those of {pair} are not as they were ({len(bars):,} are "
+                f"there now): {_way_out(chosen)}"
+            )
 
 
 def _open(chosen: Entry) -> Model:

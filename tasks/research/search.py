@@ -15,7 +15,6 @@ from kernels.local import local_logistic
 from kernels.plan import Plan
 from kernels.tally import count_wins
 from tasks.research.library import Found, PathLibrary
-from tasks.research.similarity import PRIOR
 from tasks.research.timeline import Timeline
 
 
@@ -29,7 +28,7 @@ class Rule:
         Neighbours closer than this many bars to a better one are dropped.
     k : int
         Neighbours asked for.
-    ridge : float
+    strength, ridge : float
         Of the local fit.
     base_rate : tuple of float
         Share of wins by side, towards which the local fit is drawn.
@@ -37,6 +36,7 @@ class Rule:
 
     horizon: int
     k: int
+    strength: float
     ridge: float
     base_rate: tuple[float, ...]
 
@@ -100,7 +100,7 @@ def _asked(found: Found, features: NDArray[np.float32], rule: Rule, engine: str)
         found.features,
         found.win,
         base_rate=np.array(rule.base_rate),
-        strength=PRIOR,
+        strength=rule.strength,
         ridge=rule.ridge,
         engine=engine,
     )

@@ -6,7 +6,9 @@ nowhere near it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,8 @@ COUNTS = (32, 64, 128, 256, 512)
 USUAL = 128
 """Neighbours, while weights are compared."""
 
-RIDGES = (4.0, 32.0, 256.0)
-PRIOR = 8.0
+RIDGES = (32.0, 256.0)
+STRENGTHS = (16.0, 128.0, 1024.0)
 """Outcomes that the base rate is worth to the local fit."""
 
 Floats = NDArray[np.float64]
@@ -48,13 +50,14 @@ class Similarity:
         How much the length of a path says (`Standard.weighted`); 0 for nothing.
     k : int
         Neighbours asked for, before overlapping ones are dropped.
-    ridge : float
-        Of the local fit on the neighbours.
+    strength, ridge : float
+        Of the local fit on the neighbours (`kernels.local`).
     """
 
     weight: Floats
     lift: float
     k: int
+    strength: float
     ridge: float
 
     def standard(self, plain: Standard) -> Standard:
@@ -96,11 +99,12 @@ def choose(sample: Sample, plain: Standard, *, engine: str = "auto") -> Similari
     """
     trial = _Trial(sample, plain, engine)
     ways = [(way, lift) for way in WEIGHTS for lift in (False, True)]
-    way, lift = min(ways, key=lambda each: trial.loss(*each, trial.usual))
+    way, lift = min(ways, key=lambda each: trial.loss(each[0], each[1], trial.usual))
     k = min(trial.counts, key=lambda count: trial.loss(way, lift, count))
-    ridge = min(RIDGES, key=lambda each: trial.local_loss(way, lift, k, each))
+    fits = list(product(STRENGTHS, RIDGES))
+    strength, ridge = min(fits, key=lambda each: trial.local_loss(way, lift, k, each[0], each[1]))
     weight = WEIGHTS[way](sample.trajectory, plain, sample.win)
-    return Similarity(weight, _lift(weight) if lift else 0.0, k, ridge)
+    return Similarity(weight, _lift(weight) if lift else 0.0, k, strength, ridge)
 
 
 def relevance(trajectory: NDArray[np.float32], plain: Standard, win: NDArray[np.int8]) -> Floats:
@@ -130,7 +134,11 @@ def alike(*_: Any) -> Floats:
     return np.ones(DIMENSIONS)
 
 
-WEIGHTS = {"alike": alike, "last step": last_step, "relevance": relevance}
+WEIGHTS: dict[str, Callable[..., Floats]] = {
+    "alike": alike,
+    "last step": last_step,
+    "relevance": relevance,
+}
 
 
 class _Trial:
@@ -163,7 +171,7 @@ class _Trial:
             losses.append(log_loss(mean[there], won[there, side]))
         return float(np.mean(losses))
 
-    def local_loss(self, way: str, lift: bool, k: int, ridge: float) -> float:
+    def local_loss(self, way: str, lift: bool, k: int, strength: float, ridge: float) -> float:
         """Return the log loss of the local fit, over both sides."""
         losses = []
         for fold in np.unique(self.fold):
@@ -174,7 +182,7 @@ class _Trial:
                 self.sample.features[rows],
                 self.sample.win[rows],
                 base_rate=self.rates,
-                strength=PRIOR,
+                strength=strength,
                 ridge=ridge,
                 engine=self.engine,
             )

@@ -233,7 +233,7 @@ def _confirmed(
         p = expit(base + solved[:2] + solved[2] * said)
         pull, bend = weight * (win - p), weight * p * (1 - p)
         slopes = np.array([*pull.sum(axis=0), (pull * said).sum()]) - precision * (solved - prior)
-        curvature = np.diag([*bend.sum(axis=0), (bend * said**2).sum()] + precision)
+        curvature = np.diag(np.append(bend.sum(axis=0), (bend * said**2).sum()) + precision)
         curvature[2, :2] = curvature[:2, 2] = (bend * said).sum(axis=0)
         spread = np.linalg.inv(curvature)
         solved = solved + np.clip(spread @ slopes, -1, 1)

@@ -82,7 +82,7 @@ class Folds:
     @property
     def blocks(self) -> int:
         """Number of blocks."""
-        return self.times.shape[1]
+        return int(self.times.shape[1])
 
     def ahead(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the rows before the calibration span, and those of it."""

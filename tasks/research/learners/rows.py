@@ -99,8 +99,8 @@ class Labels:
         win : int8[n, 2]
         horizon : int
         """
-        known = (win >= 0).all(axis=1)
-        weight = known.astype(np.float64)
+        known = np.asarray((win >= 0).all(axis=1))
+        weight = np.zeros(len(win))
         # a row weighs what the bars since the one before it add, at most one outcome
         apart = np.minimum(np.diff(position[known], prepend=position[:1] - horizon), horizon)
         weight[known] = apart / horizon

@@ -75,7 +75,7 @@ def test_the_champion_stays_whatever_comes_after(whole: Whole, store: BarStore) 
     chosen = register(whole, "first")
     registry.appoint(chosen.model_id[:6], who="a test")
     other = whole.model
-    renamed = type(other)("0" * 12, other.frozen, other.confidence, other.break_even)
+    renamed = type(other)("0" * 12, other.frozen, other.confidence)
     register(whole._replace(model=renamed), "later")
     assert find_champions.fn("H1", None) == [chosen.model_id]
     assert [each.champion for each in registry.entries("PLANTED", "H1")] == [False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -19,19 +20,21 @@ from kernels.outcomes import Outcomes
 from tasks import document
 from tasks.intake.rows import planted_rows
 from tasks.live.newest import NoBars, predict_newest
+from tasks.research.knowledge import with_costs
 from tasks.research.library import Library
 from tasks.research.measure import BarsError, Measures, measure
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
 from tasks.research.timeline import Timeline
-from tasks.research.training import predictions, train
+from tasks.research.training import asked, predictions, train
 from tasks.research.walkforward import freeze, queries, replay
 from tasks.strategy.strategies import damped
 
 HOUR = timedelta(hours=1)
 RECIPE = Recipe.default("PLANTED", "H1")
-TOLD = ("k_eff", *(f"{n}_{s}" for n in ("confidence", "lower", "upper") for s in ("long", "short")))
+BELIEFS = ("confidence", "lower", "upper", "expected", "doubt", "margin")
+TOLD = ("k_eff", *(f"{name}_{side}" for name in BELIEFS for side in ("long", "short")))
 
 
 class Whole(NamedTuple):
@@ -44,13 +47,19 @@ class Whole(NamedTuple):
     told: pl.DataFrame
 
 
-def run(bars: pl.DataFrame) -> Whole:
+def measured(bars: pl.DataFrame) -> Measures:
     measures = measure(bars, "PLANTED", "H1", engine="cpu")
+    return replace(measures, metrics=with_costs(measures.metrics, bars, RECIPE))
+
+
+def run(bars: pl.DataFrame) -> Whole:
+    measures = measured(bars)
     outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
-    frozen = freeze(measures, RECIPE, content_hash(without_empty_quotes(bars)), engine="cpu")
+    digest = content_hash(without_empty_quotes(bars))
+    frozen = freeze(measures, outcomes, RECIPE, digest, engine="cpu")
     library, counts = replay(measures, outcomes, frozen, engine="cpu")
-    model = train(outcomes, frozen, counts)
-    told = predictions(measures.metrics, outcomes, model, counts)
+    model = train(measures, outcomes, frozen, counts)
+    told = predictions(measures, outcomes, model, counts)
     return Whole(bars, measures, outcomes, library, counts, model, told)
 
 
@@ -96,10 +105,11 @@ def test_what_is_told_of_a_bar_does_not_depend_on_later_bars(whole: Whole) -> No
     """Truncation: the same frozen model, on bars cut after t, tells t the same, bit for bit."""
     for cut in (4_700, 5_321, 5_999):
         bars = whole.bars.head(cut + 1)
-        measures = measure(bars, "PLANTED", "H1", engine="cpu")
+        measures = measured(bars)
         outcomes = resolve(bars, measures.metrics, RECIPE, engine="cpu")
-        _, counts = replay(measures, outcomes, cut_to(whole.model, cut + 1).frozen, engine="cpu")
-        last = whole.model.predict(counts.tail(1))
+        frozen = cut_to(whole.model, cut + 1).frozen
+        _, counts = replay(measures, outcomes, frozen, engine="cpu")
+        last = whole.model.predict(*asked(measures, frozen, counts.tail(1)))
         assert_frame_equal(
             last.select(TOLD), whole.told.filter(position=cut).select(TOLD), check_exact=True
         )
@@ -110,7 +120,7 @@ def cut_to(model: Model, bars: int) -> Model:
     test = type(frozen.spans.test)(frozen.spans.test.start, bars)
     spans = type(frozen.spans)(frozen.spans.library, frozen.spans.calibration, test)
     changed = type(frozen)(**{**vars(frozen), "spans": spans, "bars": bars})
-    return Model(model.model_id, changed, model.confidence, model.break_even)
+    return Model(model.model_id, changed, model.confidence)
 
 
 def test_poisoned_future_changes_no_model(whole: Whole) -> None:
@@ -123,9 +133,9 @@ def test_poisoned_future_changes_no_model(whole: Whole) -> None:
         for name in prices
     )
     other = run(poisoned).model
-    assert other.break_even == whole.model.break_even
-    for side in ("long", "short"):
-        assert other.confidence[side].to_dict() == whole.model.confidence[side].to_dict()
+    assert other.confidence.to_dict() == whole.model.confidence.to_dict()
+    similar = [document.to_plain(each.frozen)["similarity"] for each in (other, whole.model)]
+    assert similar[0] == similar[1]
 
 
 def test_the_live_cycle_tells_what_the_backtest_told(whole: Whole, store: BarStore) -> None:
@@ -193,7 +203,11 @@ def test_models_and_libraries_survive_their_files(whole: Whole, tmp_path: Path) 
     document.write(tmp_path / "model.json", whole.model)
     again = document.read(tmp_path / "model.json", Model)
     assert document.to_plain(again) == document.to_plain(whole.model)
-    assert_frame_equal(again.predict(whole.counts), whole.model.predict(whole.counts))
+    told = [
+        each.predict(*asked(whole.measures, each.frozen, whole.counts))
+        for each in (again, whole.model)
+    ]
+    assert_frame_equal(*told, check_exact=True)
     whole.library.write(tmp_path / "library.parquet")
     library = Library.read(tmp_path / "library.parquet")
     for name, column in vars(whole.library).items():
@@ -218,4 +232,4 @@ def test_no_bars_and_unsorted_bars_are_refused(whole: Whole) -> None:
 
 def test_the_memory_plan_of_a_search_is_told() -> None:
     told = tasks.research.search.memory_plan(48_000, 372_000, k=64, engine="cpu")
-    assert told == "48,000 paths in host memory, 32,768 queries at a time"
+    assert told == "48,000 paths in host memory, 16,384 queries at a time"
