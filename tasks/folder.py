@@ -105,7 +105,8 @@ def keep(
     frame : polars.DataFrame
     path : Path
     compression : {"zstd", "lz4", "uncompressed"}
-        lz4 is the fastest that shrinks; noise, such as a trajectory, does not shrink.
+        lz4 is the fastest that shrinks; noise, such as a trajectory, does not shrink, and what the
+        next step alone reads need not.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
         whole |= part
     else:
         rows, whole["price"] = source_rows(request)
-    keep(rows, path, "lz4")
+    keep(rows, path, "uncompressed")
     declared = {"pair": request.pair, "options": asdict(request.options)}
     declared["what"] = str(request.path or request.source)
     return {"raw": str(path), "rows": rows.height, **declared, **whole}
@@ -97,7 +97,7 @@ def validate_rows(fetched: dict[str, Any], *, timeframe: str) -> dict[str, Any]:
     except SourceError as error:
         raise SourceError(f"{fetched['what']}: {error}") from error
     bars, quarantine = raw.with_name("bars.parquet"), raw.with_name("quarantine.parquet")
-    keep(validated.bars, bars, "lz4")
+    keep(validated.bars, bars, "uncompressed")
     keep(validated.quarantined, quarantine, "lz4")
     reasons = validated.quarantined["reason"].value_counts(sort=True)
     return {

@@ -186,11 +186,11 @@ class Calendar:
             return np.empty(0, np.int64)
         opens, closes = self._spans(int(since.min()), int(until.max()), surely=surely)
         # sums of whole sessions: a moment costs one look-up, however long the span
-        before = np.concatenate(([0], np.cumsum(closes - opens)))
+        before = np.concatenate(([0], np.cumsum(closes - opens)[:-1])) - opens
 
         def open_until(moment: Ints) -> Ints:
             i = np.searchsorted(opens, moment, side="right") - 1
-            minutes: Ints = before[i] + np.minimum(moment, closes[i]) - opens[i]
+            minutes: Ints = before[i] + np.minimum(moment, closes[i])
             return minutes
 
         return np.where(until > since, open_until(until) - open_until(since), 0)

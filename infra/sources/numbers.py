@@ -74,7 +74,7 @@ def read_numbers(
     kinds = cells.schema.items()
     short = [name for name, kind in kinds if kind.is_float() and kind != pl.Float64]
     cells = cells.with_columns(pl.col(short).cast(pl.String))
-    plain = cells.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
+    plain = _floats(cells)
     texts = [name for name, kind in cells.schema.items() if kind == pl.String]
     odd = pl.Series("cell", [], pl.String)
     for name in texts:
@@ -89,10 +89,15 @@ def read_numbers(
         written = written.append(beside.filter(beside.str.contains(_BOTH)).alias("cell"))
     mark, why = (declared, "declared") if declared else _proved(written, bounds)
     frame = cells.with_columns(pl.col(name).pipe(_as_numbers, mark) for name in texts)
-    frame = frame.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
+    frame = _floats(frame)
     if declared:
         _must_apply(frame, cells, mark)
     return Numbers(frame, mark, why)
+
+
+def _floats(cells: pl.DataFrame) -> pl.DataFrame:
+    numbers = cells.cast(pl.Float64, strict=False)
+    return numbers.select(pl.all().fill_nan(None))  # apart: within one expression it casts twice
 
 
 def _refuse_dotted(cells: pl.Series, bounds: tuple[float, float]) -> None:

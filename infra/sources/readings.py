@@ -17,6 +17,8 @@ EPOCHS: Final = {"epoch-s": 1e6, "epoch-ms": 1e3, "epoch-us": 1.0, "epoch-ns": 1
 REACH: Final = 6.2e16
 """Microseconds from 1970 to the first year, and so many beyond it."""
 
+_FOUR_DIGITS: Final = -30_610_224_000_000_000
+"""Microseconds from 1970 to the year 1000."""
 _TAIL: Final = re.compile(r".*\d\d:\d\d:\d\d((?:\.0+)?\s?(?:Z|[+-]\d\d:?(?:\d\d)?)?)$")
 
 
@@ -84,29 +86,36 @@ def strptime(words: pl.Series, form: Form) -> tuple[pl.Series, pl.Series]:
         words = words.set(~words.str.contains(pattern).fill_null(value=False), None)
     if "%H" in form.form and "%M" not in form.form:
         words, form = words + "00", form._replace(form=form.form + "%M")
-    words, form = _without_tail(words, form)
-    offset = zone(form.form)
-    read = words.str.to_datetime(
-        form.form, time_unit="us", time_zone=offset, strict=False, cache=False
-    )
-    read = read.set(read.dt.year() < 1000, None)  # of two digits: nobody knows which is the year
+    short = _with_tail(words, form)
+    read = _read(words, short)
+    rest = (read.is_null() & words.is_not_null()).arg_true()
+    if short != form.form and len(rest):
+        read = read.scatter(rest, _read(words.gather(rest), form.form))
+    # of two digits: nobody knows which is the year
+    read = read.set(read.dt.epoch("us") < _FOUR_DIGITS, None)
     if not form.zoned:
         return nothing(words, TIME), read
-    aware = read if offset else read.dt.replace_time_zone("UTC")
-    return aware.cast(TIME) - timedelta(hours=form.ahead), nothing(words, NAIVE)
+    aware = read.dt.replace_time_zone("UTC")
+    return aware - timedelta(hours=form.ahead), nothing(words, NAIVE)
 
 
-def _without_tail(words: pl.Series, form: Form) -> tuple[pl.Series, Form]:
-    """Cut off an end such as `.000Z` or `+00:00` that all have: short forms are read fast."""
+def _read(words: pl.Series, form: str) -> pl.Series:
+    """Read text by a form, in UTC where it names an offset."""
+    read = words.str.to_datetime(
+        form, time_unit="us", time_zone=zone(form), strict=False, cache=False
+    )
+    return read.dt.replace_time_zone(None)
+
+
+def _with_tail(words: pl.Series, form: Form) -> str:
+    """Write an end such as `.000Z` or `+00:00` that all have into the form: it is read fast."""
     base = form.form.partition("%S")[0] + "%S"
     found = _TAIL.match(str(words[0])) if len(words) and base != form.form else None
     tail = found[1] if found is not None and form.form.startswith(base) else ""
     if not tail or not words.str.ends_with(tail).fill_null(value=False).all():
-        return words, form
+        return form.form
     ahead = tail.strip().lstrip(".0Z")
-    if ahead.strip("+-:0"):
-        return words, form
-    return words.str.slice(0, words.str.len_chars() - len(tail)), Form(base, form.zoned, form.ahead)
+    return form.form if ahead.strip("+-:0") else base + tail
 
 
 def zone(form: str) -> str | None:

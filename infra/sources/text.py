@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ _FIELDS: Final = 5
 """A time and four prices."""
 _LONGEST: Final = 20
 """Lines that a record may have."""
+_MARKS: Final = (" ", '"', "\r")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WEB: Final = ("<!doc", "<html", "<?xml")
 _ARROW: Final = (b"PAR1", b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")
@@ -229,8 +231,10 @@ def _padded(
 
 def _edges(content: Path | bytes) -> list[str]:
     """Return what of blanks and quotation marks a text holds at all: few hold any."""
-    raw = content if isinstance(content, bytes) else content.read_bytes()
-    return [mark for mark in (" ", '"', "\r") if mark.encode() in raw]
+    if isinstance(content, bytes):
+        return [mark for mark in _MARKS if content.find(mark.encode()) >= 0]
+    with content.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
+        return [mark for mark in _MARKS if mapped.find(mark.encode()) >= 0]
 
 
 def _has_edges(cells: pl.Series, marks: Sequence[str]) -> bool:

@@ -325,8 +325,11 @@ def _conform(bars: pl.DataFrame) -> pl.DataFrame:
     quoted = any(name in bars.columns and bars[name].count() for name in QUOTES)
     wanted = schema(quotes=quoted)
     absent = [pl.lit(None, kind).alias(name) for name, kind in wanted.items() if name not in bars]
-    bars = bars.with_columns(absent).select(*wanted).cast(wanted).sort("timestamp")
-    if bars["timestamp"].null_count() or not bars["timestamp"].is_unique().all():
+    bars = bars.with_columns(absent).select(*wanted).cast(wanted)
+    if not bars["timestamp"].is_sorted():
+        bars = bars.sort("timestamp")
+    times = bars["timestamp"]
+    if times.null_count() or (times == times.shift()).any():
         raise StoreError("bars have missing or repeated timestamps: validate them first")
     return bars
 

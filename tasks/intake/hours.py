@@ -57,13 +57,14 @@ def closed_out(
     """
     if not pair or pair in SYNTHETIC:
         return rows, {}
-    at = rows["reason"].is_null().arg_true()
-    times = rows["timestamp"].gather(at)
+    good = rows["reason"].is_null()
+    times = rows["timestamp"].filter(good)
     shut = _shut(times, timeframe, pair)
     if not shut.any():
         return rows, {}
     if ask_ends and bar_length(timeframe) <= _LONGEST:
         _refuse_ends(times, shut, timeframe, pair)
+    at = good.arg_true()
     closed = at.filter(shut)
     moves = (rows["high"].gather(at) > rows["low"].gather(at)) & shut
     if not any_clock:

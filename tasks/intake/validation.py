@@ -171,7 +171,9 @@ def validate(
         bars = bars.sort("timestamp")
     notes |= meant.notes | _zero_spreads(bars)
     bad = _set_aside(raw, rows, ~good)
-    return Validated(BarSchema.validate(bars), bad, meant.facts, notes)
+    # lazily: names, types and nulls alone, as the faults are the schema's own checks of values
+    bars = BarSchema.validate(bars.lazy()).collect()
+    return Validated(bars, bad, meant.facts, notes)
 
 
 def _refuse_future(rows: pl.DataFrame, facts: dict[str, str]) -> None:

@@ -177,6 +177,18 @@ def test_parquet_with_date_and_time_of_day(tmp_path: Path) -> None:
     assert read_times(read_parquet(tmp_path / "bars")["timestamp"]).naive.to_list() == at.to_list()
 
 
+@pytest.mark.parametrize("whole", ["", ".000"])
+@pytest.mark.parametrize("zone", ["", "Z", "+00:00", " +0000"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_fractions_of_some_times_are_read_beside_whole_ones(
+    whole: str, zone: str, turned: bool
+) -> None:
+    cells = [f"2018-01-07 22:00:00{whole}{zone}", f"2018-01-07 22:00:00.001000{zone}"]
+    reading = read_times(pl.Series(cells[::-1] if turned else cells))
+    assert reading.times.dt.microsecond().sort().to_list() == [0, 1000]
+    assert (reading.aware if zone else reading.naive).null_count() == 0
+
+
 @pytest.mark.parametrize(
     ("mapping", "problem"),
     [
