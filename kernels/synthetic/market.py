@@ -38,7 +38,7 @@ def new_york(time: Ints) -> Ints:
     years = time.astype("datetime64[us]").astype("datetime64[Y]")
     first, last = (_sunday(years, month, nth) for month, nth in ((2, 2), (10, 1)))
     summer = (time >= first + 7 * _HOUR) & (time < last + 6 * _HOUR)
-    return time - np.where(summer, 4, 5) * _HOUR
+    return np.asarray(time - np.where(summer, 4, 5) * _HOUR)
 
 
 def _sunday(years: NDArray[np.datetime64], month: int, nth: int) -> Ints:
