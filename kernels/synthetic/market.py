@@ -19,7 +19,7 @@ def is_open(time: Ints) -> NDArray[np.bool_]:
     """Return whether the market is surely open: Sunday 17:00 to Friday 17:00, New York.
 
     Closed are the holidays 25 December and 1 January, from 13:00 of the last working day before
-    to 19:00 of the day itself.
+    to 19:00 of the day after.
 
     Parameters
     ----------
@@ -54,6 +54,6 @@ def _holiday(local: Ints) -> NDArray[np.bool_]:
         for month, day in ((0, 1), (11, 25)):
             date = (year.astype("datetime64[M]") + month).astype("datetime64[D]") + (day - 1)
             eve = np.busday_offset(date, -1, roll="forward").astype(np.int64) * _DAY + 13
-            morrow = date.astype(np.int64) * _DAY + 19
+            morrow = (date.astype(np.int64) + 1) * _DAY + 19
             closed |= (local >= eve) & (local < morrow)
     return closed

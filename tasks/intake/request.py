@@ -49,8 +49,8 @@ class IngestRequest(Parameters):
         description="sample (5,000 EURUSD hours), planted (a walk with a known edge; the pair says "
         "which), minutes (longer bars of the pair's M1 in the store), oanda (candles of the "
         "account whose token is in SEP_OANDA_TOKEN), or a file: csv (any text with a header, and "
-        "spreadsheets), parquet (and Arrow, Feather), histdata, metatrader, dukascopy and truefx (ticks, kept as M1), "
-        "lean.",
+        "spreadsheets), parquet (and Arrow, Feather), histdata, metatrader, dukascopy and truefx "
+        "(ticks, kept as M1), lean.",
     )
     path: Path | None = Field(
         None,
