@@ -141,8 +141,15 @@ def estimated(name: str, kind: str = "forex") -> Instrument:
     )
 
 
-def synthetic(name: str) -> Instrument:
-    """Return an instrument that no market trades: its bars carry their own costs."""
+def synthetic(name: str, calendar: CalendarName = "always") -> Instrument:
+    """Return an instrument that no market trades: its bars carry their own costs.
+
+    Parameters
+    ----------
+    name : str
+        Canonical.
+    calendar : str
+    """
     return Instrument(
         name=name,
         kind="synthetic",
@@ -156,7 +163,7 @@ def synthetic(name: str) -> Instrument:
         long_rate=0.0,
         short_rate=0.0,
         margin=0.0,
-        calendar="always",
+        calendar=calendar,
         low=0.0,
         high=float("inf"),
         source="made up",

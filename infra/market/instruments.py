@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from infra.market import offered, own, spelling
 from infra.market.instrument import (
+    CalendarName,
     Instrument,
     InstrumentsError,
     UnknownInstrument,
@@ -22,8 +25,17 @@ from infra.settings import settings
 
 __all__ = ["Instrument", "InstrumentsError", "UnknownInstrument"]
 
-SYNTHETIC: Final = frozenset({"PLANTED"})
-"""Instruments that no market trades: the paper broker and the simulator alone take them."""
+_ALWAYS: Final[tuple[str, ...]] = (
+    "PLANTED", "PLANTED_NONE", "PLANTED_FAT", "PLANTED_CLUSTERED", "PLANTED_REVERSAL",
+    "PLANTED_REGIME", "PLANTED_PATTERN", "PLANTED_HOURS", "PLANTED_LEAD", "PLANTED_LEADER",
+    "PLANTED_DYING", "PLANTED_COSTLY",
+)  # fmt: skip
+
+SYNTHETIC: Final[Mapping[str, CalendarName]] = MappingProxyType(
+    {**dict.fromkeys(_ALWAYS, "always"), "PLANTED_GAPS": "forex"}
+)
+"""Instruments that no market trades, and the calendar of each: the paper broker and the simulator
+alone take them."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ def default_slippage(pair: str) -> float:
 
 @lru_cache(maxsize=4)
 def _known(home: Path, _stamps: tuple[object, ...]) -> Catalogue:
-    made = {name: synthetic(name) for name in SYNTHETIC}
+    made = {name: synthetic(name, calendar) for name, calendar in SYNTHETIC.items()}
     table = {**shipped(), **made}
     others = {**table, **offered.offered(home, table)}
     mine = own.own(home, others, Catalogue.of(others).find)

@@ -6,6 +6,15 @@ it earns in the mean, given all that a reader of prices can know. `draw` takes a
 
 from kernels.synthetic.drift import planted_walk, random_walk
 from kernels.synthetic.walk import START, PlantedWalk
-from kernels.synthetic.zoo import WALKS, Walk, draw
+from kernels.synthetic.zoo import INSTRUMENTS, WALKS, Walk, draw
 
-__all__ = ["START", "WALKS", "PlantedWalk", "Walk", "draw", "planted_walk", "random_walk"]
+__all__ = [
+    "INSTRUMENTS",
+    "START",
+    "WALKS",
+    "PlantedWalk",
+    "Walk",
+    "draw",
+    "planted_walk",
+    "random_walk",
+]

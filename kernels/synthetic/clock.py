@@ -7,10 +7,11 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.synthetic import hidden
+from kernels.synthetic.draws import Draw, Streams
+from kernels.synthetic.hidden import STATES, belief, trade
 from kernels.synthetic.market import is_open
-from kernels.synthetic.truth import by_group, gaussian
-from kernels.synthetic.walk import SIGMA, START, PlantedWalk, Streams, assemble, bars, times
+from kernels.synthetic.truth import Truth, by_group, gaussian
+from kernels.synthetic.walk import SIGMA, START, PlantedWalk, times
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -27,83 +28,66 @@ JUMP: Final = 4.0
 _HOUR: Final = 3_600_000_000
 
 
-def hours_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def hours_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk whose drift depends on the hour of the week (UTC) in which a bar starts.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
     The drift is 0.18 size from midnight to noon and -0.18 size from noon on, with the sign of the
     day. A reader who knows that knows the law of the next moves: normal.
     """
-    streams = Streams("hours", seed)
-    time = times(n + horizon, bar_seconds)
-    hour = (time - START) // _HOUR % 168
-    drifts = HOURS * size * DAYS[hour // 24] * np.where(hour % 24 < 12, 1, -1)
+    n, horizon = asked.n, asked.horizon
+    hour = (asked.times(horizon) - START) // _HOUR % 168
+    drifts = HOURS * asked.size * DAYS[hour // 24] * np.where(hour % 24 < 12, 1, -1)
     total = np.lib.stride_tricks.sliding_window_view(drifts[1:], horizon).sum(axis=1)
-    return assemble(
-        bars(streams.of("ticks"), drifts[:n], SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=time[:n],
-        drift=drifts[:n],
-        truth=gaussian(total, np.sqrt(horizon), cost, SIGMA),
-        seed=seed,
-    )
+    truth = gaussian(total, np.sqrt(horizon), asked.cost, SIGMA)
+    return Streams("hours", asked).walk(drifts[:n], truth)
 
 
-def gaps_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def gaps_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk with hidden drift that has bars in the forex week alone.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
     Over a closure the price jumps by a normal move of four deviations, of which nobody knows the
     sign. The truth counts bars: a trade that is open over a closure has its jump in the variance.
     """
-    streams, drift = Streams("gaps", seed), DRIFT * size
-    time = _open_times(n + horizon + 1, bar_seconds)
-    behind = np.diff(time, prepend=time[0] - bar_seconds * 1_000_000) > bar_seconds * 1_000_000
-    states = hidden.STATES[streams.states(n, len(hidden.STATES), SWITCH)]
-    belief = hidden.belief(streams.shocks(n) + drift * states, drift * hidden.STATES, SWITCH)
-    jumps = JUMP * SIGMA * streams.of("jumps").standard_normal(n) * behind[:n]
-    mid = bars(streams.of("ticks"), drift * states, SIGMA, 1.0)
-    passed = np.cumsum(behind)
-    crossed = _ahead(passed, n, horizon)
-    tables = [
-        hidden.trade(
-            horizon, drift=drift, switch=SWITCH, cost=cost, unit=SIGMA, more=JUMP**2 * count
-        )
-        for count in range(int(crossed.max()) + 1)
-    ]
-    return assemble(
-        {name: price * np.exp(np.cumsum(jumps)) for name, price in mid.items()},
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=time[:n],
-        drift=drift * states,
-        truth=by_group(tables, crossed, belief),
-        seed=seed,
-    )
+    n, drift, streams = asked.n, DRIFT * asked.size, Streams("gaps", asked)
+    time = _open_times(n + asked.horizon + 1, asked.bar_seconds)
+    length = asked.bar_seconds * 1_000_000
+    behind = np.diff(time, prepend=time[0] - length) > length
+    drifts = drift * STATES[streams.states("drift", len(STATES), SWITCH)]
+    known = belief(streams.shocks() + drifts, drift * STATES, SWITCH)
+    crossed = _crossed(behind, asked)
+    tables = [_across(count, asked) for count in range(int(crossed.max()) + 1)]
+    jumps = JUMP * streams.of("jumps").standard_normal(n) * behind[:n]
+    return streams.walk(drifts, by_group(tables, crossed, known), time=time[:n], jumps=jumps)
 
 
-def _ahead(passed: Ints, n: int, horizon: int) -> Ints:
+def _crossed(behind: NDArray[np.bool_], asked: Draw) -> Ints:
     """Return how many closures lie between the opens of t + 1 and t + 1 + h."""
-    return passed[horizon + 1 : horizon + 1 + n] - passed[1 : n + 1]
+    passed = np.cumsum(behind.astype(np.int64))
+    return passed[asked.horizon + 1 :] - passed[1 : asked.n + 1]
+
+
+def _across(closures: int, asked: Draw) -> Truth:
+    """Return the truth by state of a trade that is open over so many closures."""
+    return trade(
+        asked.horizon,
+        drift=DRIFT * asked.size,
+        switch=SWITCH,
+        cost=asked.cost,
+        unit=SIGMA,
+        more=JUMP**2 * closures,
+    )
 
 
 def _open_times(n: int, bar_seconds: int) -> Ints:

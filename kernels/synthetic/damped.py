@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from kernels.synthetic.draws import Draw, Streams
 from kernels.synthetic.truth import gaussian
-from kernels.synthetic.walk import SIGMA, PlantedWalk, Streams, assemble, bars, times
+from kernels.synthetic.walk import SIGMA, PlantedWalk
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -22,7 +23,13 @@ LEAD: Final = 0.8
 
 
 def damped(moves: Floats, damping: float = DAMPING) -> Floats:
-    """Return the damped move at each bar: y_t = damping y_(t-1) + (1 - DAMPING) moves_t."""
+    """Return y_t = damping y_(t-1) + (1 - DAMPING) moves_t at each bar.
+
+    Parameters
+    ----------
+    moves : float64[n]
+    damping : float
+    """
     return np.asarray(lfilter([1 - DAMPING], [1, -damping], moves))
 
 
@@ -31,16 +38,12 @@ def before(values: Floats) -> Floats:
     return np.concatenate([[0.0], values[:-1]])
 
 
-def reversal_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def reversal_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk whose next move is biased against the damped move.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
@@ -48,33 +51,21 @@ def reversal_walk(
     a = DAMPING - (1 - DAMPING) k. With A_i = 1 + a + .. + a^(i-1), the move of t+1 .. t+h is normal
     with mean -k m_t A_h and variance sum over i < h of (1 - k (1 - DAMPING) A_i)^2.
     """
-    streams, lean = Streams("reversal", seed), REVERSAL * size
+    streams, lean = Streams("reversal", asked), REVERSAL * asked.size
     decay = DAMPING - (1 - DAMPING) * lean
-    move = damped(streams.shocks(n), decay)
-    drifts = -lean * before(move)
-    sums = np.concatenate([[0.0], np.cumsum(decay ** np.arange(horizon))])
+    move = damped(streams.shocks(), decay)
+    sums = np.concatenate([[0.0], np.cumsum(decay ** np.arange(asked.horizon))])
     deviation = np.sqrt(((1 - lean * (1 - DAMPING) * sums[:-1]) ** 2).sum())
-    return assemble(
-        bars(streams.of("ticks"), drifts, SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=times(n, bar_seconds),
-        drift=drifts,
-        truth=gaussian(-lean * sums[-1] * move, deviation, cost, SIGMA),
-        seed=seed,
-    )
+    truth = gaussian(-lean * sums[-1] * move, deviation, asked.cost, SIGMA)
+    return streams.walk(-lean * before(move), truth)
 
 
-def lead_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def lead_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk that follows the damped move of another, which has no edge of its own.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
@@ -82,32 +73,15 @@ def lead_walk(
     DAMPING: given m_t, the move of t+1 .. t+h is normal with mean k m_t (1 - DAMPING^h) /
     (1 - DAMPING) and variance h + k^2 sum over i < h of (1 - DAMPING^i)^2.
     """
-    streams, lean = Streams("lead", seed), LEAD * size
-    leader = _leader(n, seed, horizon, cost, bar_seconds)
-    move = damped(Streams("leader", seed).shocks(n))
-    drifts = lean * before(move)
-    decay = DAMPING ** np.arange(horizon)
-    deviation = np.sqrt(horizon + lean**2 * ((1 - decay) ** 2).sum())
-    return assemble(
-        bars(streams.of("ticks"), drifts, SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=leader.time,
-        drift=drifts,
-        truth=gaussian(lean * decay.sum() * move, deviation, cost, SIGMA),
-        seed=seed,
-        leader=leader,
-    )
+    streams, lean = Streams("lead", asked), LEAD * asked.size
+    move = damped(Streams("leader", asked).shocks())
+    decay = DAMPING ** np.arange(asked.horizon)
+    deviation = np.sqrt(asked.horizon + lean**2 * ((1 - decay) ** 2).sum())
+    truth = gaussian(lean * decay.sum() * move, deviation, asked.cost, SIGMA)
+    return streams.walk(lean * before(move), truth, leader=_leader(asked))
 
 
-def _leader(n: int, seed: int, horizon: int, cost: float, bar_seconds: int) -> PlantedWalk:
-    streams = Streams("leader", seed)
-    return assemble(
-        bars(streams.of("ticks"), np.zeros(n), SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=times(n, bar_seconds),
-        drift=np.zeros(n),
-        truth=gaussian(np.zeros(n), np.sqrt(horizon), cost, SIGMA),
-        seed=seed,
-    )
+def _leader(asked: Draw) -> PlantedWalk:
+    still = np.zeros(asked.n)
+    truth = gaussian(still, np.sqrt(asked.horizon), asked.cost, SIGMA)
+    return Streams("leader", asked).walk(still, truth)

@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from kernels.synthetic import hidden
-from kernels.synthetic.truth import by_group
-from kernels.synthetic.walk import SIGMA, PlantedWalk, Streams, assemble, bars, carried, times
+from kernels.synthetic.draws import Draw, Streams
+from kernels.synthetic.hidden import STATES, belief, trade
+from kernels.synthetic.truth import Truth, by_group
+from kernels.synthetic.walk import SIGMA, PlantedWalk, assemble, bars, carried, times
 
 DRIFT: Final = 0.25
 SWITCH: Final = 0.01
@@ -76,19 +77,17 @@ def planted_walk(
     rng = np.random.default_rng(seed)
     # one stream for all, so that a longer walk is another one; the other walks have several
     fresh = rng.random(n) < switch
-    states = carried(fresh, rng.integers(0, len(hidden.STATES), n))
-    drifts = drift * hidden.STATES[states]
+    drifts = drift * STATES[carried(fresh, rng.integers(0, len(STATES), n))]
     mid = bars(rng, drifts, sigma, start)
     returns = np.diff(np.log(mid["close"]), prepend=np.log(start)) / sigma
-    belief = hidden.belief(returns, drift * hidden.STATES, switch)
-    table = hidden.trade(horizon, drift=drift, switch=switch, cost=cost, unit=sigma)
+    table = trade(horizon, drift=drift, switch=switch, cost=cost, unit=sigma)
     return assemble(
         mid,
         rng,
         spread=cost * sigma,
         time=times(n, bar_seconds),
         drift=drifts,
-        truth=table.under(belief),
+        truth=table.under(belief(returns, drift * STATES, switch)),
         seed=seed,
     )
 
@@ -107,9 +106,10 @@ def random_walk(
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
+    n, seed, horizon : int
     sigma, cost, start : float
-        As in `planted_walk`.
+    bar_seconds : int
+        All as in `planted_walk`.
 
     Returns
     -------
@@ -128,39 +128,36 @@ def random_walk(
     )
 
 
-def dying_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def dying_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk whose hidden drift is there up to bar n // 2 and never again.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
     The reader knows when it dies: of a trade's bars only those before it have a drift.
     """
-    streams, drift = Streams("dying", seed), DRIFT * size
+    n, drift, streams = asked.n, DRIFT * asked.size, Streams("dying", asked)
     alive = np.arange(n) < n // 2
-    states = hidden.STATES[streams.states(n, len(hidden.STATES), SWITCH)]
-    returns = streams.shocks(n) + drift * states * alive
-    belief = hidden.belief(returns, drift * hidden.STATES * alive[:, None], SWITCH)
-    tables = [
-        hidden.trade(horizon, drift=drift, switch=SWITCH, cost=cost, unit=SIGMA, steps=steps)
-        for steps in range(horizon + 1)
-    ]
-    left = np.clip(n // 2 - 1 - np.arange(n), 0, horizon)
-    return assemble(
-        bars(streams.of("ticks"), drift * states * alive, SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=times(n, bar_seconds),
-        drift=drift * states * alive,
-        truth=by_group(tables, left, belief),
-        seed=seed,
+    drifts = drift * STATES[streams.states("drift", len(STATES), SWITCH)] * alive
+    levels = drift * STATES * alive[:, None]
+    known = belief(streams.shocks() + drifts, levels, SWITCH)
+    tables = [_of_steps(steps, asked) for steps in range(asked.horizon + 1)]
+    left = np.clip(n // 2 - 1 - np.arange(n), 0, asked.horizon)
+    return streams.walk(drifts, by_group(tables, left, known))
+
+
+def _of_steps(steps: int, asked: Draw) -> Truth:
+    """Return the truth by state of a trade of which so many bars have a drift."""
+    return trade(
+        asked.horizon,
+        drift=DRIFT * asked.size,
+        switch=SWITCH,
+        cost=asked.cost,
+        unit=SIGMA,
+        steps=steps,
     )
 
 

@@ -50,7 +50,13 @@ def sums(horizon: int) -> Floats:
 
 
 def law(horizon: int, switch: float) -> Floats:
-    """Return float64[3, 2 h + 1]: the law of the sum of the next h states, by the state now."""
+    """Return float64[3, 2 h + 1]: the law of the sum of the next h states, by the state now.
+
+    Parameters
+    ----------
+    horizon : int
+    switch : float
+    """
     count = len(STATES)
     transition = (1 - switch) * np.eye(count) + switch / count
     joint = np.zeros((count, count, 2 * horizon + 1))
@@ -77,9 +83,11 @@ def trade(
     Parameters
     ----------
     horizon : int
-    drift, cost : float
+    drift : float
         In `unit`.
     switch : float
+    cost : float
+        In `unit`.
     unit : float
         One-bar deviation.
     steps : int, optional

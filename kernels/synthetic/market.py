@@ -19,7 +19,7 @@ def is_open(time: Ints) -> NDArray[np.bool_]:
     """Return whether the market is surely open: Sunday 17:00 to Friday 17:00, New York.
 
     Closed are the holidays 25 December and 1 January, from 13:00 of the last working day before
-    to 19:00 of the day itself.
+    to 19:00 of the day after.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def new_york(time: Ints) -> Ints:
     years = time.astype("datetime64[us]").astype("datetime64[Y]")
     first, last = (_sunday(years, month, nth) for month, nth in ((2, 2), (10, 1)))
     summer = (time >= first + 7 * _HOUR) & (time < last + 6 * _HOUR)
-    return time - np.where(summer, 4, 5) * _HOUR
+    return np.asarray(time - np.where(summer, 4, 5) * _HOUR)
 
 
 def _sunday(years: NDArray[np.datetime64], month: int, nth: int) -> Ints:
@@ -54,6 +54,6 @@ def _holiday(local: Ints) -> NDArray[np.bool_]:
         for month, day in ((0, 1), (11, 25)):
             date = (year.astype("datetime64[M]") + month).astype("datetime64[D]") + (day - 1)
             eve = np.busday_offset(date, -1, roll="forward").astype(np.int64) * _DAY + 13
-            morrow = date.astype(np.int64) * _DAY + 19
+            morrow = (date.astype(np.int64) + 1) * _DAY + 19
             closed |= (local >= eve) & (local < morrow)
     return closed

@@ -12,8 +12,9 @@ from scipy.integrate import quad
 from scipy.interpolate import CubicSpline, RectBivariateSpline
 from scipy.special import kv, stdtr, stdtrit
 
+from kernels.synthetic.draws import Draw, Streams
 from kernels.synthetic.truth import symmetric
-from kernels.synthetic.walk import SIGMA, PlantedWalk, Streams, assemble, bars, times
+from kernels.synthetic.walk import SIGMA, PlantedWalk
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -33,16 +34,13 @@ _MARGIN: Final = np.linspace(-10.0, 10.0, 161)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-def fat_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def fat_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk of t(4) moves without edge.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`; there is no edge to scale.
+    asked : Draw
+        There is no edge to scale.
 
     Notes
     -----
@@ -50,30 +48,19 @@ def fat_walk(
     Gil-Pelaez's inversion of the characteristic function of the sum,
     (2 u^2 K_2(2 u))^h at u over the root of 2, which gives the moves unit variance.
     """
-    del size
-    streams = Streams("fat", seed)
-    win = np.full(n, _fat_win(horizon, cost))
-    return assemble(
-        bars(streams.of("ticks"), np.zeros(n), SIGMA * _scales(streams, n, FAT), 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=times(n, bar_seconds),
-        drift=np.zeros(n),
-        truth=symmetric(win, np.full(n, horizon), np.full(n, cost), SIGMA),
-        seed=seed,
-    )
+    n, streams = asked.n, Streams("fat", asked)
+    win = np.full(n, _fat_win(asked.horizon, asked.cost))
+    truth = symmetric(win, np.full(n, asked.horizon), np.full(n, asked.cost), SIGMA)
+    return streams.walk(np.zeros(n), truth, deviation=_scales(streams, FAT))
 
 
-def clustered_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def clustered_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk of GARCH(1, 1) volatility and t(6) moves without edge.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`; there is no edge to scale. The spread is `cost` deviations of the bar.
+    asked : Draw
+        There is no edge to scale. The spread is `cost` deviations of the bar.
 
     Notes
     -----
@@ -81,29 +68,25 @@ def clustered_walk(
     direction. The win probability differs from the base rate by the return of the variance to its
     mean alone; it is tabled by the recursion of `_margins`.
     """
-    del size
-    streams = Streams("clustered", seed)
-    scale = _scales(streams, n, FREEDOM)
-    variance = _variances(scale * streams.shocks(n))
-    deviation = np.sqrt(variance)
-    ahead = np.log(variance[1:])
-    win, spread = (spline(ahead) for spline in _clustered(horizon, cost))
-    decay = (SHOCK + MEMORY) ** np.arange(horizon)
-    total = horizon + (variance[1:] - 1) * decay.sum()
-    return assemble(
-        bars(streams.of("ticks"), np.zeros(n), SIGMA * deviation[:-1] * scale, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA * deviation[:-1],
-        time=times(n, bar_seconds),
-        drift=np.zeros(n),
-        truth=symmetric(win, total, spread, SIGMA),
-        seed=seed,
+    streams = Streams("clustered", asked)
+    scale = _scales(streams, FREEDOM)
+    variance = _variances(scale * streams.shocks())
+    now, ahead = np.sqrt(variance[:-1]), variance[1:]
+    win, spread = (spline(np.log(ahead)) for spline in _clustered(asked.horizon, asked.cost))
+    decay = (SHOCK + MEMORY) ** np.arange(asked.horizon)
+    total = asked.horizon + (ahead - 1) * decay.sum()
+    return streams.walk(
+        np.zeros(asked.n),
+        symmetric(win, total, spread, SIGMA),
+        deviation=now * scale,
+        spread=asked.cost * now,
     )
 
 
-def _scales(streams: Streams, n: int, freedom: int) -> Floats:
+def _scales(streams: Streams, freedom: int) -> Floats:
     """Return the deviation of each bar that makes normal noise t noise of unit variance."""
-    return np.sqrt((freedom - 2) / streams.of("tails").chisquare(freedom, n))
+    drawn = streams.of("tails").chisquare(freedom, streams.asked.n)
+    return np.asarray(np.sqrt((freedom - 2) / drawn))
 
 
 def _fat_win(horizon: int, cost: float) -> float:
@@ -111,7 +94,7 @@ def _fat_win(horizon: int, cost: float) -> float:
         scaled = u / sqrt(2)
         return float((2 * scaled**2 * kv(2, 2 * scaled)) ** horizon * np.sin(u * cost) / u)
 
-    return 0.5 - quad(integrand, 1e-9, 60.0, limit=400, epsabs=1e-11)[0] / pi
+    return 0.5 - float(quad(integrand, 1e-9, 60.0, limit=400, epsabs=1e-11)[0]) / pi
 
 
 def _variances(shocks: Floats) -> Floats:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from scipy.special import ndtr
 
+from kernels.synthetic.draws import Draw, Streams
 from kernels.synthetic.truth import Truth
-from kernels.synthetic.walk import SIGMA, PlantedWalk, Streams, assemble, bars, times
+from kernels.synthetic.walk import SIGMA, PlantedWalk
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -29,16 +30,12 @@ _STEP: Final = 0.04
 """Width of the lattice on which the law of the next moves is summed, in deviations."""
 
 
-def pattern_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def pattern_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk whose next eight bars have a drift behind a run of bits; the last run counts.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
@@ -47,18 +44,11 @@ def pattern_walk(
     from the recursion L_h(s) = sum over bits b of N(d_s, 1) on the half line of b, convolved with
     L_(h-1)(s after b), on a lattice whose error in the probability is about 1e-5.
     """
-    streams, drift = Streams("pattern", seed), DRIFT * size
-    states = _follow(streams.shocks(n), drift)
-    drifts = _drift(drift)[np.concatenate([[_START], states[:-1]])]
-    return assemble(
-        bars(streams.of("ticks"), drifts, SIGMA, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA,
-        time=times(n, bar_seconds),
-        drift=drifts,
-        truth=_by_state(horizon, drift, cost).at(states),
-        seed=seed,
-    )
+    streams, drift = Streams("pattern", asked), DRIFT * asked.size
+    states = _follow(streams.shocks(), drift)
+    before = np.concatenate([[_START], states[:-1]])
+    truth = _by_state(asked.horizon, drift, asked.cost).at(states)
+    return streams.walk(_drift(drift)[before], truth)
 
 
 _LEFT: Final = np.arange(-LASTS, LASTS + 1)

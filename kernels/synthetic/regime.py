@@ -1,7 +1,7 @@
 """Walks in calm and in wild times: momentum or reversal by them, and a spread that rises in them.
 
-Whether a bar is calm or wild is drawn afresh with probability `SWITCH`; the spread of the bar's
-quotes shows which it is, and its range nearly as well.
+Whether a bar is calm or wild is drawn afresh with probability `SWITCH`, as a hidden drift is. The
+spread of the bar's quotes shows which it is; the ranges of a few bars show it nearly as well.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from kernels.synthetic import hidden
 from kernels.synthetic.damped import DAMPING, before
+from kernels.synthetic.draws import Draw, Streams
+from kernels.synthetic.hidden import STATES, belief, law, sums
 from kernels.synthetic.truth import Truth, by_group, gaussian
-from kernels.synthetic.walk import SIGMA, PlantedWalk, Streams, assemble, bars, times
+from kernels.synthetic.walk import SIGMA, PlantedWalk
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -44,16 +45,13 @@ _EDGE: Final = np.linspace(-12.0, 12.0, 1201)
 """Damped moves of which the truth is tabled; beyond them it is that of the last."""
 
 
-def regime_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def regime_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk with momentum in wild times and reversal in calm ones.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`; the spread is `cost` deviations of the bar.
+    asked : Draw
+        The spread is `cost` deviations of the bar.
 
     Notes
     -----
@@ -64,38 +62,25 @@ def regime_walk(
     most three changes, which leaves out a probability of about (h switch / 2)^4 / 24 (below 2e-7
     at h = 8), by cubic interpolation in a table over m_t.
     """
-    streams = Streams("regime", seed)
-    lean = np.array([-REVERSAL * size, 1 - (1 - MOMENTUM) ** size])
-    states = streams.states(n, 2, SWITCH)
-    move = _damped(streams.shocks(n), lean[states])
-    drifts = lean[states] * before(move)
-    tables = [_tabled(state, horizon, lean, cost, move) for state in range(2)]
-    is_wild = (states == 1)[:, None]
-    truth = Truth(
-        np.where(is_wild, tables[1].probability, tables[0].probability),
-        np.where(is_wild, tables[1].gain, tables[0].gain),
-    )
-    return assemble(
-        bars(streams.of("ticks"), drifts, SIGMA * DEVIATIONS[states], 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA * DEVIATIONS[states],
-        time=times(n, bar_seconds),
-        drift=drifts,
-        truth=truth,
-        seed=seed,
+    streams = Streams("regime", asked)
+    lean = np.array([-REVERSAL * asked.size, 1 - (1 - MOMENTUM) ** asked.size])
+    states = streams.states("regime", 2, SWITCH)
+    move = _damped(streams.shocks(), lean[states])
+    tables = [_tabled(state, asked, lean, move) for state in range(2)]
+    return streams.walk(
+        lean[states] * before(move),
+        tables[0].where(states == 0, tables[1]),
+        deviation=DEVIATIONS[states],
+        spread=asked.cost * DEVIATIONS[states],
     )
 
 
-def costly_walk(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def costly_walk(asked: Draw) -> PlantedWalk:
     """Draw a walk with hidden drift whose spread rises faster than its volatility.
 
     Parameters
     ----------
-    n, seed, horizon, bar_seconds : int
-    size, cost : float
-        As in `draw`.
+    asked : Draw
 
     Notes
     -----
@@ -103,39 +88,34 @@ def costly_walk(
     spread and filters the drift; the truth is the mixture over the states at entry and exit, the
     wild bars between, and the sum of drifts.
     """
-    streams, drift = Streams("costly", seed), DRIFT * size
-    states = streams.states(n, 2, SWITCH)
+    streams, drift = Streams("costly", asked), DRIFT * asked.size
+    states = streams.states("regime", 2, SWITCH)
     deviation = COSTLY[states]
-    steps = hidden.STATES[Streams("costly drift", seed).states(n, len(hidden.STATES), 0.01)]
-    drifts = drift * steps / deviation
-    levels = drift * hidden.STATES / deviation[:, None]
-    belief = hidden.belief(streams.shocks(n) + drifts, levels, 0.01)
-    tables = [_costly(state, horizon, drift, cost) for state in range(2)]
-    return assemble(
-        bars(streams.of("ticks"), drifts, SIGMA * deviation, 1.0),
-        streams.of("volume"),
-        spread=cost * SIGMA * SPREADS[states],
-        time=times(n, bar_seconds),
-        drift=drifts,
-        truth=by_group(tables, states, belief),
-        seed=seed,
+    drifts = drift * STATES[streams.states("drift", len(STATES), SWITCH)] / deviation
+    levels = drift * STATES / deviation[:, None]
+    known = belief(streams.shocks() + drifts, levels, SWITCH)
+    tables = [_costly(state, asked.horizon, drift, asked.cost) for state in range(2)]
+    return streams.walk(
+        drifts,
+        by_group(tables, states, known),
+        deviation=deviation,
+        spread=asked.cost * SPREADS[states],
     )
 
 
 def _damped(shocks: Floats, lean: Floats) -> Floats:
-    """Return the damped moves of a walk whose next move leans on them by another part each bar."""
+    """Return the damped moves where each bar leans by another part on the one before."""
+    decays = DAMPING + (1 - DAMPING) * lean
     move, moves = 0.0, []
-    for decay, shock in zip(
-        (DAMPING + (1 - DAMPING) * lean).tolist(), shocks.tolist(), strict=True
-    ):
+    for decay, shock in zip(decays.tolist(), shocks.tolist(), strict=True):
         move = decay * move + (1 - DAMPING) * shock
         moves.append(move)
     return np.array(moves)
 
 
-def _tabled(state: int, horizon: int, lean: Floats, cost: float, move: Floats) -> Truth:
+def _tabled(state: int, asked: Draw, lean: Floats, move: Floats) -> Truth:
     """Return the truth at each damped move, as if all bars were in one state."""
-    table = _by_paths(state, horizon, lean, cost)
+    table = _by_paths(state, asked.horizon, lean, asked.cost)
     inside = np.clip(move, _EDGE[0], _EDGE[-1])
     return Truth(
         CubicSpline(_EDGE, table.probability)(inside), CubicSpline(_EDGE, table.gain)(inside)
@@ -170,18 +150,18 @@ def _paths(state: int, length: int) -> tuple[Ints, Floats]:
 
 def _costly(state: int, horizon: int, drift: float, cost: float) -> Truth:
     """Return the truth by the drift at bar t, float64[3, 2], in one state of bar t."""
-    law, mean = hidden.law(horizon, 0.01), drift * hidden.sums(horizon)
+    by_state, mean = law(horizon, SWITCH), drift * sums(horizon)
     probability, gain = np.zeros((3, 2)), np.zeros((3, 2))
     for (entry, wild, leave), weight in np.ndenumerate(_occupation(state, horizon)):
         variance = (horizon - wild) * COSTLY[0] ** 2 + wild * COSTLY[1] ** 2
         spread = cost * (SPREADS[entry] + SPREADS[leave]) / 2
-        part = gaussian(mean, sqrt(variance), spread, SIGMA).under(law)
+        part = gaussian(mean, sqrt(variance), spread, SIGMA).under(by_state)
         probability, gain = probability + weight * part.probability, gain + weight * part.gain
     return Truth(probability, gain)
 
 
 def _occupation(state: int, horizon: int) -> Floats:
-    """Return float64[2, h + 1, 2]: the law of state at entry, wild bars in the trade, and at exit."""
+    """Return float64[2, h + 1, 2]: the law of state at entry, wild bars, and state at exit."""
     transition = (1 - SWITCH) * np.eye(2) + SWITCH / 2
     joint = np.zeros((2, horizon + 1, 2))
     for entry in range(2):

@@ -24,6 +24,20 @@ class Truth:
         """Return the mixture of the rows (last axis but one) under these weights [..., rows]."""
         return Truth(weights @ self.probability, weights @ self.gain)
 
+    def where(self, chosen: NDArray[np.bool_], other: Truth) -> Truth:
+        """Return the rows that are chosen, and of the others those of another truth.
+
+        Parameters
+        ----------
+        chosen : bool[n]
+        other : Truth
+        """
+        mask = chosen[:, None]
+        return Truth(
+            np.where(mask, self.probability, other.probability),
+            np.where(mask, self.gain, other.gain),
+        )
+
     def at(self, rows: NDArray[np.int64]) -> Truth:
         """Return the rows of these places."""
         return Truth(self.probability[rows], self.gain[rows])

@@ -23,7 +23,7 @@ START: Final = 1_420_416_000_000_000
 """Start of the first bar: Monday, 2015-01-05 00:00 UTC, microseconds since 1970."""
 
 SIGMA: Final = 1e-4
-"""One-bar deviation of the log price; all walks but `planted_walk` have it as their unit."""
+"""One-bar deviation of the log price, the unit of what is said of walks."""
 
 
 @dataclass(frozen=True)
@@ -73,45 +73,26 @@ class PlantedWalk:
     leader: PlantedWalk | None = None
 
 
-class Streams:
-    """Random numbers of a walk: each kind has a stream of its own.
-
-    So the bars of a shorter walk are the first of a longer one with the same seed.
-    """
-
-    def __init__(self, name: str, seed: int) -> None:
-        self.name, self.seed = name, seed
-
-    def of(self, kind: str) -> np.random.Generator:
-        """Return the stream of a kind of numbers, from its beginning."""
-        return np.random.default_rng([self.seed, *f"{self.name}/{kind}".encode()])
-
-    def shocks(self, n: int) -> Floats:
-        """Return the noise of each bar, standard normal: the sum of that of its ticks."""
-        rng = self.of("ticks")
-        blocks = [tick_noise(rng, len(range(n)[first : first + BLOCK])) for first in starts(n)]
-        return np.concatenate([block.sum(axis=1) for block in blocks])
-
-    def states(self, n: int, count: int, switch: float) -> Ints:
-        """Return states 0 .. count - 1, drawn afresh with probability `switch` at each bar."""
-        fresh = self.of("switches").random(n) < switch
-        drawn = self.of("states").integers(0, count, n)
-        return carried(fresh, drawn)
-
-
-def starts(n: int) -> range:
-    """Return the first bar of each block."""
-    return range(0, n, BLOCK)
-
-
 def tick_noise(rng: np.random.Generator, n: int) -> Floats:
-    """Return float64[n, TICKS]: noise whose sum over a bar is standard normal."""
-    return rng.standard_normal((n, TICKS)) / np.sqrt(TICKS)
+    """Return float64[n, TICKS]: noise whose sum over a bar is standard normal.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Bars.
+    """
+    return np.asarray(rng.standard_normal((n, TICKS)) / np.sqrt(TICKS))
 
 
 def carried(fresh: NDArray[np.bool_], drawn: Ints) -> Ints:
-    """Return what was drawn at the last fresh bar; the first always is."""
-    fresh[0] = True
+    """Return what was drawn at the last fresh bar, of which the first is one.
+
+    Parameters
+    ----------
+    fresh : bool[n]
+    drawn : int64[n]
+    """
     # a running maximum carries the last fresh bar forward without a loop over bars
     return drawn[np.maximum.accumulate(np.where(fresh, np.arange(len(fresh)), 0))]
 
@@ -135,7 +116,7 @@ def bars(
     scale = np.broadcast_to(sigma, n)
     opens, high, low, close = (np.empty(n) for _ in range(4))
     level = np.log(start)
-    for first in starts(n):
+    for first in range(0, n, BLOCK):
         rows = slice(first, min(first + BLOCK, n))
         noise = tick_noise(rng, len(drifts[rows]))
         ticks = scale[rows, None] * (noise + drifts[rows, None] / TICKS)
@@ -149,7 +130,12 @@ def bars(
 
 
 def times(n: int, bar_seconds: int) -> Ints:
-    """Return the starts of bars one after the other."""
+    """Return the starts of bars one after the other: int64[n].
+
+    Parameters
+    ----------
+    n, bar_seconds : int
+    """
     return START + np.arange(n, dtype=np.int64) * (bar_seconds * 1_000_000)
 
 
@@ -164,7 +150,21 @@ def assemble(
     seed: int,
     leader: PlantedWalk | None = None,
 ) -> PlantedWalk:
-    """Return a walk: mid prices, quotes a log `spread` apart around them, and the truth."""
+    """Return a walk: mid prices, quotes around them, and the truth.
+
+    Parameters
+    ----------
+    mid : dict of str to float64[n]
+        Open, high, low and close.
+    volume : numpy.random.Generator
+    spread : float or float64[n]
+        Log of ask over bid.
+    time : int64[n]
+    drift : float64[n]
+    truth : Truth
+    seed : int
+    leader : PlantedWalk, optional
+    """
     half = np.exp(spread / 2)
     return PlantedWalk(
         **mid,

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from kernels.synthetic.clock import gaps_walk, hours_walk
 from kernels.synthetic.damped import lead_walk, reversal_walk
+from kernels.synthetic.draws import Draw
 from kernels.synthetic.drift import DRIFT, dying_walk, planted_walk, random_walk
 from kernels.synthetic.noise import clustered_walk, fat_walk
 from kernels.synthetic.pattern import pattern_walk
 from kernels.synthetic.regime import costly_walk, regime_walk
 from kernels.synthetic.walk import PlantedWalk
-
-
-class Maker(Protocol):
-    """What draws a walk."""
-
-    def __call__(
-        self, n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-    ) -> PlantedWalk: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Walk:
     ----------
     instrument : str
         Under which its bars are kept.
-    make : Maker
+    make : callable
     has_edge : bool
         Whether anything can be earned on it.
     leader : str, optional
@@ -40,24 +33,30 @@ class Walk:
     """
 
     instrument: str
-    make: Maker
+    make: Callable[[Draw], PlantedWalk]
     has_edge: bool = True
     leader: str | None = None
 
 
-def _drift(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
+def _drift(asked: Draw) -> PlantedWalk:
     return planted_walk(
-        n, seed=seed, horizon=horizon, drift=DRIFT * size, cost=cost, bar_seconds=bar_seconds
+        asked.n,
+        seed=asked.seed,
+        horizon=asked.horizon,
+        drift=DRIFT * asked.size,
+        cost=asked.cost,
+        bar_seconds=asked.bar_seconds,
     )
 
 
-def _none(
-    n: int, *, seed: int, horizon: int, size: float, cost: float, bar_seconds: int
-) -> PlantedWalk:
-    del size
-    return random_walk(n, seed=seed, horizon=horizon, cost=cost, bar_seconds=bar_seconds)
+def _none(asked: Draw) -> PlantedWalk:
+    return random_walk(
+        asked.n,
+        seed=asked.seed,
+        horizon=asked.horizon,
+        cost=asked.cost,
+        bar_seconds=asked.bar_seconds,
+    )
 
 
 WALKS: Final[Mapping[str, Walk]] = MappingProxyType(
@@ -77,6 +76,12 @@ WALKS: Final[Mapping[str, Walk]] = MappingProxyType(
     }
 )
 """All walks by name."""
+
+INSTRUMENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {walk.instrument: name for name, walk in WALKS.items()}
+    | {walk.leader: name for name, walk in WALKS.items() if walk.leader}
+)
+"""Name of the walk that has the bars of each instrument, as its own or as its leader's."""
 
 
 def draw(
@@ -126,6 +131,4 @@ def draw(
         )
     if size < 0 or cost < 0:
         raise ValueError(f"size and cost are {size} and {cost}; give numbers from 0 on")
-    return WALKS[name].make(
-        n, seed=seed, horizon=horizon, size=size, cost=cost, bar_seconds=bar_seconds
-    )
+    return WALKS[name].make(Draw(n, seed, horizon, size, cost, bar_seconds))

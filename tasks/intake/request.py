@@ -15,10 +15,13 @@ from infra.sources.clocks import Clock
 from infra.sources.registry import MAPPED, SOURCES, TICKS
 from infra.sources.registry import Source as FileSource
 from infra.sources.times import check_form
+from kernels.synthetic import START
 from tasks.intake.reading import Options
 from tasks.parameters import Pair, Parameters
 
-PLANTED_START: Final = datetime(2015, 1, 5, tzinfo=UTC)
+_PLANTED_START: Final = datetime.fromtimestamp(START / 1e6, UTC)
+_CLOSED: Final = 1.42
+"""Time that bars of the forex week take, at most, in their own length."""
 _SAMPLE: Final = (sample.PAIR, sample.TIMEFRAME)
 _OF_FILES: Final = ("clock", "decimal", "scale", "stamp", "any_level")
 Source = Literal[
@@ -43,11 +46,11 @@ class IngestRequest(Parameters):
     timeframe: Timeframe = Field(sample.TIMEFRAME, description="Length of a bar.")
     source: Source = Field(
         "sample",
-        description="sample (5,000 EURUSD hours), planted (a walk with a known edge), minutes "
-        "(longer bars of the pair's M1 in the store), oanda (candles of the account whose token is "
-        "in SEP_OANDA_TOKEN), or a file: csv (any text with a header, and spreadsheets), parquet "
-        "(and Arrow, Feather), histdata, metatrader, dukascopy and truefx (ticks, kept as M1), "
-        "lean.",
+        description="sample (5,000 EURUSD hours), planted (a walk with a known edge; the pair says "
+        "which), minutes (longer bars of the pair's M1 in the store), oanda (candles of the "
+        "account whose token is in SEP_OANDA_TOKEN), or a file: csv (any text with a header, and "
+        "spreadsheets), parquet (and Arrow, Feather), histdata, metatrader, dukascopy and truefx "
+        "(ticks, kept as M1), lean.",
     )
     path: Path | None = Field(
         None,
@@ -89,6 +92,9 @@ class IngestRequest(Parameters):
     )
     bars: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         5_000, description="Of planted: how many bars."
+    )
+    size: Annotated[float, Field(ge=0, le=4)] = Field(
+        1.0, description="Of planted: how large its edge is; 0 is none."
     )
     start: datetime | None = Field(
         None,
@@ -176,12 +182,15 @@ class IngestRequest(Parameters):
         return SOURCES[self.source](**options)
 
     def _end(self) -> datetime:
-        planted = self.bars if self.source == "planted" else 0
-        return PLANTED_START + planted * bar_length(self.timeframe)
+        if self.source != "planted":
+            return _PLANTED_START
+        closed = _CLOSED if SYNTHETIC[self.pair] == "forex" else 1.0
+        return _PLANTED_START + closed * self.bars * bar_length(self.timeframe)
 
     @property
     def name(self) -> str:
         """Name of the source in the database: kind, and file or seed."""
         if self.source == "planted":
-            return f"planted:{self.seed}"
+            size = "" if self.size == 1 else f":size={self.size:g}"
+            return f"planted:{self.seed}{size}"
         return f"{self.source}:{self.path.name}" if self.path else self.source

@@ -9,15 +9,15 @@ from typing import Final
 import polars as pl
 
 from infra.bars import PRICES, QUOTES, TIME
-from infra.market.timeframes import bar_length
+from infra.market.timeframes import bar_seconds
 from infra.sources import sample
 from infra.sources.columns import SourceError
 from infra.sources.registry import Source as FileSource
 from infra.sources.regular import files
-from kernels.synthetic import planted_walk
+from kernels.synthetic import INSTRUMENTS, WALKS, draw
 from tasks.folder import bar_store
 from tasks.intake.naming import refuse_others
-from tasks.intake.request import PLANTED_START, IngestRequest
+from tasks.intake.request import IngestRequest
 from tasks.intake.resample import resample
 
 _NUMBERS: Final = (*PRICES, "volume", *QUOTES)
@@ -36,7 +36,7 @@ def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
         If a file is not one of bars, or is not there.
     """
     if request.source == "planted":
-        return planted_rows(request.bars, timeframe=request.timeframe, seed=request.seed), "mid"
+        return _of_walk(request), "mid"
     if request.source == "minutes":
         return minute_rows(request.pair, request.timeframe), "unknown"
     if request.path is None:
@@ -99,26 +99,38 @@ def minute_rows(pair: str, timeframe: str) -> pl.DataFrame:
     return bars.select(pl.int_range(1, pl.len() + 1).alias("source_row"), pl.all())
 
 
-def planted_rows(n: int, *, timeframe: str, seed: int) -> pl.DataFrame:
+def planted_rows(
+    n: int, *, timeframe: str, seed: int, pair: str = "PLANTED", size: float = 1.0
+) -> pl.DataFrame:
     """Return the first bars of a planted walk, as a source would.
 
     Parameters
     ----------
     n : int
-        How many bars, one after the other from 2015-01-05 on.
+        How many bars, from 2015-01-05 on.
     timeframe : str
     seed : int
+    pair : str
+        Instrument of the walk, or of the leader of one.
+    size : float
+        Of its edge.
     """
-    walk = planted_walk(n, seed=seed)
-    step_length = bar_length(timeframe)
-    times = pl.datetime_range(
-        PLANTED_START,
-        PLANTED_START + (n - 1) * step_length,
-        step_length,
-        time_unit="us",
-        eager=True,
-    )
+    name = INSTRUMENTS[pair]
+    walk = draw(name, n, seed=seed, size=size, bar_seconds=bar_seconds(timeframe))
+    if walk.leader and pair == WALKS[name].leader:
+        walk = walk.leader
     prices = {name: getattr(walk, name) for name in _NUMBERS}
+    times = pl.Series(walk.time).cast(TIME)
     return pl.DataFrame(
-        {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times.cast(TIME), **prices}
+        {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times, **prices}
+    )
+
+
+def _of_walk(request: IngestRequest) -> pl.DataFrame:
+    return planted_rows(
+        request.bars,
+        timeframe=request.timeframe,
+        seed=request.seed,
+        pair=request.pair,
+        size=request.size,
     )

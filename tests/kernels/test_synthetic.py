@@ -8,7 +8,8 @@ from math import erf, sqrt
 import numpy as np
 import pytest
 
-from kernels.synthetic import PlantedWalk, hidden, planted_walk, random_walk
+from kernels.synthetic import PlantedWalk, planted_walk, random_walk
+from kernels.synthetic.hidden import trade
 
 PRICES = ("open", "high", "low", "close")
 
@@ -75,7 +76,7 @@ def test_the_drift_is_drawn_afresh_at_the_stated_rate(walk: PlantedWalk) -> None
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_probability_by_state_is_the_sum_over_all_drift_paths(horizon: int) -> None:
-    table = hidden.trade(horizon, drift=0.25, switch=0.01, cost=0.5, unit=1e-4)
+    table = trade(horizon, drift=0.25, switch=0.01, cost=0.5, unit=1e-4)
     expected = dict.fromkeys((-1, 0, 1), 0.0)
     for now, *path in product((-1, 0, 1), repeat=horizon + 1):
         chance, state = 1.0, now
@@ -108,7 +109,7 @@ def test_the_true_probability_is_bayes_over_all_histories() -> None:
         moves = [0.1 + 0.7 * (before == after) for before, after in pairwise(path)]
         residual = returns - 0.8 * (np.array(path) - 1)
         weight[path[-1]] += np.prod(moves) * np.exp(-(residual**2).sum() / 2)
-    table = hidden.trade(**model, cost=0.5, unit=1e-4)  # type: ignore[arg-type]
+    table = trade(**model, cost=0.5, unit=1e-4)  # type: ignore[arg-type]
     expected = weight / weight.sum() @ table.probability
     np.testing.assert_allclose(bars.true_probability[-1], expected, atol=1e-9)
 

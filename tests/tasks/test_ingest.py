@@ -11,12 +11,15 @@ import pytest
 from pydantic import ValidationError
 
 from infra.bars import QUOTES
+from infra.market.hours import calendar_of
+from infra.market.instruments import SYNTHETIC
 from infra.postgres import database as db
 from infra.sources.columns import SourceError
+from kernels.synthetic import INSTRUMENTS, WALKS, draw
 from tasks.folder import bar_store
 from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.request import IngestRequest
-from tasks.intake.rows import planted_rows
+from tasks.intake.rows import planted_rows, source_rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -179,6 +182,42 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
     assert hashes[0]["content_hash"] == hashes[1]["content_hash"] != hashes[2]["content_hash"]
 
 
+@pytest.mark.parametrize("pair", sorted(SYNTHETIC))
+def test_a_planted_walk_goes_by_its_instrument(tmp_path: Path, pair: str) -> None:
+    request = IngestRequest(pair=pair, source="planted", seed=3, bars=400, timeframe="M30")
+    assert ingest(request, tmp_path)["good"] == 400
+    name = INSTRUMENTS[pair]
+    walk = draw(name, 400, seed=3, bar_seconds=1800)
+    made = walk.leader if walk.leader and pair != WALKS[name].instrument else walk
+    stored = bar_store().read(pair, "M30")
+    assert stored["timestamp"].to_physical().to_list() == made.time.tolist()
+    assert stored["ask_close"].to_list() == made.ask_close.tolist()
+
+
+def test_each_synthetic_instrument_has_a_walk() -> None:
+    assert set(INSTRUMENTS) == set(SYNTHETIC)
+
+
+def test_the_size_of_an_edge_is_of_the_walk_and_of_the_name() -> None:
+    small, usual = (
+        IngestRequest(pair="PLANTED_DYING", source="planted", seed=3, size=size)
+        for size in (0.5, 1.0)
+    )
+    assert (small.name, usual.name) == ("planted:3:size=0.5", "planted:3")
+    first, second = (source_rows(request)[0] for request in (small, usual))
+    assert first["timestamp"].equals(second["timestamp"])
+    assert not first["close"].equals(second["close"])
+
+
+@pytest.mark.parametrize("timeframe", ["M1", "M30", "H1"])
+def test_gaps_lie_where_the_forex_market_is_closed(timeframe: str) -> None:
+    bars = {"M1": 30_000, "M30": 30_000, "H1": 40_000}[timeframe]
+    times = planted_rows(bars, timeframe=timeframe, seed=1, pair="PLANTED_GAPS")["timestamp"]
+    calendar = calendar_of("PLANTED_GAPS")
+    assert calendar.is_open(times).all()
+    assert calendar.missing_bars(times, timeframe).is_empty()
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
@@ -192,6 +231,9 @@ def test_planted_bars_depend_on_their_seed_alone(tmp_path: Path) -> None:
         ({"source": "csv", "path": "x", "clock": "Mars/Olympus"}, "Mars/Olympus"),
         ({"source": "csv", "path": "x", "clock": "../etc"}, "clock"),
         ({"pair": "PLANTED", "source": "planted", "timeframe": "D1", "bars": 9_999}, "future"),
+        ({"pair": "PLANTED_GAPS", "source": "planted", "timeframe": "D1", "bars": 3_200}, "future"),
+        ({"pair": "PLANTED_FAT"}, "never mix"),
+        ({"pair": "PLANTED", "source": "planted", "size": -1}, "size"),
         ({"source": "csv", "path": "x", "clock": "EST+99"}, "clock"),
         ({"clock": "UTC"}, "clock is of a file"),
         ({"source": "minutes", "timeframe": "M1"}, "ask for another timeframe"),

@@ -32,6 +32,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("EUR_RON", [False, True, False]),
         ("BTC_USD", [True, True, True]),
         ("PLANTED", [True, True, True]),
+        ("PLANTED_FAT", [True, True, True]),
+        ("PLANTED_GAPS", [False, True, False]),
     ],
 )
 def test_who_trades_when(pair: str, opened: list[bool]) -> None:

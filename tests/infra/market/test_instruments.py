@@ -17,7 +17,7 @@ from infra.errors import SepError
 from infra.market import instruments, offered, spelling
 from infra.market.currencies import CURRENCIES
 from infra.market.instrument import CALENDARS, FIGURES, NAME, InstrumentsError, UnknownInstrument
-from infra.market.instruments import canonical, find, pip, usual_costs
+from infra.market.instruments import SYNTHETIC, canonical, find, pip, usual_costs
 from infra.market.offered import Offer, Offers
 from infra.market.table import shipped
 
@@ -119,7 +119,7 @@ def test_bounds_hold_what_prices_have_been(name: str, low: float, high: float) -
         ("USD_JPY", 1.4 * 0.01, 0.2 * 0.01),
         ("GBP_USD", 2.0 * 0.0001, 0.2 * 0.0001),
         ("AUD_USD", 1.5 * 0.0001, 0.2 * 0.0001),
-        ("PLANTED", 0.0, 0.0),
+        *((name, 0.0, 0.0) for name in SYNTHETIC),
     ],
 )
 def test_usual_costs_are_what_they_were(name: str, spread: float, slippage: float) -> None:
@@ -148,6 +148,7 @@ def test_gold_costs_what_gold_costs() -> None:
         *((spelt, "XAU_USD") for spelt in ("TVC:GOLD", "oanda:gold", "GOLDUSD", "GOLD.USD")),
         *((spelt, "EUR_RON") for spelt in ("EUR_RON", "eurron", "EUR/RON.m", "FX:EURRON")),
         *((spelt, "PLANTED") for spelt in ("PLANTED", "planted")),
+        *((name.lower(), name) for name in SYNTHETIC),
     ],
 )
 def test_every_spelling_is_one_name(spelt: str, name: str) -> None:
