@@ -25,9 +25,10 @@ SIDES = (0, 1)
 BOUND = 1.6448536269514722
 """Normal deviations of the 5 and 95 % bounds."""
 
-INDIVIDUAL = 0.125
+INDIVIDUAL, LEAST_INDIVIDUAL = 0.125, 0.05
 """Variance of a bar's own log-odds around what learners can say, as a share of the variance of
-what they say. Single outcomes cannot show it; coverage on walks of known truth sets it."""
+what they say, and the least deviation. Single outcomes cannot show it; coverage on walks of known
+truth does."""
 
 LEAST = 10.0
 """Separate outcomes of the rarer kind below which nothing but the base rate is learnt."""
@@ -258,7 +259,9 @@ class _Fit:
             learners={name: each.fitted for name, each in self.trained.items()},
             stack=stack,
             line=GainLine.fit(*self._gains(odds - self.base)),
-            individual=INDIVIDUAL * float(odds[known].var(axis=0).mean()),
+            individual=max(
+                INDIVIDUAL * float(odds[known].var(axis=0).mean()), LEAST_INDIVIDUAL**2
+            ),
             caution=0.0,
             growths={},
         )

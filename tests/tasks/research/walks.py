@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infra.bars import PRICES, QUOTES
 from kernels.outcomes import SIDES, Outcomes
-from kernels.synthetic import PlantedWalk, draw
+from kernels.synthetic import WALKS, PlantedWalk, draw
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure
@@ -24,9 +24,6 @@ from tasks.research.walkforward import freeze, replay
 from tasks.strategy.strategies import strategy
 
 BARS = 20_000
-LEADER = "PLANTED"
-PAIRS = {"drift": "PLANTED"}
-"""Pair of each walk, where it is not named after it."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,9 @@ def bars_of(walk: PlantedWalk) -> pl.DataFrame:
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
     """Return the recipe of a walk: no stop, so that its truth is that of its trades."""
-    leads = (LEADER,) if name == "lead" else ()
-    pair = "PLANTED"  # WALKS[name].instrument
+    leader = WALKS[name].leader
+    leads = (leader,) if leader else ()
+    pair = WALKS[name].instrument
     recipe = Recipe.default(pair, "H1", leads=leads, slippage=0.0, **changes)
     return replace(recipe, stop_deviations=None)
 
@@ -86,7 +84,8 @@ def recipe_of(name: str, **changes: Any) -> Recipe:
 def study(name: str, seed: int, bars: int = BARS, size: float = 1.0, **changes: Any) -> Study:
     """Draw a walk and run the chain on it."""
     walk = draw(name, bars, seed=seed, size=size)
-    others = {LEADER: bars_of(walk.leader)} if walk.leader else {}
+    leader = WALKS[name].leader
+    others = {leader: bars_of(walk.leader)} if leader and walk.leader else {}
     return replace(run(bars_of(walk), recipe_of(name, **changes), others), walk=walk)
 
 
