@@ -46,7 +46,7 @@ def random_sets(rng: np.random.Generator) -> SweepSets:
 def test_trades_are_those_of_the_simulation(seed: int) -> None:
     n, rng = 700, np.random.default_rng(seed)
     bars, sets = whole_bars(n, seed), random_sets(rng)
-    segments = np.cumsum(rng.random(n) < 0.01).astype(np.int32)
+    segments = np.cumsum(rng.random(n) < 0.03).astype(np.int32)
     score, unit = rng.random((n, 2)).astype(np.float32), rng.uniform(30, 200, n)
     quotes = Quotes(
         **{f"{side}_{name}": bars[f"{side}_{name}"].to_numpy()
