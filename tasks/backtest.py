@@ -23,7 +23,7 @@ from tasks.research.measure import Measures, measure, refuse_bad_prices
 from tasks.research.model import Frozen, Model
 from tasks.research.recipe import Recipe
 from tasks.research.registry import register
-from tasks.research.resolve import resolve
+from tasks.research.resolve import closing, resolve
 from tasks.research.search import memory_plan
 from tasks.research.simulation import Simulation, simulate
 from tasks.research.training import predictions, train
@@ -111,7 +111,7 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     }
 
 
-@step("search", version=2)
+@step("search", version=3)
 def search_paths(
     folder: str, recipe: dict[str, Any], data_hash: str, engine: str
 ) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _measures(run: RunFolder) -> Measures:
     return Measures(pl.read_parquet(run.metrics), trajectory)
 
 
-@step("train", version=2)
+@step("train", version=3)
 def train_model(folder: str) -> dict[str, Any]:
     """Learn confidence and break-even, and tell both of every counted bar.
 
@@ -182,7 +182,7 @@ def train_model(folder: str) -> dict[str, Any]:
     return {"model_id": model.model_id, "break_even": model.break_even}
 
 
-@step("simulate", version=1)
+@step("simulate", version=2)
 def simulate_trades(folder: str) -> dict[str, Any]:
     """Trade the strategy's signals of the test span, with costs.
 
@@ -267,12 +267,14 @@ def _simulate(
     test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
     distances = signals.join(predictions, on="timestamp", maintain_order="left")
     stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
+    metrics = pl.read_parquet(run.metrics)[test]
     return simulate(
         pl.read_parquet(run.bars)[test],
         signals,
-        segments=pl.read_parquet(run.metrics)["segment"].to_numpy()[test],
+        segments=metrics["segment"].to_numpy(),
         horizon=recipe.horizon,
         costs=recipe.costs,
         stop=stop,
         target=target,
+        closing=closing(metrics, recipe),
     )

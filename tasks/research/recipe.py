@@ -44,6 +44,9 @@ class Recipe:
         Share of the price at the time that the spread has on top.
     k : int
         Neighbours asked for, before overlapping ones are dropped.
+    weekend : bool
+        Whether a trade may be entered at the first open after a scheduled closure, such as a
+        weekend, from a signal of the last bar before it.
     stride : int or None
         Every how many bars the library takes a path; None for the default of `stride_for`.
     """
@@ -57,6 +60,7 @@ class Recipe:
     strategy: str = "damped"
     stop_deviations: float | None = 4.0
     target_deviations: float | None = None
+    weekend: bool = False
     encoder: str = "direction"
     k: int = 64
     stride: int | None = None

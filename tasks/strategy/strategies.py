@@ -22,7 +22,8 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
     predictions
         One row a bar: ``timestamp`` (bar start, UTC), ``position``, the damped metrics and, for
         ``s`` in long and short, ``confidence_s``, ``lower_s``, ``upper_s``, ``break_even_s``
-        (probabilities; null or NaN where there is none).
+        (probabilities; null or NaN where there is none). Where there is ``closing`` (whether the
+        market closes after the bar), its true rows give no signal.
 
     Returns
     -------
@@ -49,7 +50,8 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
         .when(short > 0)
         .then(pl.lit("short"))
     )
-    signals = predictions.with_columns(side=side).filter(pl.col("side").is_not_null())
+    opened = ~predictions["closing"] if "closing" in predictions.columns else pl.lit(value=True)
+    signals = predictions.with_columns(side=side).filter(pl.col("side").is_not_null(), opened)
     return signals.select(
         "timestamp",
         pl.col("position").cast(pl.Int64),
