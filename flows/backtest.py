@@ -71,6 +71,11 @@ class BacktestRequest(Parameters):
     target_deviations: Deviations | None = Field(
         None, description="Distance of the target in deviations of the horizon; left out: none."
     )
+    weekend: bool = Field(
+        False,
+        description="Whether the last bar before a scheduled closure, such as a weekend, may "
+        "signal an entry at the first open after it.",
+    )
     encoder: Encoder = Field("direction", description="How a bar becomes a bit.")
     leads: list[Pair] = Field(
         default_factory=list, description="Other pairs whose moves are looked at, too."
@@ -126,6 +131,7 @@ class BacktestRequest(Parameters):
             slippage=slippage and slippage.price,
             stop_deviations=self.stop_deviations,
             target_deviations=self.target_deviations,
+            weekend=self.weekend,
             encoder=self.encoder,
             stride=self.stride,
             leads=tuple(self.leads) or None,

@@ -15,7 +15,9 @@ from kernels.device import (
     launch,
     move,
     require_array,
+    require_segments,
 )
+from kernels.segments import bars_left
 
 SIDES = ("long", "short")
 """Columns of every array with two of them."""
@@ -65,7 +67,8 @@ class Outcomes(Future):
     entry_price, exit_price : float64[n, 2]
         NaN where null.
     known_at : int64[n]
-        First bar whose close may know the outcome: t + horizon + 1; n where both sides are null.
+        First bar whose close may know the outcome: t + horizon + 1, however early the trade was
+        left; n where both sides are null.
     """
 
     win: Array
@@ -84,6 +87,7 @@ def outcomes(
     stop: Array | None = None,
     target: Array | None = None,
     slippage: float = 0.0,
+    closing: Array | None = None,
     engine: str = "auto",
 ) -> Outcomes:
     """Follow a trade of each side, entered at the open after each bar, to its exit.
@@ -93,7 +97,7 @@ def outcomes(
     quotes : Quotes
         Bid and ask bars, float64[n].
     segments : int32[n]
-        Segment of each bar; no trade crosses an edge.
+        Segment of each bar; where the number changes is an unscheduled hole.
     horizon : int
         Bars until the time exit: bar t enters at the open of t + 1 and leaves at the latest at the
         open of t + 1 + horizon.
@@ -102,33 +106,42 @@ def outcomes(
         NaN makes the bar null.
     slippage : float
         In price units, paid at the entry.
+    closing : bool[n], optional
+        Bars after which no trade is entered, because the market closes by schedule at their end;
+        by default none.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
     -------
     Outcomes
-        Arrays of the kind that came in. Null where bars t .. t + horizon + 1 do not lie in one
-        segment, or a quote that the trade looks at is NaN.
+        Arrays of the kind that came in. Null where the data end before bar t + horizon + 1, a
+        quote that the trade looks at is NaN, or no trade is entered: after a bar of `closing`, or
+        where bar t + 1 lies beyond a hole.
 
     Raises
     ------
     TypeError
         If an array has another dtype than stated.
     ValueError
-        If lengths differ, `horizon` < 1, `slippage` is negative, or a distance is not above zero.
+        If lengths differ, segments decrease, `horizon` < 1, `slippage` is negative, or a distance
+        is not above zero.
 
     Notes
     -----
     Section 6 of the mathematics: buy at the ask, sell at the bid; barriers are checked on bars
     t + 1 .. t + horizon against the side one leaves at. An open beyond the stop fills at that open;
     a bar that touches both barriers is the stop; a target fills at its own price, also beyond it.
+    A trade that meets a hole is left at the first open after it, whatever its barriers say. A
+    scheduled closure lies inside a segment: it ends no trade, which pays the gap at the next open.
     """
-    _check(quotes, segments, horizon, stop, target, slippage)
+    _check(quotes, segments, horizon, stop, target, slippage, closing)
     chosen = choose_engine(engine)
     q = {field.name: move(getattr(quotes, field.name), chosen.xp) for field in fields(quotes)}
-    edges = move(segments, chosen.xp)
-    long = (q["ask_open"], q["bid_open"], q["bid_low"], q["bid_high"], edges)
-    short = (q["bid_open"], q["ask_open"], q["ask_high"], q["ask_low"], edges)
+    reach = bars_left(move(segments, chosen.xp))
+    if closing is not None:
+        reach[move(closing, chosen.xp)] = 0
+    long = (q["ask_open"], q["bid_open"], q["bid_low"], q["bid_high"], reach)
+    short = (q["bid_open"], q["ask_open"], q["ask_high"], q["ask_low"], reach)
     rule = (*_barriers(chosen, stop, target), slippage, horizon)
     sides = [_exits(chosen, sign, side, *rule) for sign, side in ((1.0, long), (-1.0, short))]
     both = [chosen.xp.stack(columns, axis=1) for columns in zip(*sides, strict=True)]
@@ -142,9 +155,12 @@ def _check(
     stop: Array | None,
     target: Array | None,
     slippage: float,
+    closing: Array | None,
 ) -> None:
     n = len(quotes.bid_open)
-    require_array("segments", segments, "int32", (n,))
+    require_segments(segments, n)
+    if closing is not None:
+        require_array("closing", closing, "bool", (n,))
     if horizon < 1 or not 0 <= slippage < np.inf:
         raise ValueError(
             f"horizon {horizon} must be >= 1 and slippage {slippage} finite and >= 0; "

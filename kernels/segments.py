@@ -1,4 +1,4 @@
-"""Segments: stretches of bars that no window, outcome or trade leaves."""
+"""Segments: stretches of bars without an unscheduled hole, which no window leaves."""
 
 from __future__ import annotations
 
@@ -67,6 +67,20 @@ def segments(timestamp: Array, *, bar_seconds: int, closures: Spans | None = Non
         missed -= _closed_between(start[:-1] + bar, start[1:], closed)
         np.cumsum(missed > max(12 * bar, 4 * HOUR), out=numbers[1:])
     return move(numbers, array_module(timestamp))
+
+
+def bars_left(segments: Array) -> Array:
+    """Return how many bars come after each in its segment: int64[n].
+
+    Parameters
+    ----------
+    segments : int32[n]
+        Segment of each bar, never decreasing.
+    """
+    xp = array_module(segments)
+    # the last place for a bar's number is where its segment ends
+    ends = xp.searchsorted(segments, segments, side="right")
+    return ends - 1 - xp.arange(len(segments))
 
 
 def _closed_between(since: Ints, until: Ints, closures: Spans) -> Ints:

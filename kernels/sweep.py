@@ -25,6 +25,7 @@ from kernels.device import (
     require_segments,
 )
 from kernels.outcomes import SIDES, Quotes
+from kernels.segments import bars_left
 from kernels.spread import Part, devices, spread, take
 from kernels.sweep_sets import MOST_POINTS, SweepSets
 
@@ -112,8 +113,10 @@ def sweep(
     quotes : Quotes
         Bid and ask bars, float64[n], finite, whole multiples of `point`.
     segments : int32[n]
+        Where the number changes is an unscheduled hole.
     score : float32[n, 2]
-        What thresholds are compared with, long and short, known at the close; NaN: no signal.
+        What thresholds are compared with, long and short, known at the close; NaN: no signal, as
+        in the last bar before a scheduled closure if nothing is to be entered there.
         The side with the higher score signals, the long one of equals.
     unit : float64[n]
         Price distance that stops and targets multiply; NaN where no signal may be traded.
@@ -147,10 +150,11 @@ def sweep(
     Section 6 of the mathematics, one position at a time as in a backtest: a signal on bar
     t enters at the open of t + 1 and leaves by its stop, its target or at the open of
     t + 1 + horizon. While a position is open, signals of its side are ignored; one of the other
-    side closes it at the next open, and only a later signal enters again. A signal whose exit rule
-    would cross a segment edge or the end is not traded. Distances are rounded to whole points, at
-    least one, so that all arithmetic is exact: int32 points rather than float32, because a sum of
-    costs leaves the 2^24 points that float32 counts.
+    side closes it at the next open, and only a later signal enters again. A position that meets a
+    hole is left at the first open after it. A signal right before a hole, or whose exit rule would
+    reach past the end, is not traded. Distances are rounded to whole points, at least one, so that
+    all arithmetic is exact: int32 points rather than float32, because a sum of costs leaves the
+    2^24 points that float32 counts.
     """
     _check(quotes, segments, score, unit, days, point, slippage)
     chosen, slip = choose_engine(engine), _slippage_points(slippage, point)
@@ -220,7 +224,7 @@ def _prepare(
     quotes, segments, score, unit, days = bars
     quads = _points(quotes, point, slip, xp)
     strength, short = _signals(move(score, xp), xp)
-    reach = _bars_left(move(segments, xp), move(unit, xp), xp)
+    reach = xp.where(xp.isnan(move(unit, xp)), 0, bars_left(move(segments, xp))).astype(np.int32)
     # never 0 in float32: times inf, which is no stop, that would be NaN
     distance = xp.maximum(move(unit, xp) / point, 1e-6).astype(np.float32)
     return quads, strength, short, distance, reach, _day_numbers(move(days, xp), xp)
@@ -280,14 +284,6 @@ def _signals(score: Array, xp: Any) -> tuple[Array, Array]:
     scores = xp.where(xp.isnan(score), np.float32(-np.inf), score)
     long, short = scores[:, 0], scores[:, 1]
     return xp.maximum(long, short), short > long
-
-
-def _bars_left(segments: Array, unit: Array, xp: Any) -> Array:
-    """Return int32[n]: bars after each in its segment; -1 where nothing may be traded."""
-    # segments never decrease: the last place for a bar's number is where its segment ends
-    ends = xp.searchsorted(segments, segments, side="right")
-    left = ends - 1 - xp.arange(len(segments))
-    return xp.where(xp.isnan(unit), -1, left).astype(np.int32)
 
 
 def _day_numbers(days: Array, xp: Any) -> Array:

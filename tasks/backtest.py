@@ -26,7 +26,7 @@ from tasks.research.measure import Measures, measure, refuse_bad_prices
 from tasks.research.model import Frozen, Model
 from tasks.research.recipe import Recipe
 from tasks.research.registry import register
-from tasks.research.resolve import resolve
+from tasks.research.resolve import closing, resolve
 from tasks.research.search import memory_plan
 from tasks.research.simulation import Simulation, simulate
 from tasks.research.training import opinions, predictions, train
@@ -225,7 +225,7 @@ def train_model(folder: str) -> dict[str, Any]:
     }
 
 
-@step("simulate", version=1)
+@step("simulate", version=2)
 def simulate_trades(folder: str) -> dict[str, Any]:
     """Trade the strategy's signals of the test span, with costs.
 
@@ -310,12 +310,14 @@ def _simulate(
     test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
     distances = signals.join(predictions, on="timestamp", maintain_order="left")
     stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
+    metrics = pl.read_parquet(run.metrics)[test]
     return simulate(
         pl.read_parquet(run.bars)[test],
         signals,
-        segments=pl.read_parquet(run.metrics)["segment"].to_numpy()[test],
+        segments=metrics["segment"].to_numpy(),
         horizon=recipe.horizon,
         costs=recipe.costs,
         stop=stop,
         target=target,
+        closing=closing(metrics, recipe),
     )

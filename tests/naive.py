@@ -298,16 +298,31 @@ def thin(rows: list[int], position: Any, group: Any, exclusion: int) -> list[int
 
 
 def outcomes(
-    quotes: Any, segments: Any, horizon: int, stop: Any, target: Any, slippage: float
+    quotes: Any,
+    segments: Any,
+    horizon: int,
+    stop: Any,
+    target: Any,
+    slippage: float,
+    closing: Any = None,
 ) -> list[list[Any]]:
     """Per bar and side (long, short): (entry, exit, exit bar), or None where null."""
     return [
         [
             trade(quotes, segments, t, side, horizon, stop, target, slippage)
+            if is_entered(segments, closing, t, horizon)
+            else None
             for side in ("long", "short")
         ]
         for t in range(len(segments))
     ]
+
+
+def is_entered(segments: Any, closing: Any, t: int, horizon: int) -> bool:
+    """Not before a closure or a hole, and not before all of the future that may count is there."""
+    if t + horizon + 1 >= len(segments) or (closing is not None and closing[t]):
+        return False
+    return bool(segments[t + 1] == segments[t])
 
 
 def trade(
@@ -321,9 +336,8 @@ def trade(
     slippage: float,
 ) -> tuple[float, float, int] | None:
     """Buy at the ask and leave at the bid; a short is a long in prices of opposite sign."""
-    last = t + horizon + 1
-    if last >= len(segments) or segments[last] != segments[t]:
-        return None
+    holes = [u for u in range(t + 2, t + horizon + 2) if segments[u] != segments[u - 1]]
+    last = min([t + horizon + 1, *holes])
     sign = 1 if side == "long" else -1
     enter, leave = ("ask", "bid") if side == "long" else ("bid", "ask")
     worst, best = ("low", "high") if side == "long" else ("high", "low")
@@ -417,8 +431,9 @@ def sweep(
         closing = False
         if position is None and wish is not None:
             position = enter(points, t, wish[0], slip, stop, target, unit[wish[1]] / point, horizon)
-        elif position is not None and wish is not None:
-            closing = wish[0] != position["side"]
+        elif position is not None:
+            opposite = wish is not None and wish[0] != position["side"]
+            closing = opposite or segments[t] != segments[t - 1]
         if position is not None:
             price = exit_of(points, t, position, closing)
             if price is not None:
@@ -430,8 +445,7 @@ def sweep(
             open_gain = position["sign"] * points[f"{leave}_close"][t] - position["entry"]
         marks.append(sum(gains) + open_gain)
         wish = wanted(score[t], threshold, t)
-        last = t + 1 + horizon
-        fits = last < len(segments) and segments[last] == segments[t] and not np.isnan(unit[t])
+        fits = is_entered(segments, np.isnan(unit), t, horizon)
         if position is None and not fits:
             wish = None
     return Swept(

@@ -15,7 +15,7 @@ def exits(
     leave_open: Any,
     adverse: Any,
     favourable: Any,
-    segments: Any,
+    reach: Any,
     stop: Any,
     target: Any,
     has_stop: bool,
@@ -37,8 +37,9 @@ def exits(
         Opens at the side one enters at and at the side one leaves at.
     adverse, favourable : float64[n]
         Worst and best price of the bar at the side one leaves at: low and high for a long.
-    segments : int32[n]
-        Segment numbers; no trade crosses an edge.
+    reach : int64[n]
+        Bars after each before the next hole, at whose far side a trade is left; 0 where none is
+        entered.
     stop, target : float64[n]
         Distances from the entry, in price units, inf for none; float64[0] without such a barrier.
     has_stop, has_target : bool
@@ -55,9 +56,9 @@ def exits(
         Written to: bar of the exit; -1 where null.
     """
     for t in prange(n):
-        last = t + horizon + 1
+        last = t + 1 + min(horizon, reach[t])
         entry, price, bar = np.nan, np.nan, last
-        if last < n and segments[last] == segments[t]:
+        if reach[t] > 0 and t + horizon + 1 < n:
             entry = enter_open[t + 1] + sign * slippage
             stop_level = entry - sign * stop[t] if has_stop else np.nan
             target_level = entry + sign * target[t] if has_target else np.nan

@@ -23,7 +23,7 @@ BLOCK = 32
 """Sets of one task."""
 
 LATE = -(1 << 62)
-"""No price: the exit at the horizon, or at an opposite signal."""
+"""No price: the exit at the horizon, after a hole, or at an opposite signal."""
 
 WAIT = 2
 OPEN, WORST, BEST, CLOSE = range(4)
@@ -75,7 +75,7 @@ def sweep(
     distance : float32[n]
         Unit of stops and targets, in points.
     reach : int32[n]
-        Bars after each in its segment; -1 where nothing may be traded.
+        Bars after each in its segment; 0 where nothing may be traded.
     day : int32[n]
         Number of the day, from 0 on without gaps.
     threshold : float32[m]
@@ -134,7 +134,7 @@ def _trade(end: int, signals: Any, bars: Any, rule: Any, state: Any, book: Any) 
     threshold, stop, target, horizon, slippage = rule
     t = _next_signal(state[BAR], end, threshold, bars)
     while t < end:
-        if reach[t] <= horizon:
+        if reach[t] <= 0 or t + 1 + horizon >= len(day):
             t = _next_signal(t + 1, end, threshold, bars)
             continue
         if day[t + 1] != state[TODAY]:
@@ -147,7 +147,8 @@ def _trade(end: int, signals: Any, bars: Any, rule: Any, state: Any, book: Any) 
             entry + _rounded(target * distance[t]),
             threshold,
         )
-        price, t = _hold(bars, signals, side, t + 1, t + 1 + horizon, levels, entry, state, book)
+        last = t + 1 + min(horizon, reach[t])
+        price, t = _hold(bars, signals, side, t + 1, last, levels, entry, state, book)
         state[TRADES] += 1
         state[WINS] += price > entry
         state[CASH] += price - entry

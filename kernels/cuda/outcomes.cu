@@ -29,17 +29,17 @@ static __device__ Exit leave(const long long first, const long long last,
 extern "C" __global__ void exits(
     const long long n, const double* __restrict__ enter_open,
     const double* __restrict__ leave_open, const double* __restrict__ adverse,
-    const double* __restrict__ favourable, const int* __restrict__ segments,
+    const double* __restrict__ favourable, const long long* __restrict__ reach,
     const double* __restrict__ stop, const double* __restrict__ target, const bool has_stop,
     const bool has_target, const double sign, const double slippage, const long long horizon,
     double* __restrict__ entry_price, double* __restrict__ exit_price,
     long long* __restrict__ exit_bar) {
     const long long t = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (t >= n) return;
-    const long long last = t + horizon + 1;
+    const long long last = t + 1 + (horizon < reach[t] ? horizon : reach[t]);
     double entry = nan("");
     Exit out = {nan(""), last};
-    if (last < n && segments[last] == segments[t]) {
+    if (reach[t] > 0 && t + horizon + 1 < n) {
         entry = enter_open[t + 1] + sign * slippage;
         const double stop_level = has_stop ? entry - sign * stop[t] : nan("");
         const double target_level = has_target ? entry + sign * target[t] : nan("");

@@ -70,7 +70,7 @@ static __device__ void enter(Lane& lane, const int t, const Signal& signal, cons
     lane.base -= lane.entry;
     lane.stop = lane.entry - rounded(stop * signal.distance);
     lane.target = lane.entry + rounded(target * signal.distance);
-    lane.last = t + horizon;
+    lane.last = t + lesser(horizon, signal.reach);  // the first bar after a hole, if one comes
 }
 
 static __device__ void leave(Lane& lane, const int price) {
@@ -148,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) sweep(
                     const int side = signal.flags & SHORT;
                     if (lane.side != FLAT) {
                         lane.last = lane.side == side ? lane.last : t;
-                    } else if (signal.reach > horizon) {
+                    } else if (signal.reach > 0 && horizon < n - t) {
                         enter(lane, t, signal, quotes[i][1 - side], stop, target, horizon,
                               slippage);
                         quote = quotes[i][side];

@@ -298,7 +298,7 @@ def _reasons_against(summary: Summary) -> Iterator[str]:
     if not summary["signals"]:
         yield "no signal cleared break-even"
     elif not trades["count"]:
-        yield "no signal left room for a trade before the data or its segment ended"
+        yield "no signal left room for a trade before the data ended or a hole came"
     elif trades["break_even"] is None or trades["hit_low"] <= trades["break_even"]:
         reach = (
             f"the hit rate is {interval(*(trades[f'hit_{k}'] for k in ('rate', 'low', 'high')))}"

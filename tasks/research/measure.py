@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from infra.bars import PRICES
 from infra.errors import SepError
 from infra.market.hours import calendar_of
-from infra.market.timeframes import bar_seconds
+from infra.market.timeframes import bar_length, bar_seconds
 from kernels.bits import encode_bits, patterns, transitions, volatility
 from kernels.damping import DampingParams, damp
 from kernels.momentum import MEMORIES, momentum
@@ -130,6 +130,30 @@ def segments_of(bars: pl.DataFrame, pair: str, timeframe: str) -> NDArray[np.int
         closures=(closes, opens),
     )
     return numbered
+
+
+def closing_of(bars: pl.DataFrame, pair: str, timeframe: str) -> NDArray[np.bool_]:
+    """Say at the close of which bars the market closes by schedule: bool[n].
+
+    The calendar alone tells: a trade entered at the next open would come after the closure.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+        With `timestamp`.
+    pair : str
+        Its market is closed when its calendar is not surely open, as for `segments_of`: also in
+        the hours around holidays in which only some venues trade.
+    timeframe : str
+
+    Raises
+    ------
+    UnknownInstrument
+        If no instrument goes by the pair's name.
+    """
+    opened = calendar_of(pair).is_open(bars["timestamp"] + bar_length(timeframe))
+    closing: NDArray[np.bool_] = (~opened).to_numpy()
+    return closing
 
 
 def refuse_bad_prices(bars: pl.DataFrame) -> None:

@@ -42,6 +42,9 @@ class Recipe:
         Costs in price units; the spread counts only where bars carry no bid and ask.
     spread_share : float
         Share of the price at the time that the spread has on top.
+    weekend : bool
+        Whether a trade may be entered at the first open after a scheduled closure, such as a
+        weekend, from a signal of the last bar before it.
     leads : tuple of str
         Other pairs whose damped values are looked at.
     caution : float, "lower" or None
@@ -61,6 +64,7 @@ class Recipe:
     strategy: str = "damped"
     stop_deviations: float | None = 4.0
     target_deviations: float | None = None
+    weekend: bool = False
     encoder: str = "direction"
     leads: tuple[str, ...] = ()
     caution: float | Literal["lower"] | None = None

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.outcomes import Outcomes, outcomes
+from tasks.research.measure import closing_of
 from tasks.research.recipe import Recipe
 from tasks.research.simulation import quotes
 
@@ -39,8 +40,26 @@ def distances(
     return scaled(recipe.stop_deviations), scaled(recipe.target_deviations)
 
 
+def closing(metrics: pl.DataFrame, recipe: Recipe) -> NDArray[np.bool_]:
+    """Say after which bars the recipe enters no trade because the market closes: bool[n].
+
+    Parameters
+    ----------
+    metrics : polars.DataFrame
+        With `timestamp`.
+    recipe : Recipe
+        None are left out where it trades over closures (`weekend`).
+    """
+    if recipe.weekend:
+        return np.zeros(len(metrics), np.bool_)
+    return closing_of(metrics, recipe.pair, recipe.timeframe)
+
+
 def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """Return the metrics with stop_distance and target_distance (NaN where there is none).
+    """Return the metrics with what an entry after each bar would be.
+
+    That is stop_distance and target_distance (NaN where there is none), and closing (whether
+    none is made, because the market closes).
 
     Parameters
     ----------
@@ -54,6 +73,7 @@ def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return metrics.with_columns(
         stop_distance=nothing if stop is None else stop,
         target_distance=nothing if target is None else target,
+        closing=closing(metrics, recipe),
     )
 
 
@@ -69,7 +89,7 @@ def resolve(
     metrics : polars.DataFrame
         What `measure` says of the same bars.
     recipe : Recipe
-        Horizon, barriers and costs.
+        Horizon, barriers, costs, and whether to trade over closures.
     engine : {"auto", "cpu", "gpu"}
     """
     stop, target = distances(metrics, recipe)
@@ -80,5 +100,6 @@ def resolve(
         stop=stop,
         target=target,
         slippage=recipe.slippage,
+        closing=closing(metrics, recipe),
         engine=engine,
     )

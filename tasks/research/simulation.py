@@ -32,6 +32,7 @@ TRADES = pl.Schema(
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Distance = float | pl.Series | None
 
 
@@ -43,7 +44,7 @@ class Simulation(NamedTuple):
     trades
         One row a closed trade (columns of `TRADES`). Times are bar starts. ``gain`` is net and
         ``gross`` at mid prices, both relative to the entry price; ``cost`` is their difference.
-        ``exit_reason`` is "time", "stop", "target" or "opposite".
+        ``exit_reason`` is "time", "stop", "target", "opposite" or "hole".
     equity
         One row a bar: ``timestamp``, ``equity`` at the bar's close (starts at 1, the whole of it
         in each trade, marked at the side one would leave at) and ``drawdown`` (0 or below).
@@ -62,13 +63,16 @@ def simulate(
     costs: Costs,
     stop: Distance = None,
     target: Distance = None,
+    closing: Bools | None = None,
 ) -> Simulation:
     """Trade the signals one at a time under one exit rule (mathematics, section 6).
 
     A signal on bar t enters at the open of t + 1 and leaves by its stop, its target or at the
     open of t + 1 + horizon. While a position is open, signals of its side are ignored; one of
-    the other side closes it at the next open, and only a later signal enters again. A signal
-    whose exit rule would cross a segment edge or the end of the data is not traded.
+    the other side closes it at the next open, and only a later signal enters again. A position
+    that meets an unscheduled hole is left at the first open after it; one over a scheduled
+    closure stays. A signal right before a hole, or whose exit rule would reach past the end of
+    the data, is not traded.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def simulate(
     signals : polars.DataFrame
         What a strategy returned: a row a signal, ascending, each on a bar of `bars`.
     segments : int32[n]
-        int32[n], the segment of each bar.
+        Segment of each bar; where the number changes is an unscheduled hole.
     horizon : int
         Bars from entry to the time exit.
     costs : Costs
@@ -85,6 +89,8 @@ def simulate(
     stop, target : float, float64[n] or None
         Price distances from the entry: none, one for all, or one a signal (null: none; a signal
         whose distance is NaN is not traded).
+    closing : bool[n], optional
+        Bars at whose end the market closes by schedule: their signals are as good as none.
 
     Raises
     ------
@@ -103,7 +109,10 @@ def simulate(
         slippage=costs.slippage,
         engine="cpu",
     )
-    positions = _positions(bar, side, results, horizon)
+    if closing is not None:
+        kept = ~closing[bar]
+        signals, bar, side = signals.filter(kept), bar[kept], side[kept]
+    positions = _positions(bar, side, results, segments, horizon)
     trades = _trades(bars, signals, prices, results, positions)
     return Simulation(trades, _equity(bars, prices, trades, positions))
 
@@ -138,19 +147,24 @@ class _Positions(NamedTuple):
     bar: Ints  # of the signal; entry is the next one
     side: Ints  # 0 long, 1 short: the column of the outcomes
     leave: Ints  # bar of the exit
-    early: NDArray[np.bool_]  # closed by an opposite signal
-    timed: NDArray[np.bool_]  # left at the horizon
+    early: Bools  # closed by an opposite signal
+    holed: Bools  # left after a hole
+    timed: Bools  # left at the horizon
 
 
-def _positions(bar: Ints, side: Ints, results: Outcomes, horizon: int) -> _Positions:
+def _positions(
+    bar: Ints, side: Ints, results: Outcomes, segments: NDArray[np.int32], horizon: int
+) -> _Positions:
     leave = np.asarray(results.exit_bar)[bar, side]
     timed = leave == bar + 1 + horizon
+    holed = (leave >= 0) & (np.diff(segments, prepend=segments[:1]) != 0)[leave]
     close = np.append(bar + 1, np.iinfo(np.int64).max)[_next_opposite(side)]
-    early = (leave >= 0) & (close <= leave - timed)  # at the horizon both leave at one open
+    # at the horizon and after a hole both leave at one open
+    early = (leave >= 0) & (close <= leave - (timed | holed))
     leave = np.where(early, close, leave)
     taken = _one_at_a_time(bar, leave)
-    timed &= ~early
-    return _Positions(taken, bar[taken], side[taken], leave[taken], early[taken], timed[taken])
+    ends = (early[taken], holed[taken], timed[taken])
+    return _Positions(taken, bar[taken], side[taken], leave[taken], *ends)
 
 
 def _next_opposite(side: Ints) -> Ints:
@@ -178,7 +192,7 @@ def _trades(
     results: Outcomes,
     positions: _Positions,
 ) -> pl.DataFrame:
-    signal, bar, side, leave, early, _ = positions
+    signal, bar, side, leave, early, *_ = positions
     direction = 1 - 2 * side
     entry = np.asarray(results.entry_price)[bar, side]
     exit_ = np.where(
@@ -216,8 +230,8 @@ def _mid_move(prices: Quotes, positions: _Positions, exit_price: Floats) -> Floa
 
 
 def _reasons(positions: _Positions, move: Floats) -> list[str]:
-    ends = [positions.early, positions.timed, move < 0]
-    return list(np.select(ends, ["opposite", "time", "stop"], default="target"))
+    ends = [positions.early, positions.holed, positions.timed, move < 0]
+    return list(np.select(ends, ["opposite", "hole", "time", "stop"], default="target"))
 
 
 def _equity(

@@ -24,7 +24,8 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
         ``s`` in long and short, ``confidence_s``, ``lower_s``, ``upper_s``, ``break_even_s``
         (probabilities), ``expected_s``, ``doubt_s`` (net gain as a share of the price and its
         deviation) and ``margin_s`` (what is left of it after the model's caution); null or NaN
-        where there is none.
+        where there is none. Where there is ``closing`` (whether the market closes after the
+        bar), its true rows give no signal.
 
     Returns
     -------
@@ -51,7 +52,8 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
         .when(short > 0)
         .then(pl.lit("short"))
     )
-    signals = predictions.with_columns(side=side).filter(pl.col("side").is_not_null())
+    opened = ~predictions["closing"] if "closing" in predictions.columns else pl.lit(value=True)
+    signals = predictions.with_columns(side=side).filter(pl.col("side").is_not_null(), opened)
     return signals.select(
         "timestamp",
         pl.col("position").cast(pl.Int64),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kernels.damping import damp
@@ -10,7 +12,7 @@ from tests import naive
 from tests.chaos.conftest import Proof
 from tests.kernels.series import edges, inputs, walk
 from tests.kernels.test_damping import assert_agree
-from tests.kernels.test_outcomes import compare, quotes_of, rule, walk_with_gaps
+from tests.kernels.test_outcomes import compare, holes_and_closures, quotes_of, rule, walk_with_gaps
 
 EXITS = ("time", "stop", "target", "stop and target")
 
@@ -31,10 +33,10 @@ def test_outcomes(seeds: Proof) -> None:
         rng = np.random.default_rng(seed)
         n, horizon = int(rng.integers(1, 400)), int(rng.integers(1, 30))
         bars, exits = walk_with_gaps(n, seed), EXITS[seed % len(EXITS)]
-        segments = np.cumsum(rng.random(n) < 0.02).astype(np.int32)
-        barriers = rule(exits, n, rng)
-        expected = naive.outcomes(vars(bars), segments, horizon, slippage=0.001, **barriers)
+        segments, closing = holes_and_closures(n, rng)
+        market: dict[str, Any] = {**rule(exits, n, rng), "closing": closing}
+        expected = naive.outcomes(vars(bars), segments, horizon, slippage=0.001, **market)
         quotes = quotes_of(bars, lambda array: array)
-        out = outcomes(quotes, segments, horizon=horizon, slippage=0.001, engine="cpu", **barriers)
+        out = outcomes(quotes, segments, horizon=horizon, slippage=0.001, engine="cpu", **market)
         compare(out, expected, horizon)
         seeds.counts["bars"] += n

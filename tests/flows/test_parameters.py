@@ -112,6 +112,11 @@ def test_costs_are_in_any_unit(asked: dict[str, Any], spread: float, slippage: f
     assert (recipe.spread, recipe.slippage, recipe.spread_share) == (spread, slippage, 0.0)
 
 
+def test_trades_over_a_closure_are_asked_for() -> None:
+    assert not BacktestRequest().recipe().weekend
+    assert BacktestRequest(weekend=True).recipe().weekend
+
+
 def test_a_spread_may_be_a_share_of_the_price() -> None:
     recipe = BacktestRequest(pair="BTCUSD", spread="0.02%").recipe()
     assert (recipe.pair, recipe.spread, recipe.spread_share) == ("BTC_USD", 0.0, 0.0002)

@@ -20,6 +20,7 @@ from tests.kernels.shim import load_on_cpu, no_compiler
 
 Native = Callable[[Any], Any]
 NAMES = [field.name for field in fields(Quotes)]
+EXITS = ("time", "stop", "target", "stop and target")
 
 
 def quotes_of(walk: PlantedWalk, native: Native) -> Quotes:
@@ -41,6 +42,12 @@ def walk_with_gaps(n: int, seed: int) -> PlantedWalk:
     return replace(bars, **arrays)
 
 
+def holes_and_closures(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Segments of a few bars and of many, and bars before a closure."""
+    often = np.where(np.arange(n) < n // 2, 0.02, 0.2)
+    return np.cumsum(rng.random(n) < often).astype(np.int32), rng.random(n) < 0.1
+
+
 def rule(name: str, n: int, rng: np.random.Generator) -> dict[str, np.ndarray | None]:
     distance = 0.01 * np.exp(0.5 * rng.standard_normal((2, n)))
     distance[:, rng.random(n) < 0.05] = np.inf
@@ -51,17 +58,17 @@ def rule(name: str, n: int, rng: np.random.Generator) -> dict[str, np.ndarray | 
     }
 
 
-@pytest.mark.parametrize("exits", ["time", "stop", "target", "stop and target"])
+@pytest.mark.parametrize("exits", EXITS)
 @pytest.mark.parametrize(("n", "horizon"), [(1, 1), (2, 1), (3, 1), (9, 8), (127, 8), (600, 20)])
 def test_outcomes_are_those_of_the_slow_twin(
     engine: str, native: Native, exits: str, n: int, horizon: int
 ) -> None:
     rng = np.random.default_rng(n)
     bars = walk_with_gaps(n, n)
-    segments = np.cumsum(rng.random(n) < 0.02).astype(np.int32)
-    barriers = rule(exits, n, rng)
-    expected = naive.outcomes(vars(bars), segments, horizon, slippage=0.001, **barriers)
-    there = {name: None if d is None else native(d) for name, d in barriers.items()}
+    segments, closing = holes_and_closures(n, rng)
+    market: dict[str, Any] = {**rule(exits, n, rng), "closing": closing}
+    expected = naive.outcomes(vars(bars), segments, horizon, slippage=0.001, **market)
+    there: dict[str, Any] = {k: None if d is None else native(d) for k, d in market.items()}
     out = outcomes(
         quotes_of(bars, native),
         native(segments),
@@ -71,6 +78,17 @@ def test_outcomes_are_those_of_the_slow_twin(
         **there,
     )
     compare(out, expected, horizon)
+
+
+@pytest.mark.parametrize("exits", EXITS)
+def test_without_closures_every_bar_may_be_entered(engine: str, native: Native, exits: str) -> None:
+    rng = np.random.default_rng(3)
+    bars, barriers = walk_with_gaps(300, 3), rule(exits, 300, rng)
+    segments, _ = holes_and_closures(300, rng)
+    expected = naive.outcomes(vars(bars), segments, 9, slippage=0.0, **barriers)
+    there: dict[str, Any] = {k: None if d is None else native(d) for k, d in barriers.items()}
+    out = outcomes(quotes_of(bars, native), native(segments), horizon=9, engine=engine, **there)
+    compare(out, expected, 9)
 
 
 def compare(out: Outcomes, expected: list[list[Any]], horizon: int) -> None:
@@ -92,7 +110,7 @@ def compare(out: Outcomes, expected: list[list[Any]], horizon: int) -> None:
 
 
 @pytest.mark.skipif(no_compiler() is not None, reason=str(no_compiler()))
-@pytest.mark.parametrize("exits", ["time", "stop and target"])
+@pytest.mark.parametrize("exits", EXITS)
 @pytest.mark.parametrize("n", [1, 9, 129, 300])
 def test_the_cuda_source_gives_the_outcomes_of_the_slow_twin(
     exits: str, n: int, monkeypatch: pytest.MonkeyPatch
@@ -142,6 +160,89 @@ def test_breaking_even_is_no_win(engine: str, native: Native) -> None:
     out = outcomes(quotes, native(np.zeros(3, np.int32)), horizon=1, engine=engine)
     assert to_host(out.gain)[0].tolist() == [0.0, -2.0 / 99.0]
     assert to_host(out.win)[0].tolist() == [0, 0]
+
+
+AFTER = {"bid_open": {3: 97.0}, "ask_open": {3: 104.0}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "long", "short"),
+    [
+        ({}, (99.0, 3), (101.0, 3)),  # the first open after the hole
+        (AFTER, (97.0, 3), (104.0, 3)),
+        ({"bid_low": {2: 96.0}, "ask_high": {2: 104.0}}, (96.0, 2), (104.0, 2)),  # before it
+        ({"bid_low": {3: 1.0}, "ask_high": {3: 200.0}}, (99.0, 3), (101.0, 3)),  # in its bar
+        ({"bid_open": {3: 50.0}, "ask_open": {3: 50.0}}, (50.0, 3), (50.0, 3)),  # beyond barriers
+        ({"bid_high": {3: 200.0}, "ask_low": {3: 1.0}}, (99.0, 3), (101.0, 3)),
+    ],
+)
+def test_a_trade_that_meets_a_hole_is_left_at_the_first_open_after_it(
+    engine: str,
+    native: Native,
+    changes: dict[str, dict[int, float]],
+    long: tuple[float, int],
+    short: tuple[float, int],
+) -> None:
+    segments = native(np.array([0, 0, 0, 1, 1, 2, 2], np.int32))
+    quotes, five = flat_quotes(7, native, **changes), native(np.full(7, 5.0))
+    out = outcomes(quotes, segments, horizon=5, stop=five, target=five, engine=engine)
+    left = zip(to_host(out.exit_price)[0], to_host(out.exit_bar)[0], strict=True)
+    assert list(left) == [long, short]
+    assert to_host(out.known_at).tolist() == [6, *[7] * 6]
+
+
+@pytest.mark.parametrize(("horizon", "bar"), [(1, 2), (2, 3), (3, 4), (4, 4), (5, 4)])
+def test_a_hole_and_the_horizon_the_first_of_both_ends_a_trade(
+    engine: str, native: Native, horizon: int, bar: int
+) -> None:
+    segments = native(np.array([0, 0, 0, 0, 1, 1, 1], np.int32))
+    out = outcomes(flat_quotes(7, native), segments, horizon=horizon, engine=engine)
+    assert to_host(out.exit_bar)[0].tolist() == [bar, bar]
+
+
+def test_nothing_is_entered_beyond_a_hole_or_a_closure(engine: str, native: Native) -> None:
+    segments = native(np.array([0, 0, 0, 1, 1, 1, 1, 1, 1], np.int32))
+    closing = native(np.arange(9) == 5)
+    out = outcomes(flat_quotes(9, native), segments, horizon=2, closing=closing, engine=engine)
+    entered = to_host(out.exit_bar)[:, 0] >= 0
+    assert entered.tolist() == [True, True, False, True, True, False, False, False, False]
+    assert to_host(out.known_at).tolist() == [3, 4, 9, 6, 7, 9, 9, 9, 9]
+
+
+def test_a_closure_ends_no_trade_which_pays_its_gap(engine: str, native: Native) -> None:
+    closing, five = native(np.arange(6) == 1), native(np.full(6, 5.0))
+    quotes = flat_quotes(6, native, bid_open={2: 90.0}, bid_low={2: 90.0})
+    for stop, left in ((five, (90.0, 2)), (None, (99.0, 4))):
+        out = outcomes(
+            quotes, native(np.zeros(6, np.int32)), horizon=3, stop=stop, closing=closing,
+            engine=engine,
+        )  # fmt: skip
+        assert (float(out.exit_price[0, 0]), int(out.exit_bar[0, 0])) == left
+
+
+@pytest.mark.parametrize("exits", EXITS)
+def test_an_outcome_needs_no_bar_after_the_one_that_knows_it(
+    engine: str, native: Native, exits: str
+) -> None:
+    n, horizon, rng = 90, 7, np.random.default_rng(11)
+    bars = walk_with_gaps(n, 11)
+    segments, closing = holes_and_closures(n, rng)
+    market: dict[str, Any] = {**rule(exits, n, rng), "segments": segments, "closing": closing}
+
+    def run(stop: int) -> list[np.ndarray]:
+        quotes = Quotes(**{name: native(getattr(bars, name)[:stop]) for name in NAMES})
+        there: dict[str, Any] = {
+            k: None if a is None else native(a[:stop]) for k, a in market.items()
+        }
+        out = outcomes(quotes, horizon=horizon, engine=engine, **there)
+        return [to_host(getattr(out, field.name)) for field in fields(out)]
+
+    whole = run(n)
+    for t in range(n - horizon - 1):
+        for part, all_ in zip(run(t + horizon + 2)[:-1], whole[:-1], strict=True):
+            np.testing.assert_array_equal(part[t], all_[t])
+        assert (run(t + horizon + 1)[0][t] == -1).all()
+    assert (whole[-1] == np.where((whole[0] >= 0).any(axis=1), np.arange(n) + 8, n)).all()
 
 
 @pytest.mark.parametrize("t", [0, 50, 190])
@@ -217,6 +318,9 @@ def test_outcomes_are_no_features(engine: str, native: Native) -> None:
         ({"target": np.ones(9, np.float32)}, TypeError, "target"),
         ({"segments": np.zeros(9)}, TypeError, "segments"),
         ({"segments": np.zeros(8, np.int32)}, ValueError, "segments"),
+        ({"segments": np.arange(9, 0, -1, dtype=np.int32)}, ValueError, "segments"),
+        ({"closing": np.zeros(9, np.int8)}, TypeError, "closing"),
+        ({"closing": np.zeros(8, np.bool_)}, ValueError, "closing"),
     ],
 )
 def test_bad_input_is_named(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kernels.device import array_module, to_host
-from kernels.segments import segments
+from kernels.segments import bars_left, segments
 from tests import naive
 
 MINUTE, HOUR = 60, 3600
@@ -128,3 +128,10 @@ def test_bad_input_is_named() -> None:
 def test_bad_closures_are_named(opens: list[int], closes: list[int], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         segments(np.array([1, 2]), bar_seconds=60, closures=(np.array(opens), np.array(closes)))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 64, 200])
+def test_bars_left_in_a_segment(native: Callable[[Any], Any], n: int) -> None:
+    numbers = np.cumsum(np.random.default_rng(n).random(n) < 0.1).astype(np.int32)
+    expected = [int((numbers[t + 1 :] == numbers[t]).sum()) for t in range(n)]
+    assert to_host(bars_left(native(numbers))).tolist() == expected

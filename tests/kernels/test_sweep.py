@@ -206,6 +206,27 @@ def test_what_a_long_earns_and_how_far_it_falls(engine: str, native: Native) -> 
     assert float(found.hit_rate[0]) == 1
 
 
+def test_a_hole_closes_at_the_first_open_after_it(engine: str, native: Native) -> None:
+    here = replace(flat_market(10), segments=(np.arange(10) >= 4).astype(np.int32))
+    here.score[0, 0], here.score[3, 0] = 1, 1  # the second one right before the hole
+    here.quotes["bid_open"][4] -= 90 * POINT
+    found = run(here, one_set(horizon=6, stop=1), engine, native, slippage=0)
+    assert int(found.trades[0]) == 1
+    assert float(found.profit[0]) == pytest.approx(-91 * POINT)
+    here.score[0, 0] = np.nan
+    assert int(run(here, one_set(horizon=6), engine, native).trades[0]) == 0
+
+
+@pytest.mark.parametrize(("horizon", "trades"), [(7, 1), (8, 1), (9, 0)])
+def test_a_rule_that_reaches_past_the_end_is_not_traded(
+    engine: str, native: Native, horizon: int, trades: int
+) -> None:
+    here = replace(flat_market(10), segments=(np.arange(10) >= 4).astype(np.int32))
+    here.score[0, 1] = 1
+    found = run(here, one_set(horizon=horizon), engine, native)
+    assert int(found.trades[0]) == trades
+
+
 def test_a_stop_is_at_least_a_point_away(engine: str, native: Native) -> None:
     here = flat_market(8)
     here.score[0, 1] = 1

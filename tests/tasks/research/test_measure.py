@@ -13,7 +13,7 @@ import pytest
 from infra.market.hours import calendar_of
 from infra.market.instruments import UnknownInstrument
 from infra.market.timeframes import bar_length
-from tasks.research.measure import segments_of
+from tasks.research.measure import closing_of, segments_of
 from tests import naive
 
 RULES = {
@@ -23,6 +23,10 @@ RULES = {
     "PLANTED": naive.is_never_closed,
 }
 STARTS = {"spring": "2018-02-26", "autumn": "2018-10-29", "christmas": "2020-12-14"}
+
+
+def utc(*moment: int) -> datetime:
+    return datetime(*moment, tzinfo=UTC)  # type: ignore[arg-type,misc]
 
 
 def bars_at(moments: list[datetime]) -> pl.DataFrame:
@@ -84,6 +88,44 @@ def test_days_between_the_holidays_are_open(hours: int, parts: int) -> None:
     first = datetime(2018, 12, 27, 12, tzinfo=UTC)
     bars = bars_at([first, first + timedelta(hours=hours)])
     assert segments_of(bars, "EUR_USD", "H1").tolist() == [0, parts]
+
+
+@pytest.mark.parametrize("season", STARTS)
+@pytest.mark.parametrize("timeframe", ["M1", "H1", "H4", "D1"])
+@pytest.mark.parametrize(("pair", "is_closed"), RULES.items())
+def test_a_bar_closes_the_market_where_its_end_is_closed_time(
+    pair: str, is_closed: Callable[[datetime], bool], timeframe: str, season: str
+) -> None:
+    bars, length = holey(timeframe, STARTS[season], seed=3), bar_length(timeframe)
+    computed = closing_of(bars, pair, timeframe).tolist()
+    assert computed == [is_closed(start + length) for start in bars["timestamp"]]
+    assert computed == [closing_of(bars[i : i + 1], pair, timeframe)[0] for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "last"),
+    [
+        ("M1", utc(2018, 3, 2, 21, 59)),  # 17:00 New York is 22:00 UTC in winter
+        ("M1", utc(2018, 3, 16, 20, 59)),  # and 21:00 in summer
+        ("H1", utc(2018, 3, 2, 21)),
+        ("H4", utc(2018, 3, 2, 18)),
+        ("H4", utc(2018, 3, 2, 20)),  # of a venue whose bars start at midnight UTC
+        ("D1", utc(2018, 3, 1, 22)),
+        ("D1", utc(2018, 3, 2)),
+    ],
+)
+def test_the_last_bar_of_a_week_closes_it_and_no_other(timeframe: str, last: datetime) -> None:
+    length = bar_length(timeframe)
+    bars = bars_at([last + n * length for n in range(-4, 1)])
+    assert closing_of(bars, "EUR_USD", timeframe).tolist() == [False] * 4 + [True]
+    assert not closing_of(bars, "BTC_USD", timeframe).any()
+    assert not closing_of(bars, "PLANTED", timeframe).any()
+
+
+def test_five_oclock_in_new_york_closes_no_working_day() -> None:
+    ends = [datetime(2018, 3, day, 22, tzinfo=UTC) for day in range(5, 9)]
+    bars = bars_at([end - timedelta(minutes=1) for end in ends])
+    assert not closing_of(bars, "EUR_USD", "M1").any()
 
 
 @pytest.mark.parametrize("pair", RULES)

@@ -171,14 +171,6 @@ def test_the_bar_of_a_stop_may_signal_again() -> None:
     assert trades["entry_time"].to_list() == [bars["timestamp"][i] for i in (1, 3)]
 
 
-def test_no_trade_crosses_a_segment_edge() -> None:
-    segments = np.repeat(np.array([0, 1], dtype=np.int32), [5, 7])
-    bars = rising(12)
-    trades = run(bars, {0: "long", 1: "long", 6: "long"}, segments=segments).trades
-    assert trades["signal_time"].to_list() == [bars["timestamp"][i] for i in (0, 6)]
-    assert run(bars, {1: "long", 4: "short"}, segments=segments).trades.is_empty()
-
-
 @pytest.mark.parametrize(("n", "trades"), [(4, 0), (5, 1)])
 def test_no_trade_runs_past_the_data(n: int, trades: int) -> None:
     assert run(rising(n), {0: "long"}).trades.height == trades
@@ -288,11 +280,14 @@ def test_a_trade_that_runs_its_rule_gains_exactly_its_outcome() -> None:
 def test_truncation_keeps_closed_trades_and_equity(cut: int) -> None:
     horizon, bars = 6, random_bars(200, seed=7)
     signals = random_signals(bars, seed=8)
-    segments = np.repeat(np.arange(4, dtype=np.int32), 50)
+    segments = np.repeat(np.arange(8, dtype=np.int32), 25)
+    closing = np.random.default_rng(9).random(200) < 0.1
     options: dict[str, Any] = {"horizon": horizon, "costs": COSTS, "stop": 0.2}
-    whole = simulate(bars, signals, segments=segments, **options)
+    whole = simulate(bars, signals, segments=segments, closing=closing, **options)
     known = signals.filter(pl.col("position") < cut)
-    part = simulate(bars.head(cut), known, segments=segments[:cut], **options)
+    part = simulate(
+        bars.head(cut), known, segments=segments[:cut], closing=closing[:cut], **options
+    )
     last = bars["timestamp"].head(max(0, cut - horizon - 1))
     assert_frame_equal(
         part.trades, whole.trades.filter(pl.col("signal_time").is_in(last.implode()))
@@ -307,12 +302,15 @@ def test_trades_equal_those_of_a_bar_by_bar_replay(
 ) -> None:
     horizon, bars = 1 + seed % 7, random_bars(150, seed=seed)
     signals = random_signals(bars, seed=seed + 100, share=(0.1, 0.3, 0.8)[seed % 3])
-    segments = (np.arange(150) // (40 + seed)).astype(np.int32)
+    segments = (np.arange(150) // (4 + 3 * seed)).astype(np.int32)
+    closing = np.random.default_rng(seed).random(150) < 0.1
     stop, target = barriers
+    market: dict[str, Any] = {"segments": segments, "closing": closing}
     simulation = simulate(
-        bars, signals, segments=segments, horizon=horizon, costs=FINE, stop=stop, target=target
+        bars, signals, horizon=horizon, costs=FINE, stop=stop, target=target, **market
     )
-    replayed = Replay(bars, signals, segments, horizon, stop, target).trades()
+    spoken = signals.filter(~closing[signals["position"].to_numpy()])
+    replayed = Replay(bars, spoken, segments, horizon, stop, target).trades()
     found = simulation.trades.select(
         "side", "entry_price", "exit_price", "bars_held", "exit_reason"
     )
@@ -355,7 +353,7 @@ class Replay:
 
     def fits(self, bar: int) -> bool:
         last = bar + 1 + self.horizon
-        return last < len(self.bars) and self.segments[bar] == self.segments[last]
+        return last < len(self.bars) and self.segments[bar] == self.segments[bar + 1]
 
     def entry(self, bar: int, side: str) -> float:
         paid = 0.01 + 0.005
@@ -366,6 +364,8 @@ class Replay:
         entry, first = self.entry(bar, side), bar + 1
         for now in range(first, first + self.horizon + 1):
             row = {k: self.bars[now][k] - sign * 0.01 for k in ("open", "high", "low")}
+            if self.segments[now] != self.segments[first]:
+                return row["open"], now, "hole"
             if now == first + self.horizon:
                 return row["open"], now, "time"
             if now > first and self.wanted.get(now - 1, side) != side:

@@ -46,24 +46,31 @@ def random_sets(rng: np.random.Generator) -> SweepSets:
 def test_trades_are_those_of_the_simulation(seed: int) -> None:
     n, rng = 700, np.random.default_rng(seed)
     bars, sets = whole_bars(n, seed), random_sets(rng)
-    segments = np.cumsum(rng.random(n) < 0.01).astype(np.int32)
+    segments = np.cumsum(rng.random(n) < 0.03).astype(np.int32)
     score, unit = rng.random((n, 2)).astype(np.float32), rng.uniform(30, 200, n)
     quotes = Quotes(
         **{f"{side}_{name}": bars[f"{side}_{name}"].to_numpy()
            for side in ("bid", "ask") for name in PRICES}
     )  # fmt: skip
-    days = (np.arange(n) // 24).astype(np.int32)
+    days, closing = (np.arange(n) // 24).astype(np.int32), rng.random(n) < 0.05
+    heard = np.where(closing[:, None], np.float32(np.nan), score)
     found = sweep(
-        quotes, segments, score, unit, days, sets, point=1.0, slippage=SLIPPAGE, engine="cpu"
+        quotes, segments, heard, unit, days, sets, point=1.0, slippage=SLIPPAGE, engine="cpu"
     )
     for i in range(SETS):
-        counted = simulated(bars, segments, score, unit, sets, i)
+        counted = simulated(bars, segments, closing, score, unit, sets, i)
         assert (found.trades[i], found.wins[i], found.profit[i]) == counted
     assert found.trades.sum() > 1000
 
 
 def simulated(
-    bars: pl.DataFrame, segments: Any, score: Any, unit: Any, sets: SweepSets, i: int
+    bars: pl.DataFrame,
+    segments: Any,
+    closing: Any,
+    score: Any,
+    unit: Any,
+    sets: SweepSets,
+    i: int,
 ) -> tuple[int, int, float]:
     rows = np.flatnonzero(score.max(axis=1) >= sets.threshold[i])
     sides = np.where(score[rows, 0] >= score[rows, 1], "long", "short")
@@ -76,6 +83,7 @@ def simulated(
         bars,
         signals,
         segments=segments,
+        closing=closing,
         horizon=int(sets.horizon[i]),
         costs=Costs(slippage=SLIPPAGE),
         stop=stop,

@@ -33,6 +33,12 @@ def test_nothing_triggers_below_or_at_break_even() -> None:
     assert signals.is_empty()
 
 
+def test_a_bar_after_which_the_market_closes_gives_no_signal() -> None:
+    frame = predictions_of(3, lower_long=0.6, closing=[False, True, False])
+    assert damped(frame)["position"].to_list() == [0, 2]
+    assert damped(frame.drop("closing"))["position"].to_list() == [0, 1, 2]
+
+
 def test_a_long_and_a_short_carry_their_own_numbers() -> None:
     frame = predictions_of(
         3,
