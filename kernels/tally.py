@@ -131,12 +131,28 @@ def _tally(engine: Engine, index: Array, win: Array, prior: Floats, strength: Fl
     numbers = np.int64(k), np.int64(rows), np.int64(sides)
     outputs = [xp.empty((queries, sides), kind) for kind in (np.int64, np.int64, np.float64)]
     launch(engine, "confidence", "tally", queries * sides, *inputs, *numbers, *outputs)
-    _require_rows(index, outputs[1], rows)
+    require_rows(index, outputs[1] < 0, rows)
     return Tally(*(move(array, array_module(index)) for array in outputs))
 
 
-def _require_rows(index: Array, k_eff: Array, rows: int) -> None:
-    if bool((k_eff < 0).any()):
+def require_rows(index: Array, broken: Array, rows: int) -> None:
+    """Refuse neighbours that a kernel has found to leave the library.
+
+    Parameters
+    ----------
+    index : int64[q, k]
+        Rows of the library, -1 for none.
+    broken : bool array
+        True wherever the kernel met an index that is neither.
+    rows : int
+        Rows of the library.
+
+    Raises
+    ------
+    ValueError
+        If any is broken.
+    """
+    if bool(broken.any()):
         wrong = index[(index < -1) | (index >= rows)]
         raise ValueError(
             f"neighbours.index must be a row of win, 0 .. {rows - 1}, or -1, not {int(wrong[0])}; "

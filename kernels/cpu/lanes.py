@@ -1,4 +1,4 @@
-"""SIMD words for numba: 64 comparisons as the bits of one integer.
+"""SIMD words for numba: 64 comparisons as the bits of one integer, sums side by side.
 
 LLVM's vector types say what plain loops cannot, and LLVM cuts them to the registers it finds.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.core.cgutils import get_or_insert_function
+from numba.core.cgutils import alloca_once, for_range, get_or_insert_function
 from numba.extending import intrinsic
 
 LANES = 64
@@ -24,6 +24,12 @@ PAIR = 2
 
 CHAINS = 8
 """Chains of products in a score, each of as many."""
+
+COLUMNS = 8
+"""Columns of a table that are summed side by side."""
+
+WEIGHTS = 4
+"""Weighted sums of each column that share its loads."""
 
 WORD = ir.IntType(64)
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -80,11 +86,11 @@ def _at(builder: Any, pointer: Any, offset: int) -> Any:
     return builder.gep(pointer, [ir.Constant(WORD, offset)])
 
 
-def _spread(builder: Any, pointer: Any) -> Any:
+def _spread(builder: Any, pointer: Any, lanes: Any = VECTOR) -> Any:
     """Load a number into every lane."""
-    none, lane = ir.Constant(VECTOR, ir.Undefined), ir.IntType(32)
+    none, lane = ir.Constant(lanes, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(none, builder.load(pointer), ir.Constant(lane, 0))
-    same = ir.Constant(ir.VectorType(lane, LANES), [0] * LANES)
+    same = ir.Constant(ir.VectorType(lane, lanes.count), [0] * lanes.count)
     return builder.shuffle_vector(first, none, same)
 
 
@@ -117,12 +123,48 @@ def _emit_chained(context: Any, builder: Any, signature: Any, arguments: Any) ->
 
 
 def _multiply_add(builder: Any, lanes: Any) -> Any:
-    return _declare(builder, f"llvm.fmuladd.v{lanes.count}f32", lanes, [lanes] * 3)
+    width = 32 if isinstance(lanes.element, ir.FloatType) else 64
+    return _declare(builder, f"llvm.fmuladd.v{lanes.count}f{width}", lanes, [lanes] * 3)
 
 
 def _declare(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     kind = ir.FunctionType(result, arguments)
     return get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+
+
+def _weigh(_: Any, table: Any, block: Any, weights: Any, count: Any, sums: Any) -> Typed:
+    """Set sums[block, v] to the sum of weights[v, i] table[block, i] over i < count, in that order.
+
+    Takes float64[blocks, n, COLUMNS], float64[WEIGHTS, n] and float64[blocks, WEIGHTS, COLUMNS],
+    all contiguous.
+    """
+    return types.void(table, types.int64, weights, types.int64, sums), _emit_weigh
+
+
+def _emit_weigh(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    lanes = ir.VectorType(ir.DoubleType(), COLUMNS)
+    whole = context.make_array(signature.args[2])(context, builder, arguments[2])
+    n = builder.extract_value(whole.shape, 1)
+    table, block, weights, count, sums = _pointers(context, builder, signature, arguments)
+    columns, multiply_add = ir.Constant(WORD, COLUMNS), _multiply_add(builder, lanes)
+    zero = ir.Constant(lanes, [0.0] * COLUMNS)
+    totals = [alloca_once(builder, lanes) for _ in range(WEIGHTS)]  # type: ignore[no-untyped-call]
+    for total in totals:
+        builder.store(zero, total)
+    with for_range(builder, count) as loop:
+        at = builder.add(builder.mul(block, n), loop.index)
+        row = builder.gep(table, [builder.mul(at, columns)])
+        values = builder.load(builder.bitcast(row, lanes.as_pointer()), align=8)
+        for v, total in enumerate(totals):
+            place = builder.add(builder.mul(n, ir.Constant(WORD, v)), loop.index)
+            factor = _spread(builder, builder.gep(weights, [place]), lanes)
+            added = builder.call(multiply_add, [values, factor, builder.load(total)])
+            builder.store(added, total)
+    out = builder.gep(sums, [builder.mul(block, ir.Constant(WORD, WEIGHTS * COLUMNS))])
+    for v, total in enumerate(totals):
+        place = builder.bitcast(_at(builder, out, v * COLUMNS), lanes.as_pointer())
+        builder.store(builder.load(total), place, align=8)
+    return context.get_dummy_value()
 
 
 def _lowest(_: Any, word: Any) -> Typed:
@@ -136,4 +178,5 @@ def _lowest(_: Any, word: Any) -> Typed:
 
 reach: Any = intrinsic(_reach)
 chained: Any = intrinsic(_chained)
+weigh: Any = intrinsic(_weigh)
 lowest: Any = intrinsic(_lowest)
