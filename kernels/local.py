@@ -115,14 +115,15 @@ def _check(index: Array, score: Array, queries: Array, features: Array, win: Arr
 
 
 def _prior(base_rate: Sequence[float] | Floats, strength: float) -> Floats:
-    """Of each side the wins and the losses that the base rate is worth."""
+    """Of each side the wins and losses the base rate is worth, its log-odds and their penalty."""
     rate = np.array(base_rate, np.float64)
     require_array("base_rate", rate, "float64", (len(SIDES),))
     if not ((rate > 0) & (rate < 1)).all():
         raise ValueError(f"base_rate must be above 0 and below 1, not {rate}")
     if not (isfinite(strength) and strength > 0):
         raise ValueError(f"strength must be above 0 and finite, not {strength}")
-    return np.stack([strength * rate, strength * (1 - rate)], axis=1)
+    wins, losses = strength * rate, strength * (1 - rate)
+    return np.stack([wins, losses, np.log(rate / (1 - rate)), wins * (1 - rate)], axis=1)
 
 
 def _fit(engine: Engine, mine: list[Array], shared: list[Array], ridge: float) -> Array:

@@ -386,6 +386,48 @@ def shrunk(outcomes: list[int], base_rate: float, strength: float) -> tuple[int,
     return wins, k_eff, (wins + strength * base_rate) / (k_eff + strength)
 
 
+def local_logistic(
+    score: Any, index: Any, query: Any, features: Any, win: Any, *,
+    base_rate: float, strength: float, ridge: float,
+) -> float:  # fmt: skip
+    """Log-odds of one query and side; `win` is that side's. Newton's method until it stands still,
+    halving steps that climb, with features in units of their largest.
+    """
+    rows = [
+        (2 - 2 * float(s), int(i))
+        for s, i in zip(score, index, strict=True)
+        if i >= 0 and win[i] >= 0 and np.isfinite(s + features[i] - query).all()
+    ]
+    if not rows:
+        return np.nan
+    squares, chosen = np.array([max(row[0], 0.0) for row in rows]), [row[1] for row in rows]
+    farthest = squares.max()
+    kernel = 1 - squares / (farthest * (1 + 1 / len(rows))) if farthest > 0 else squares + 1
+    kernel *= kernel.sum() / (kernel**2).sum()
+    x, y = features[chosen].astype(float) - query.astype(float), win[chosen].astype(float)
+    largest = np.where((x == 0).all(axis=0), 1.0, abs(x).max(axis=0))
+    x = np.column_stack([np.ones(len(x)), x / largest])
+    penalty = np.append(strength * base_rate * (1 - base_rate), ridge / largest**2)
+    centre = np.append(log(base_rate / (1 - base_rate)), np.zeros(x.shape[1] - 1))
+
+    def loss(b: Any) -> float:
+        fit = kernel * (np.logaddexp(0, x @ b) - y * (x @ b))
+        return float(fit.sum() + (penalty * (b - centre) ** 2).sum() / 2)
+
+    b = centre
+    for _ in range(1000):
+        p = (1 + np.tanh(x @ b / 2)) / 2
+        slope = x.T @ (kernel * (p - y)) + penalty * (b - centre)
+        bend = (x.T * (kernel * p * (1 - p))) @ x + np.diag(penalty)
+        step = np.linalg.pinv(bend, 1e-14, hermitian=True) @ slope
+        if abs(step).max() < 1e-13:
+            break
+        while loss(b - step) > loss(b) + 1e-9:
+            step /= 2
+        b = b - step
+    return float(b[0])
+
+
 def beta_binomial_log_likelihood(wins: Any, k_eff: Any, base_rate: float, strength: float) -> float:
     """Without the binomial coefficients, which no strength changes."""
     total = 0.0

@@ -148,7 +148,7 @@ def _emit_weigh(context: Any, builder: Any, signature: Any, arguments: Any) -> A
     table, block, weights, count, sums = _pointers(context, builder, signature, arguments)
     columns, multiply_add = ir.Constant(WORD, COLUMNS), _multiply_add(builder, lanes)
     zero = ir.Constant(lanes, [0.0] * COLUMNS)
-    totals = [alloca_once(builder, lanes) for _ in range(WEIGHTS)]
+    totals = [alloca_once(builder, lanes) for _ in range(WEIGHTS)]  # type: ignore[no-untyped-call]
     for total in totals:
         builder.store(zero, total)
     with for_range(builder, count) as loop:

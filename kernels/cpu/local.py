@@ -51,6 +51,7 @@ class Room(NamedTuple):
     theta: Any  # float64[2, m + 1]: intercept and slopes
     factor: Any  # float64[m + 1, m + 1]: of Cholesky, ones over roots on its diagonal
     step: Any  # float64[m + 1]
+    moved: Any  # float64[2]: length of the last step of each side
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -83,8 +84,9 @@ def fit(
         Features of the queries.
     features : float32[N, m]
         Features of the library rows.
-    prior : float64[2, 2]
-        Of each side the wins and the losses that the base rate is worth.
+    prior : float64[2, 4]
+        Of each side the wins and the losses that the base rate is worth, its log-odds and their
+        penalty.
     ridge : float
         Penalty of the slopes.
     k, rows : int
@@ -118,6 +120,7 @@ def _room(k: int, terms: int) -> Any:
         np.empty((SIDES, terms)),
         np.empty((terms, terms)),
         np.empty(terms),
+        np.empty(SIDES),
     )
 
 
@@ -151,17 +154,16 @@ def _fit(found: int, prior: Any, ridge: float, room: Any, log_odds: Any) -> None
     for side in range(SIDES):
         room.theta[side] = 0.0
         room.theta[side, 0] = _weight(found, side, prior[side], room)
-    left, right = np.inf, np.inf
+        room.moved[side] = np.inf
     for _ in range(STEPS):
         for side in range(SIDES):
             _bend(found, side, room)
         for block in range(len(room.table)):
             weigh(room.table, block, room.weights, found, room.sums)
-        if left >= STILL:
-            left = _advance(0, prior[0], ridge, room)
-        if right >= STILL:
-            right = _advance(1, prior[1], ridge, room)
-        if not (left >= STILL or right >= STILL):
+        for side in range(SIDES):
+            if room.moved[side] >= STILL:
+                room.moved[side] = _advance(side, prior[side], ridge, room)
+        if not (room.moved[0] >= STILL or room.moved[1] >= STILL):
             break
     log_odds[0], log_odds[1] = room.theta[0, 0], room.theta[1, 0]
 
@@ -171,14 +173,14 @@ def _multiply(found: int, room: Any) -> None:
     place = 0
     for i in range(len(room.z)):
         for j in range(i + 1):
+            block, column = place // COLUMNS, place % COLUMNS
             for at in range(found):
-                product = room.z[i, at] * room.z[j, at]
-                room.table[place // COLUMNS, at, place % COLUMNS] = product
+                room.table[block, at, column] = room.z[i, at] * room.z[j, at]
             place += 1
 
 
 @njit(cache=True, error_model="numpy")
-def _weight(found: int, side: int, prior: Any, room: Any) -> float:
+def _weight(found: int, side: int, prior: Any, room: Any) -> Any:
     """Write the kernel of a side; return the log-odds of its shrunk share, NaN for none known."""
     known, farthest = 0, 0.0
     for i in range(found):
@@ -221,7 +223,7 @@ def _bend(found: int, side: int, room: Any) -> None:
 
 
 @njit(cache=True, fastmath={"contract"})
-def _exp(x: float) -> float:
+def _exp(x: Any) -> Any:
     """Return e^x for -700 <= x <= 0, off by 1e-14 of it, without a branch or a call."""
     shifted = x * LOG2_E + ROUNDER
     whole = shifted - ROUNDER
@@ -233,11 +235,10 @@ def _exp(x: float) -> float:
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _advance(side: int, prior: Any, ridge: float, room: Any) -> float:
+def _advance(side: int, prior: Any, ridge: float, room: Any) -> Any:
     """Take one Newton step; return the length of its longest coordinate before it is cut."""
     theta, factor, step, sums = room.theta[side], room.factor, room.step, room.sums
-    centre, stiffness = np.log(prior[0] / prior[1]), prior[0] * prior[1] / (prior[0] + prior[1])
-    place = 0
+    centre, stiffness, place = prior[2], prior[3], 0
     for i in range(len(theta)):
         step[i] = sums[place // COLUMNS, 2 * side, place % COLUMNS] - ridge * theta[i]
         for j in range(i + 1):

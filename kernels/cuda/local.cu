@@ -102,8 +102,8 @@ extern "C" __global__ void __launch_bounds__(128) fit(
         total += weight, squares += weight * weight, wins += seen.won ? weight : 0.0;
     }
 
-    const double scale = total / squares, won = prior[2 * side], lost = prior[2 * side + 1];
-    const double centre = log(won / lost), stiffness = won * lost / (won + lost);
+    const double scale = total / squares, won = prior[4 * side], lost = prior[4 * side + 1];
+    const double centre = prior[4 * side + 2], stiffness = prior[4 * side + 3];
     double theta[TERMS] = {log((scale * wins + won) / (scale * (total - wins) + lost))};
     for (int round = 0; round < STEPS; ++round) {
         double factor[PRODUCTS] = {}, step[TERMS] = {};
@@ -114,7 +114,8 @@ extern "C" __global__ void __launch_bounds__(128) fit(
             for (int c = 1; c < TERMS; ++c) eta += theta[c] * seen.z[c];
             const double weight = (1.0 - seen.gap / reach) * scale;
             const double small = exp(-fmin(fabs(eta), 700.0)), share = 1 / (1 + small);
-            const double residual = weight * ((seen.won ? 1.0 : 0.0) - (eta >= 0 ? share : small * share));
+            const double p = eta >= 0 ? share : small * share;
+            const double residual = weight * ((seen.won ? 1.0 : 0.0) - p);
             const double curve = weight * (small * share * share);
 #pragma unroll
             for (int i = 0; i < TERMS; ++i) {
