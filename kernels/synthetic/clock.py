@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.synthetic.draws import Draw, Streams
-from kernels.synthetic.hidden import STATES, belief, trade
+from kernels.synthetic.hidden import DRIFT, STATES, SWITCH, belief, trade
 from kernels.synthetic.market import is_open
 from kernels.synthetic.truth import Truth, by_group, gaussian
 from kernels.synthetic.walk import SIGMA, START, PlantedWalk, times
@@ -20,8 +20,6 @@ HOURS: Final = 0.18
 DAYS: Final = np.array([1, -1, -1, 1, -1, 1, 1])
 """Whether mornings rise, Monday first; in the afternoon it is the other way round."""
 
-DRIFT: Final = 0.25
-SWITCH: Final = 0.01
 JUMP: Final = 4.0
 """Deviation of the jump over a closure."""
 

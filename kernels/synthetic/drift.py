@@ -8,17 +8,12 @@ the true probability the tests hold a confidence against.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from kernels.synthetic.draws import Draw, Streams
-from kernels.synthetic.hidden import STATES, belief, trade
+from kernels.synthetic.hidden import DRIFT, STATES, SWITCH, belief, trade
 from kernels.synthetic.truth import Truth, by_group
 from kernels.synthetic.walk import SIGMA, PlantedWalk, assemble, bars, carried, times
-
-DRIFT: Final = 0.25
-SWITCH: Final = 0.01
 
 
 def planted_walk(

@@ -14,6 +14,12 @@ Floats: TypeAlias = NDArray[np.float64]
 
 STATES: Final = np.array([-1.0, 0.0, 1.0])
 
+DRIFT: Final = 0.25
+"""Size of the drift, in one-bar deviations, unless a walk has another."""
+
+SWITCH: Final = 0.01
+"""Probability that a bar draws its state afresh."""
+
 
 def belief(returns: Floats, levels: Floats, switch: float) -> Floats:
     """Return float64[n, 3]: the probability of each state at t, given the returns up to t.

@@ -1,7 +1,7 @@
 """Walks in calm and in wild times: momentum or reversal by them, and a spread that rises in them.
 
-Whether a bar is calm or wild is drawn afresh with probability `SWITCH`, as a hidden drift is. The
-spread of the bar's quotes shows which it is; the ranges of a few bars show it nearly as well.
+Whether a bar is calm or wild is drawn afresh as often as a hidden drift. The spread of its quotes
+shows which it is, and the ranges of the last bars nearly as well.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from scipy.interpolate import CubicSpline
 
 from kernels.synthetic.damped import DAMPING, before
 from kernels.synthetic.draws import Draw, Streams
-from kernels.synthetic.hidden import STATES, belief, law, sums
+from kernels.synthetic.hidden import STATES, SWITCH, belief, law, sums
 from kernels.synthetic.truth import Truth, by_group, gaussian
 from kernels.synthetic.walk import SIGMA, PlantedWalk
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-SWITCH: Final = 0.01
 DEVIATIONS: Final = np.array([0.6, 1.8])
 """Of a calm and of a wild bar, in the walk's unit."""
 

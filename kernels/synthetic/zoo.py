@@ -10,7 +10,8 @@ from typing import Final
 from kernels.synthetic.clock import gaps_walk, hours_walk
 from kernels.synthetic.damped import lead_walk, reversal_walk
 from kernels.synthetic.draws import Draw
-from kernels.synthetic.drift import DRIFT, dying_walk, planted_walk, random_walk
+from kernels.synthetic.drift import dying_walk, planted_walk, random_walk
+from kernels.synthetic.hidden import DRIFT
 from kernels.synthetic.noise import clustered_walk, fat_walk
 from kernels.synthetic.pattern import pattern_walk
 from kernels.synthetic.regime import costly_walk, regime_walk

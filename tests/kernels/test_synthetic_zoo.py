@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import product
+from math import sqrt
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from scipy.special import ndtr
+from scipy.stats import t
 
 from kernels.synthetic import INSTRUMENTS, START, WALKS, PlantedWalk, draw, planted_walk
 from kernels.synthetic.hidden import belief
@@ -94,6 +98,46 @@ def vote(feature: Floats, won: NDArray[np.bool_], learnt: NDArray[np.bool_]) -> 
     count = np.bincount(bins[learnt])
     shares = [np.bincount(bins[learnt], won[learnt, side]) / count for side in (0, 1)]
     return np.column_stack([share[bins] for share in shares])
+
+
+@pytest.mark.parametrize("name", ["reversal", "hours", "lead", "pattern"])
+def test_a_bar_ahead_the_drift_is_all_there_is(name: str) -> None:
+    walk = draw(name, 3_000, seed=1, horizon=1)
+    for side, sign in enumerate((1, -1)):
+        said = walk.true_probability[:-1, side]
+        np.testing.assert_allclose(said, ndtr(sign * walk.drift[1:] - 0.5), atol=1e-4)
+        expected = 1e-4 * (sign * walk.drift[1:] - 0.5)
+        np.testing.assert_allclose(walk.true_gain[:-1, side], expected, atol=2e-8)
+
+
+def test_a_bar_ahead_of_fat_tails_is_a_t() -> None:
+    said = draw("fat", 10, seed=1, horizon=1).true_probability
+    np.testing.assert_allclose(said, 1 - t.cdf(0.5 * sqrt(2), 4), atol=1e-7)
+
+
+def test_a_bar_ahead_of_a_cluster_is_an_integral() -> None:
+    walk = draw("clustered", 3_000, seed=1, horizon=1)
+    moves = t.ppf((np.arange(200_000) + 0.5) / 200_000, 6) * sqrt(4 / 6)
+    spread = np.log(walk.ask_open / walk.bid_open) / 1e-4
+    for bar in (0, 500, 2_000):
+        variance = (2 * spread[bar + 1]) ** 2
+        after = 0.02 + (0.09 * moves**2 + 0.89) * variance
+        cost = (spread[bar + 1] + np.sqrt(after) / 2) / 2
+        expected = (np.sqrt(variance) * moves > cost).mean()
+        assert walk.true_probability[bar, 0] == pytest.approx(expected, abs=2e-5)
+
+
+def test_a_bar_ahead_of_regimes_is_a_mixture_of_four() -> None:
+    walk = draw("regime", 3_000, seed=1, horizon=1)
+    scale, lean = np.array([0.6, 1.8]), (-1.2, 0.8)
+    wild = (np.log(walk.ask_open / walk.bid_open) / 1e-4 > 0.6).astype(int)
+    damped = lfilter([0.1], [1, -0.9], np.log(walk.close / walk.open) / 1e-4 / scale[wild])
+    expected = np.zeros(3_000)
+    for entry, leave in product((0, 1), repeat=2):
+        chance = np.where(wild == entry, 0.995, 0.005) * (0.995 if entry == leave else 0.005)
+        cost = (scale[entry] + scale[leave]) / 4
+        expected += chance * ndtr(lean[entry] * damped - cost / scale[entry])
+    np.testing.assert_allclose(walk.true_probability[:, 0], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", EDGES)
