@@ -259,9 +259,7 @@ class _Fit:
             learners={name: each.fitted for name, each in self.trained.items()},
             stack=stack,
             line=GainLine.fit(*self._gains(odds - self.base)),
-            individual=max(
-                INDIVIDUAL * float(odds[known].var(axis=0).mean()), LEAST_INDIVIDUAL**2
-            ),
+            individual=max(INDIVIDUAL * float(odds[known].var(axis=0).mean()), LEAST_INDIVIDUAL**2),
             caution=0.0,
             growths={},
         )
