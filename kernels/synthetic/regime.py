@@ -83,9 +83,9 @@ def costly_walk(asked: Draw) -> PlantedWalk:
 
     Notes
     -----
-    The drift is 0.28 size units, in calm as in wild times. The reader sees the state of bar t in its
-    spread and filters the drift; the truth is the mixture over the states at entry and exit, the
-    wild bars between, and the sum of drifts.
+    The drift is 0.28 size units, in calm as in wild times. The reader sees the state of bar t in
+    its spread and filters the drift; the truth is the mixture over the states at entry and exit,
+    the wild bars between, and the sum of drifts.
     """
     streams, drift = Streams("costly", asked), DRIFT * asked.size
     states = streams.states("regime", 2, SWITCH)
