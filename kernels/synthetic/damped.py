@@ -18,7 +18,7 @@ from kernels.synthetic.walk import SIGMA, PlantedWalk
 Floats: TypeAlias = NDArray[np.float64]
 
 DAMPING: Final = 0.9
-REVERSAL: Final = 0.6
+REVERSAL: Final = 0.5
 LEAD: Final = 0.8
 
 
@@ -47,7 +47,7 @@ def reversal_walk(asked: Draw) -> PlantedWalk:
 
     Notes
     -----
-    r_(t+1) = -k m_t + z_(t+1) with k = 0.6 size, hence m_(t+1) = a m_t + (1 - DAMPING) z_(t+1) with
+    r_(t+1) = -k m_t + z_(t+1) with k = 0.5 size, hence m_(t+1) = a m_t + (1 - DAMPING) z_(t+1) with
     a = DAMPING - (1 - DAMPING) k. With A_i = 1 + a + .. + a^(i-1), the move of t+1 .. t+h is normal
     with mean -k m_t A_h and variance sum over i < h of (1 - k (1 - DAMPING) A_i)^2.
     """

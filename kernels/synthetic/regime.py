@@ -26,14 +26,14 @@ Ints: TypeAlias = NDArray[np.int64]
 DEVIATIONS: Final = np.array([0.6, 1.8])
 """Of a calm and of a wild bar, in the walk's unit."""
 
-REVERSAL: Final = 1.2
+REVERSAL: Final = 1.5
 MOMENTUM: Final = 0.8
 """What part of the damped move the next bar takes back in calm times, and goes on with in wild."""
 
 CHANGES: Final = 3
 """Most changes within a trade that the truth looks at."""
 
-DRIFT: Final = 0.3
+DRIFT: Final = 0.28
 SPREADS: Final = np.array([0.5, 4.0])
 """Of the costly walk, calm and wild, in the spreads of other walks."""
 
@@ -55,7 +55,7 @@ def regime_walk(asked: Draw) -> PlantedWalk:
     Notes
     -----
     In deviations of the bar, r_(t+1) = k m_t + z_(t+1) with m the damped move and k by the state of
-    t + 1: -1.2 size if calm, 1 - 0.2^size if wild (below 1, or the walk would explode). The reader
+    t + 1: -1.5 size if calm, 1 - 0.2^size if wild (below 1, or the walk would explode). The reader
     knows the state from the spread, so no filter is needed. Given the states of t+1 .. t+h+1 the
     move is normal, with a mean proportional to m_t; the truth is the mixture over all paths of at
     most three changes, which leaves out a probability of about (h switch / 2)^4 / 24 (below 2e-7
@@ -83,9 +83,9 @@ def costly_walk(asked: Draw) -> PlantedWalk:
 
     Notes
     -----
-    The drift is 0.3 size units, in calm as in wild times. The reader sees the state of bar t in its
-    spread and filters the drift; the truth is the mixture over the states at entry and exit, the
-    wild bars between, and the sum of drifts.
+    The drift is 0.28 size units, in calm as in wild times. The reader sees the state of bar t in
+    its spread and filters the drift; the truth is the mixture over the states at entry and exit,
+    the wild bars between, and the sum of drifts.
     """
     streams, drift = Streams("costly", asked), DRIFT * asked.size
     states = streams.states("regime", 2, SWITCH)

@@ -129,7 +129,7 @@ def test_a_bar_ahead_of_a_cluster_is_an_integral() -> None:
 
 def test_a_bar_ahead_of_regimes_is_a_mixture_of_four() -> None:
     walk = draw("regime", 3_000, seed=1, horizon=1)
-    scale, lean = np.array([0.6, 1.8]), (-1.2, 0.8)
+    scale, lean = np.array([0.6, 1.8]), (-1.5, 0.8)
     wild = (np.log(walk.ask_open / walk.bid_open) / 1e-4 > 0.6).astype(int)
     damped = lfilter([0.1], [1, -0.9], np.log(walk.close / walk.open) / 1e-4 / scale[wild])
     expected = np.zeros(3_000)
