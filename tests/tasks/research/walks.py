@@ -17,7 +17,7 @@ from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
-from tasks.research.resolve import resolve
+from tasks.research.resolve import closing, resolve
 from tasks.research.simulation import Simulation, simulate
 from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, replay
@@ -62,6 +62,7 @@ class Study:
             costs=self.recipe.costs,
             stop=distances["stop_distance"],
             target=distances["target_distance"],
+            closing=closing(self.measures.metrics, self.recipe)[first:],
         )
 
 
