@@ -184,7 +184,8 @@ def missing(made: World) -> None:
 
 HARD = (
     all_win, all_lose, one_side_unknown, one_known, duplicates, all_one_row, no_distance, constant,
-    constant_elsewhere, collinear, separable, huge, enormous, huge_and_collinear, enormous_and_collinear, tiny, missing,
+    constant_elsewhere, collinear, separable, huge, enormous, huge_and_collinear,
+    enormous_and_collinear, tiny, missing,
 )  # fmt: skip
 
 
