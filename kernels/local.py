@@ -80,9 +80,10 @@ def local_logistic(
     d^2 = 2 - 2 score and D just beyond the farthest of k neighbours, D^2 = max d^2 (1 + 1 / k)
     (Cleveland 1979 takes the farthest itself), scaled so that its sum is (sum K)^2 / sum K^2.
 
-    Newton's steps begin at the shrunk share of wins, are cut to a length of 1, and end with one
-    below 1e-6, the tenth at the latest: then a is within 1e-9 of the minimum. Ten are not enough
-    where the minimum lies more than about eight units of a or of a slope away.
+    Newton's steps begin at the shrunk share of wins, are shortened to at most 1 in their longest
+    coordinate, and end with one below 1e-6 (a within 1e-9 of the minimum), the tenth at the latest.
+    Ten do not suffice where a slope is longer than about eight, or where features tell wins from
+    losses without error and the ridge hardly holds: give features of about unit deviation.
     """
     arrays = (neighbours.index, neighbours.score, queries)
     _check(*arrays, features, win)

@@ -19,6 +19,7 @@ STEPS = 10
 
 STILL = 1e-6
 LONGEST = 1.0
+"""Most a step may be long in any coordinate; a longer one keeps its direction."""
 
 RANK = 1e-12
 """A column of which the others leave a smaller share is one of them: it is not moved."""
@@ -187,10 +188,10 @@ def _weight(found: int, side: int, prior: Any, room: Any) -> Any:
         if room.won[side, i] >= 0:
             known += 1
             farthest = max(farthest, room.gap[i])
-    reach = farthest * (1.0 + 1.0 / known) if farthest > 0 else 1.0
+    per = 1.0 / (farthest * (1.0 + 1.0 / known)) if farthest > 0 else 0.0
     total, squares, wins = 0.0, 0.0, 0.0
     for i in range(found):
-        weight = 1.0 - room.gap[i] / reach if room.won[side, i] >= 0 else 0.0
+        weight = 1.0 - room.gap[i] * per if room.won[side, i] >= 0 else 0.0
         room.kernel[side, i] = weight
         total += weight
         squares += weight * weight

@@ -94,11 +94,11 @@ extern "C" __global__ void __launch_bounds__(128) fit(
         log_odds[t] = nan("");
         return;
     }
-    const double reach = farthest > 0 ? farthest * (1.0 + 1.0 / known) : 1.0;
+    const double per = farthest > 0 ? 1.0 / (farthest * (1.0 + 1.0 / known)) : 0.0;
     double total = 0, squares = 0, wins = 0;
     for (long long j = 0; j < k; ++j) {
         if (!look(sight, j, seen)) continue;
-        const double weight = 1.0 - seen.gap / reach;
+        const double weight = 1.0 - seen.gap * per;
         total += weight, squares += weight * weight, wins += seen.won ? weight : 0.0;
     }
 
@@ -112,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(128) fit(
             double eta = theta[0];
 #pragma unroll
             for (int c = 1; c < TERMS; ++c) eta += theta[c] * seen.z[c];
-            const double weight = (1.0 - seen.gap / reach) * scale;
+            const double weight = (1.0 - seen.gap * per) * scale;
             const double small = exp(-fmin(fabs(eta), 700.0)), share = 1 / (1 + small);
             const double p = eta >= 0 ? share : small * share;
             const double residual = weight * ((seen.won ? 1.0 : 0.0) - p);

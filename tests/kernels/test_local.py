@@ -165,6 +165,13 @@ def huge_and_collinear(made: World) -> None:
     collinear(made)
 
 
+def enormous_and_collinear(made: World) -> None:
+    lonely(made)
+    collinear(made)
+    for table in made[1:3]:
+        table[:, :2] *= np.float32(1e12)
+
+
 def tiny(made: World) -> None:
     for table in made[1:3]:
         table *= np.float32(1e-6)
@@ -177,7 +184,8 @@ def missing(made: World) -> None:
 
 HARD = (
     all_win, all_lose, one_side_unknown, one_known, duplicates, all_one_row, no_distance, constant,
-    constant_elsewhere, collinear, separable, huge, enormous, huge_and_collinear, tiny, missing,
+    constant_elsewhere, collinear, separable, huge, enormous, huge_and_collinear,
+    enormous_and_collinear, tiny, missing,
 )  # fmt: skip
 
 
@@ -194,6 +202,13 @@ def test_hard_ones(engine: str, native: Native, change: Callable[[World], None])
         assert np.isnan(fit[::3]).all()
         assert np.isnan(fit[1::3]).all()
         assert np.isfinite(fit[2::3]).any()
+
+
+@pytest.mark.parametrize("ridge", [0.1, 0.3])
+def test_a_rare_win_does_not_throw_the_fit(engine: str, native: Native, ridge: float) -> None:
+    """Where Newton's steps, left as long as they come, end far from the minimum."""
+    rare: dict[str, Any] = {"base_rate": (0.01, 0.01), "strength": 12.0, "ridge": ridge}
+    check(world(80, 3, k=16, seed=5), engine, native, **rare)
 
 
 @pytest.mark.parametrize("q", [1, 63, 64, 65, 300])
