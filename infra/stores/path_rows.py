@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +20,7 @@ _EPOCH = 0x01B21DD213814000  # 1970 in ticks of 100 ns since 1582
 _VARIANT = np.uint64(1 << 63)  # RFC 4122; the row number stands where a node does
 _METADATA = '{"row":%12d,"time":%20d,"group":%11d,"win":[%2d,%2d]}'
 _WIDTH = len(_METADATA % (0, 0, 0, 0, 0))
-_ROW: Final = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("id_size", ">i4"),
-        ("id", "u1", 16),
-        ("metadata_size", ">i4"),
-        ("metadata_version", "u1"),
-        ("metadata", f"S{_WIDTH}"),
-        ("contents_size", ">i4"),
-        ("embedding_size", ">i4"),
-        ("dimensions", ">i2"),
-        ("unused", ">i2"),
-        ("embedding", ">f4", DIMENSIONS),
-    ]
-)
-"""A row of binary COPY; spaces in the JSON make all rows equally long."""
+_DIGITS: Final = 8  # hexadecimal, of a float32
 
 
 @dataclass(frozen=True)
@@ -54,6 +39,8 @@ class Paths:
         What the row belongs to, such as its pair.
     win : int8[n, 2]
         1 if the trade ended above zero after costs; long, short.
+    features : float32[n, m]
+        What else is known of the row, one number at least; NaN too comes back bit for bit.
     """
 
     paths: NDArray[np.float32]
@@ -61,6 +48,7 @@ class Paths:
     time: Times
     group: NDArray[np.int32]
     win: NDArray[np.int8]
+    features: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.time)
@@ -89,6 +77,8 @@ class Found:
         Of that row: when its bar began, microseconds since 1970, and what it belongs to.
     win : int8[q, k, 2]
         What became of it; long, short.
+    features : float32[q, k, m]
+        What else is known of it; NaN beyond the last neighbour.
     """
 
     score: NDArray[np.float32]
@@ -96,39 +86,43 @@ class Found:
     time: NDArray[np.int64]
     group: NDArray[np.int64]
     win: NDArray[np.int8]
+    features: NDArray[np.float32]
 
     @classmethod
-    def nothing(cls, queries: int, k: int) -> Found:
+    def nothing(cls, queries: int, k: int, features: int) -> Found:
         """Return an answer without any neighbour.
 
         Parameters
         ----------
-        queries, k : int
-            How many, and how many ranks of each.
+        queries, k, features : int
+            How many, how many ranks of each, and how many features of a row.
         """
         index, time, group = np.full((3, queries, k), -1, np.int64)
         score = np.full((queries, k), np.nan, np.float32)
-        return cls(score, index, time, group, np.full((queries, k, 2), -1, np.int8))
+        win = np.full((queries, k, 2), -1, np.int8)
+        return cls(score, index, time, group, win, np.repeat(score[..., None], features, axis=2))
 
-    def put(self, query: int, rows: NDArray[np.float64]) -> None:
-        """Set the neighbours of a query: row, distance, time, group, outcomes of each.
+    def put(self, query: int, rows: list[tuple[Any, ...]]) -> None:
+        """Set the neighbours of a query.
 
         Parameters
         ----------
         query : int
             Which one.
-        rows : float64[n, 6]
-            In any order, n <= k: row of the library, cosine distance, microseconds since 1970,
-            group, outcome long and short; whole numbers, all but the distance.
+        rows : list of tuple
+            In any order, k at most: row of the library, cosine distance, microseconds since 1970,
+            group, outcome long and short, features as the table has them.
         """
-        score = (1 - rows[:, 1]).astype(np.float32)
+        n, numbers = len(rows), np.array([row[:6] for row in rows], np.float64).reshape(-1, 6)
+        score = (1 - numbers[:, 1]).astype(np.float32)
         # equal scores by row: the order of the answer must not depend on the database's
-        best = np.lexsort((rows[:, 0], -score))
-        self.score[query, : len(rows)] = score[best]
-        numbers = rows[best].astype(np.int64)
+        best = np.lexsort((numbers[:, 0], -score))
+        whole = numbers[best].astype(np.int64)
+        self.score[query, :n] = score[best]
         for column, array in ((0, self.index), (2, self.time), (3, self.group)):
-            array[query, : len(rows)] = numbers[:, column]
-        self.win[query, : len(rows)] = numbers[:, 4:]
+            array[query, :n] = whole[:, column]
+        self.win[query, :n] = whole[:, 4:]
+        self.features[query, :n] = _numbers([row[6] for row in rows], self.features.shape[2])[best]
 
     def thinned(self, exclusion: int, number: Numbering) -> Found:
         """Drop, best first, what overlaps one already kept; close the ranks and pad.
@@ -151,7 +145,7 @@ class Found:
             same = self.group[:, place, None] == self.group[:, :place]
             near = kept[:, :place] & same & (np.abs(apart) < exclusion)
             kept[:, place] = (self.index[:, place] >= 0) & ~near.any(axis=1)
-        thin = Found.nothing(queries, k)
+        thin = Found.nothing(queries, k, self.features.shape[2])
         free = np.arange(k) < kept.sum(axis=1)[:, None]
         for name, array in vars(self).items():
             # both masks have as many places in each row, so values stay with their query
@@ -173,9 +167,10 @@ def encode(rows: Paths, first: int) -> NDArray[np.void]:
     void[n]
         Of one length each: their bytes in order are the body of a COPY stream.
     """
-    out = np.zeros(len(rows), _ROW)
+    digits = _DIGITS * rows.features.shape[1]
+    out = np.zeros(len(rows), _row(digits))
     number = np.arange(first, first + len(rows))
-    out["fields"], out["contents_size"] = 4, -1
+    out["fields"] = 4
     out["id_size"], out["id"] = 16, _ids(rows.known_at, number)
     since = rows.time.astype("datetime64[us]").astype(np.int64)
     columns = (number, since, rows.group, *rows.win.T)
@@ -184,9 +179,42 @@ def encode(rows: Paths, first: int) -> NDArray[np.void]:
         (_METADATA % row).encode()
         for row in zip(*(column.tolist() for column in columns), strict=True)
     ]
+    out["contents_size"], out["contents"] = digits, _texts(rows.features)
     out["embedding_size"], out["dimensions"] = 4 + 4 * DIMENSIONS, DIMENSIONS
     out["embedding"] = rows.paths
     return out
+
+
+def _row(digits: int) -> np.dtype[np.void]:
+    """A row of binary COPY; spaces in the JSON make all rows equally long."""
+    return np.dtype(
+        [
+            ("fields", ">i2"),
+            ("id_size", ">i4"),
+            ("id", "u1", 16),
+            ("metadata_size", ">i4"),
+            ("metadata_version", "u1"),
+            ("metadata", f"S{_WIDTH}"),
+            ("contents_size", ">i4"),
+            ("contents", f"S{digits}"),
+            ("embedding_size", ">i4"),
+            ("dimensions", ">i2"),
+            ("unused", ">i2"),
+            ("embedding", ">f4", DIMENSIONS),
+        ]
+    )
+
+
+def _texts(features: NDArray[np.float32]) -> NDArray[np.bytes_]:
+    """Hexadecimal digits of each row: decimal ones would lose what kind of NaN it is."""
+    digits = features.astype(">f4").tobytes().hex().encode()
+    return np.frombuffer(digits, f"S{_DIGITS * features.shape[1]}")
+
+
+def _numbers(texts: list[str], features: int) -> NDArray[np.float32]:
+    """What `_texts` was given."""
+    values = np.frombuffer(bytes.fromhex("".join(texts)), ">f4")
+    return values.astype(np.float32).reshape(-1, features)
 
 
 def _ids(known_at: Times, number: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -1,13 +1,15 @@
 """Path libraries in PostgreSQL: nearest paths by SQL, among those whose outcome was known.
 
 A library is one table of the schema `paths` with the columns of timescale-vector: `id` (a uuid of
-version 1 whose time is the moment the outcome became known), `metadata`, `contents`, `embedding`.
-A large one has an index: DiskANN where pgvectorscale is there, pgvector's HNSW otherwise; where
-TimescaleDB is there, the table is cut by time.
+version 1 whose time is the moment the outcome became known), `metadata`, `contents` (features in
+hexadecimal; a comment on the table says how many), `embedding`. A large one has an index: DiskANN
+where pgvectorscale is there, pgvector's HNSW otherwise; where TimescaleDB is there, the table is
+cut by time.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +60,9 @@ SELECT create_hypertable(
 _LAST = """
 SELECT (metadata->>'group')::int, max((metadata->>'time')::bigint) FROM {} GROUP BY 1
 """
+_FEATURES = """
+SELECT (obj_description(CAST(:table AS regclass), 'pg_class')::jsonb->>'features')::int
+"""
 _INDEXED = """
 SELECT count(*) FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
@@ -72,7 +77,8 @@ WHERE uuid_timestamp(id) <= :until ORDER BY uuid_timestamp(id) DESC LIMIT 1
 """
 _FOUND = """
 SELECT (metadata->>'row')::bigint, distance, (metadata->>'time')::bigint,
-    (metadata->>'group')::bigint, (metadata->'win'->>0)::bigint, (metadata->'win'->>1)::bigint
+    (metadata->>'group')::bigint, (metadata->'win'->>0)::bigint, (metadata->'win'->>1)::bigint,
+    contents
 FROM ({}) AS found
 """
 
@@ -121,7 +127,7 @@ class PathStore:
             if self._is_there(connection):
                 return Loaded(0, None, 0.0, 0.0)
             start = perf_counter()
-            self._create(connection)
+            self._create(connection, rows.features.shape[1])
             self._copy(connection, rows, first=0)
             copied = perf_counter()
             index = self._index(connection, len(rows))
@@ -135,8 +141,15 @@ class PathStore:
         -------
         int
             Rows written: 0 the second time the same rows come.
+
+        Raises
+        ------
+        PathStoreError
+            If the rows of the library have not as many features.
         """
         with self._writing() as connection:
+            if (there := self._features(connection)) != (given := rows.features.shape[1]):
+                raise PathStoreError(f"{self.name} has {there} features a row, not {given}")
             last, least = self._last(connection), np.iinfo(np.int64).min + 1
             after = np.array([last.get(group, least) for group in rows.group.tolist()], np.int64)
             new = rows.take(rows.time > after.astype("datetime64[us]"))
@@ -190,10 +203,10 @@ class PathStore:
         Raises
         ------
         PathStoreError
-            If the library is not loaded.
+            If the library is not loaded, or was before rows had features.
         """
-        neighbours = Found.nothing(len(queries), k)
         with self._reading() as connection:
+            neighbours = Found.nothing(len(queries), k, self._features(connection))
             eligible = self._eligible(connection, known_by)
         asked = ~np.isnan(queries).any(axis=1) & (eligible > 0)
         many = asked & (eligible > self.exact)
@@ -228,12 +241,14 @@ class PathStore:
         table = connection.scalar(text("SELECT to_regclass(:table)"), {"table": self._table})
         return table is not None
 
-    def _create(self, connection: Connection) -> None:
+    def _create(self, connection: Connection, features: int) -> None:
         create = (
             f"CREATE TABLE {self._table} (id uuid PRIMARY KEY, metadata jsonb NOT NULL, "
-            f"contents text, embedding vector({DIMENSIONS}) NOT NULL)"
+            f"contents text NOT NULL, embedding vector({DIMENSIONS}) NOT NULL)"
         )
         connection.execute(text(create))
+        comment = json.dumps({"features": features})
+        connection.execute(text(f"COMMENT ON TABLE {self._table} IS '{comment}'"))
         if "timescaledb" in installed(connection):
             connection.execute(text(_CUT), {"table": self._table})
         connection.execute(text(f"CREATE INDEX ON {self._table} (uuid_timestamp(id))"))
@@ -269,6 +284,16 @@ class PathStore:
     def _count(self, connection: Connection) -> int:
         return int(connection.scalar(text(self._builder.get_approx_count_query())) or 0)
 
+    def _features(self, connection: Connection) -> int:
+        """Return how many features a row has."""
+        features = connection.scalar(text(_FEATURES), {"table": self._table})
+        if features is None:
+            raise PathStoreError(
+                f"the path library {self.name} has no features: an older version loaded it; "
+                "drop it and load it again"
+            )
+        return int(features)
+
     def _last(self, connection: Connection) -> dict[int, int]:
         query = text(_LAST.format(self._table))
         return dict(connection.execute(query).tuples().all())
@@ -300,7 +325,7 @@ class PathStore:
             for place in places:
                 query, values = self._question(queries[place], known_by[place], k)
                 cursor.execute(query, values, prepare=False)  # a plan kept would ignore settings
-                neighbours.put(place, np.array(cursor.fetchall(), np.float64).reshape(-1, 6))
+                neighbours.put(place, cursor.fetchall())
 
     def _question(
         self, query: NDArray[np.float32], known_by: np.datetime64, k: int

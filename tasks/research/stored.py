@@ -15,8 +15,7 @@ from infra.stores.paths import PathStore
 from kernels.device import choose_engine
 from kernels.nearest import Neighbours
 from kernels.outcomes import SIDES
-from kernels.tally import count_wins
-from tasks.research.library import Library, PathLibrary
+from tasks.research.library import Found, Library, PathLibrary
 from tasks.research.model import Model
 from tasks.research.timeline import Timeline
 
@@ -71,7 +70,7 @@ class StoredLibrary:
         self.store.extend(as_paths(later, self.length))
         return self
 
-    def count(
+    def find(
         self,
         paths: NDArray[np.float32],
         positions: NDArray[np.int64],
@@ -80,8 +79,8 @@ class StoredLibrary:
         exclusion: int,
         k: int = 64,
         engine: str = "auto",
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count wins and neighbours of each query; see `PathLibrary`. `engine` changes nothing.
+    ) -> Found:
+        """Find the nearest rows, nearly all of them; see `PathLibrary`.
 
         Parameters
         ----------
@@ -98,18 +97,20 @@ class StoredLibrary:
         engine : str
             Not used: the database searches.
         """
-        neighbours = self.store.nearest(
+        found = self.store.nearest(
             paths,
             known_by=timeline.starts[positions] + self.length,
             number=timeline.numbers,
             exclusion=exclusion,
             k=k,
         )
-        there = neighbours.index >= 0
-        # The rows found are laid out one after the other, so that kernels can count them in place.
+        there = found.index >= 0
+        # the rows found are laid out one after the other: what no query found need not be fetched
         place = np.where(there, np.arange(there.size).reshape(there.shape), -1)
-        return count_wins(
-            Neighbours(neighbours.score, place), neighbours.win.reshape(-1, len(SIDES))
+        return Found(
+            Neighbours(found.score, place),
+            found.win.reshape(-1, len(SIDES)),
+            found.features.reshape(-1, found.features.shape[-1]),
         )
 
 
@@ -141,4 +142,11 @@ def as_paths(library: Library, length: np.timedelta64) -> Paths:
         Of a bar.
     """
     known_at = library.known + length
-    return Paths(library.paths, known_at, library.time, library.group, library.win)
+    return Paths(
+        paths=library.paths,
+        known_at=known_at,
+        time=library.time,
+        group=library.group,
+        win=library.win,
+        features=library.features,
+    )

@@ -33,7 +33,7 @@ MINUTE = np.timedelta64(60_000_000, "us")
 STRIDES = {"pgvector": (HORIZON // 4, 3), "vectorscale": (HORIZON // 4,)}
 SHARES = (1.0, 0.1, 0.01)
 WAYS = {"store": EXACT, "index": 0}
-QUERIES, K, RECALL = 200, 64, 32
+QUERIES, K, RECALL, FEATURES = 200, 64, 32, 5
 TOLERANCE = 5e-6
 
 
@@ -77,6 +77,7 @@ def library(paths: Any, bars: Any) -> Paths:
         time=START + bars * MINUTE,
         group=np.zeros(len(bars), np.int32),
         win=np.zeros((len(bars), 2), np.int8),
+        features=np.zeros((len(bars), FEATURES), np.float32),
     )
 
 

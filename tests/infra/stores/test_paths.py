@@ -42,6 +42,7 @@ def rows(n: int, *, seed: int = 1, first: int = 0) -> Paths:
         time=START + position * MINUTE,
         group=np.zeros(n, np.int32),
         win=random.integers(0, 2, (n, 2)).astype(np.int8),
+        features=random.integers(0, 1 << 32, (n, 5), np.uint32).view(np.float32),  # any bits
     )
 
 
@@ -98,10 +99,60 @@ def test_loaded_rows_are_those_of_timescale_vector(server: str) -> None:
         win = library.win[number].tolist()
         since = int(library.time[number].astype(np.int64))
         assert row["metadata"] == {"time": since, "group": 0, "win": win}
+        assert row["contents"] == library.features[number].astype(">f4").tobytes().hex()
         assert row["embedding"].to_numpy().tolist() == library.paths[number].tolist()
         known = library.known_at[number].item().replace(tzinfo=UTC)
         assert row["id"].version == 1
         assert row["id"].time == uuid_from_time(known, node=0, clock_seq=0).time
+
+
+@pytest.mark.parametrize("features", [1, 5])
+def test_features_come_back_bit_for_bit(server: str, features: int) -> None:
+    """Also infinity, zero's sign and the bits of a NaN; beyond the last neighbour is nothing."""
+    library, store = rows(60), PathStore("bits")
+    odd = np.array([0x7F800001, 0xFFC12345, 0x80000000, 0xFF800000, 1], np.uint32)
+    library.features[7] = odd.view(np.float32)
+    library = replace(library, features=np.ascontiguousarray(library.features[:, -features:]))
+    store.load(library.take(slice(40)))
+    assert store.extend(library) == 20
+    found = store.nearest(
+        library.paths, known_by=library.known_at, number=numbers, exclusion=2, k=50
+    )
+    there = found.index >= 0
+    assert found.features.shape == (60, 50, features)
+    right = library.features[found.index[there]].view(np.uint32)
+    assert (found.features[there].view(np.uint32) == right).all()
+    assert np.isnan(found.features[~there]).all()
+    assert (found.index[:, 0] == np.arange(60)).all()
+
+
+def test_empty_library_tells_how_many_features_a_row_has(server: str) -> None:
+    library, store = rows(3), PathStore("empty")
+    store.load(library.take(slice(0)))
+    found = store.nearest(
+        library.paths, known_by=library.known_at, number=numbers, exclusion=0, k=4
+    )
+    assert found.features.shape == (3, 4, 5)
+    with pytest.raises(PathStoreError, match="5 features a row, not 2"):
+        store.extend(replace(library, features=library.features[:, :2]))
+    assert len(store) == 0
+
+
+def test_library_of_rows_without_features_is_refused(server: str) -> None:
+    """As versions before wrote it: nothing is told by it, and nothing is added."""
+    library, store = rows(5), PathStore("former")
+    store.load(library)
+    with db.engine().begin() as connection:
+        connection.execute(text("ALTER TABLE paths.former ALTER contents DROP NOT NULL"))
+        connection.execute(text("UPDATE paths.former SET contents = NULL"))
+        connection.execute(text("COMMENT ON TABLE paths.former IS NULL"))
+    with pytest.raises(PathStoreError, match=r"former has no features.*drop it"):
+        store.nearest(library.paths, known_by=library.known_at, number=numbers, exclusion=0)
+    with pytest.raises(PathStoreError, match="no features"):
+        store.extend(rows(5, first=5))
+    store.drop()
+    store.load(library)
+    assert store.extend(rows(5, first=5)) == 5
 
 
 def test_library_is_cut_by_time(server: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pytest
 from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
@@ -17,23 +19,26 @@ from infra.postgres import database as db
 from infra.postgres.extensions import PathStoreError
 from infra.stores.bulk import BarStore
 from infra.stores.paths import EXACT, PathStore, libraries
+from kernels.nearest import Neighbours
 from tasks.intake.rows import planted_rows
 from tasks.live.newest import predict_newest
 from tasks.research.library import Library, PathLibrary
-from tasks.research.measure import measure
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
-from tasks.research.resolve import resolve
+from tasks.research.search import Rule, search
 from tasks.research.stored import StoredLibrary, as_paths, open_library
 from tasks.research.timeline import Timeline
-from tasks.research.training import train
-from tasks.research.walkforward import freeze, replay
+from tasks.research.walkforward import replay
 from tests import naive
 from tests.infra.databases import address, empty_database
+from tests.tasks.research.walks import run
 
 KINDS = {"exact": None, "scan": "embedded", "hnsw": "embedded", "diskann": "vectorscale"}
 HORIZON = 5
 BARS = 400
+LOCAL = ["local_long", "local_short"]
+BELIEVED = cs.starts_with("confidence", "lower", "upper", "expected", "doubt", "margin")
+NUMBERED = 64
 LENGTH = np.timedelta64(3_600_000_000, "us")
 TIMELINE = Timeline(np.datetime64("2026-01-05T00:00", "us") + np.arange(BARS) * LENGTH)
 
@@ -76,7 +81,15 @@ def library_of(n: int, *, groups: int = 1, seed: int = 1) -> Library:
         known=TIMELINE.starts[position + HORIZON + 1],
         win=np.random.default_rng(seed).integers(0, 2, (n, 2)).astype(np.int8),
         group=np.arange(n, dtype=np.int32) % groups,
+        features=features_of(n, seed),
     )
+
+
+def features_of(n: int, seed: int) -> NDArray[np.float32]:
+    """Random ones, but the first, which numbers the rows."""
+    features = np.random.default_rng(seed).normal(size=(n, 5)).astype(np.float32)
+    features[:, 0] = np.arange(n) / NUMBERED
+    return features
 
 
 def expected(
@@ -87,13 +100,19 @@ def expected(
     return naive.nearest(paths, library.paths, position, library.group, known, exclusion, k)
 
 
-def nearest_of(asked: PathLibrary, paths: Any, positions: Any, **options: Any) -> Any:
-    """Ask a library of either kind for the neighbours that it counts."""
-    if isinstance(asked, Library):
-        return asked.nearest(paths, positions, TIMELINE, **options)
-    assert isinstance(asked, StoredLibrary)
-    known_by = TIMELINE.starts[positions] + LENGTH
-    return asked.store.nearest(paths, known_by=known_by, number=TIMELINE.numbers, **options)
+def nearest_of(asked: PathLibrary, paths: Any, positions: Any, **options: Any) -> Neighbours:
+    """Ask a library for neighbours, and number them as the rows of `library_of`."""
+    found = asked.find(paths, positions, TIMELINE, **options)
+    number = np.append(found.features[:, 0] * NUMBERED, -1)[found.neighbours.index]
+    assert found.win.shape == (len(found.features), 2)
+    return Neighbours(found.neighbours.score, number.astype(np.int64))
+
+
+def answers_of(asked: PathLibrary, paths: Any, positions: Any, **changes: Any) -> pl.DataFrame:
+    """Search a library by a rule."""
+    features = features_of(len(paths), seed=9)
+    rule = replace(Rule(HORIZON, k=20, ridge=1.0, base_rate=(0.4, 0.55)), **changes)
+    return search(paths, features, positions, asked, TIMELINE, rule=rule, engine="cpu")
 
 
 def up_to(library: Library, bar: int) -> Library:
@@ -108,7 +127,8 @@ def test_nearest_are_those_of_the_definition(
     paths, positions = unit(30, seed=2), np.linspace(0, 190, 30).astype(np.int64)
     asked = make(library)
     found = nearest_of(asked, paths, positions, exclusion=exclusion, k=k)
-    wins, k_eff = asked.count(paths, positions, TIMELINE, exclusion=exclusion, k=k)
+    answers = answers_of(asked, paths, positions, horizon=exclusion, k=k)
+    wins = answers.select("wins_long", "wins_short").to_numpy()
     right = expected(library, paths, positions, exclusion=exclusion, k=k)
     for row, (score, index) in enumerate(right):
         n = len(index)
@@ -116,8 +136,22 @@ def test_nearest_are_those_of_the_definition(
         np.testing.assert_allclose(found.score[row, :n], score, atol=5e-6)
         assert np.isnan(found.score[row, n:]).all()
         assert wins[row].tolist() == library.win[index].sum(axis=0).tolist()
-        assert k_eff[row].tolist() == [n, n]
+        assert answers["k_eff"][row] == n
     assert (found.score.dtype, found.index.dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize("ridge", [0.1, 10.0])
+def test_search_answers_as_the_library_in_memory(make: Make, ridge: float) -> None:
+    """Scores differ in their last bits, and so the local fit; nothing else does."""
+    library = library_of(90, groups=2)
+    library.features[4, 3] = np.nan  # told nothing by
+    paths, positions = unit(50, seed=2), np.linspace(0, 190, 50).astype(np.int64)
+    told = answers_of(make(library), paths, positions, ridge=ridge)
+    right = answers_of(library, paths, positions, ridge=ridge)
+    assert right["local_long"].is_finite().sum() > 40
+    assert right["local_long"].is_nan().any()
+    assert_frame_equal(told.drop(LOCAL), right.drop(LOCAL))
+    assert_frame_equal(told.select(LOCAL), right.select(LOCAL), rel_tol=0, abs_tol=1e-5)
 
 
 def test_future_twin_is_never_a_neighbour(make: Make) -> None:
@@ -152,14 +186,13 @@ def test_query_without_a_path_has_no_neighbours(make: Make) -> None:
     paths = library.paths[:3].copy()
     paths[1, 7] = np.nan
     asked = make(library)
-    found = nearest_of(asked, paths, np.array([300, 300, 300]), exclusion=0, k=4)
+    positions = np.full(3, 300)
+    found = nearest_of(asked, paths, positions, exclusion=0, k=4)
     assert (found.index >= 0).all(axis=1).tolist() == [True, False, True]
     assert np.isnan(found.score[1]).all()
-    assert asked.count(paths, np.full(3, 300), TIMELINE, exclusion=0, k=4)[1][:, 0].tolist() == [
-        4,
-        0,
-        4,
-    ]
+    answers = answers_of(asked, paths, positions, horizon=0, k=4)
+    assert answers["k_eff"].to_list() == [4, 0, 4]
+    assert answers["local_short"].is_nan().to_list() == [False, True, False]
 
 
 def test_empty_library_has_no_neighbours(make: Make) -> None:
@@ -168,10 +201,11 @@ def test_empty_library_has_no_neighbours(make: Make) -> None:
     assert np.isnat(asked.last)
     found = nearest_of(asked, unit(2, seed=3), np.array([5, 300]), exclusion=0, k=4)
     assert (found.index == -1).all()
-    assert nearest_of(asked, unit(0, seed=3), np.zeros(0, np.int64), exclusion=0).index.shape == (
-        0,
-        64,
-    )
+    answers = answers_of(asked, unit(2, seed=3), np.array([5, 300]))
+    assert answers["k_eff"].to_list() == [0, 0]
+    assert answers.select(LOCAL).fill_nan(None).null_count().row(0) == (2, 2)
+    found = nearest_of(asked, unit(0, seed=3), np.zeros(0, np.int64), exclusion=0)
+    assert found.index.shape == (0, 64)
 
 
 def test_library_grows_by_what_is_later(make: Make) -> None:
@@ -187,16 +221,14 @@ def test_library_grows_by_what_is_later(make: Make) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path, BarStore]:
     """A model, its library's file and the bars, of which the last 300 came after training."""
-    folder, recipe = tmp_path_factory.mktemp("trained"), Recipe.default("PLANTED", "H1")
+    folder = tmp_path_factory.mktemp("trained")
     bars = planted_rows(3_000, timeframe="H1", seed=5).drop("source_row", strict=False)
-    measures = measure(bars[:2_700], "PLANTED", "H1", engine="cpu")
-    outcomes = resolve(bars[:2_700], measures.metrics, recipe, engine="cpu")
-    frozen = freeze(measures, recipe, "hash", engine="cpu")
-    library, counts = replay(measures, outcomes, frozen, engine="cpu")
+    past = run(bars[:2_700], Recipe.default("PLANTED", "H1"))
+    library, _ = replay(past.measures, past.outcomes, past.model.frozen, engine="cpu")
     library.write(folder / "library.parquet")
     store = BarStore(folder / "bars")
     store.write("PLANTED", "H1", bars)
-    return train(outcomes, frozen, counts), folder / "library.parquet", store
+    return past.model, folder / "library.parquet", store
 
 
 def test_live_bars_are_told_the_same_from_both(
@@ -212,11 +244,14 @@ def test_live_bars_are_told_the_same_from_both(
             monkeypatch.setenv("SEP_PATHS", paths)
             library = open_library(model, file, engine="cpu")
             assert isinstance(library, Library if paths == "exact" else StoredLibrary)
-            told.append(
-                predict_newest(model, library, bars, as_of=newest - early, count=50, engine="cpu")
+            rows = predict_newest(
+                model, library, bars, as_of=newest - early, count=50, engine="cpu"
             )
+            told.append(rows.with_columns(pl.col("^(expected|doubt)_.*$") / pl.col("unit")))
         assert (told[0]["k_eff"] > 0).all()
-        assert_frame_equal(*told, check_exact=True)
+        assert_frame_equal(*(each.drop(BELIEVED) for each in told), check_exact=True)
+        believed = [each.select(BELIEVED) for each in told]
+        assert_frame_equal(*believed, rel_tol=0, abs_tol=1e-6)
     assert libraries() == [model.model_id]
     assert len(PathStore(model.model_id)) > len(Library.read(file))
     PathStore(model.model_id).drop()
