@@ -67,7 +67,7 @@ def encode_bits(
 
     Notes
     -----
-    Section 2 of the mathematics. An average of 64 needs all 64 in the segment.
+    docs/mathematics.md, "Bits and events". An average of 64 needs all 64 in the segment.
     """
     columns = _columns(bars, encoder)
     n = len(columns[0])

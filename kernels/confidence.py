@@ -1,8 +1,8 @@
 """From counted neighbours to a calibrated probability that a trade wins net of cost.
 
-The wins among a query's neighbours are shrunk towards the base rate, recalibrated on a later span,
-and bounded from both sides (section 7 of the mathematics). Everything here belongs to one side and
-one exit rule; only `tally` counts both sides at once.
+The wins among a query's neighbours are shrunk towards the base rate (docs/mathematics.md,
+"Learners"), recalibrated on a later span, and bounded from both sides. Everything here belongs to
+one side and one exit rule; only `tally` counts both sides at once.
 """
 
 from __future__ import annotations

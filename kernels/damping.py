@@ -149,7 +149,7 @@ def damp(
 
     Notes
     -----
-    Section 4 of the mathematics. A bar's numbers depend on its last 258 bars alone: cutting the
+    docs/mathematics.md, "Damping". A bar's numbers depend on its last 258 bars alone: cutting the
     data in chunks that overlap by 257 bars changes no bit of them.
     """
     n = _require_inputs(events, log_price, sigma, segments)

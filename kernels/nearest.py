@@ -159,9 +159,9 @@ def nearest(
     -------
     Neighbours
         The top k by (score descending, index ascending), less those that overlap a better one
-        (section 5); arrays of the kind that came in. A score is one fixed chain of float32
-        products, so that the answer depends, bit for bit on one engine, neither on the other
-        queries nor on the rows the query may not see.
+        (docs/mathematics.md, "Paths, similarity, neighbours"); arrays of the kind that came in. A
+        score is one fixed chain of float32 products, so that the answer depends, bit for bit on one
+        engine, neither on the other queries nor on the rows the query may not see.
 
     Raises
     ------

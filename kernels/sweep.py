@@ -147,7 +147,7 @@ def sweep(
 
     Notes
     -----
-    Section 6 of the mathematics, one position at a time as in a backtest: a signal on bar
+    docs/mathematics.md, "Outcomes", one position at a time as in a backtest: a signal on bar
     t enters at the open of t + 1 and leaves by its stop, its target or at the open of
     t + 1 + horizon. While a position is open, signals of its side are ignored; one of the other
     side closes it at the next open, and only a later signal enters again. A position that meets a

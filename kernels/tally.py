@@ -78,7 +78,7 @@ def tally(
 
     Notes
     -----
-    Section 7.1 of the mathematics: (w + m pi) / (k_eff + m).
+    (w + m pi) / (k_eff + m): docs/mathematics.md, "Learners".
     """
     require_array("win", win, "int8", (None, len(SIDES)))
     rate, weight = np.array(base_rate, np.float64), np.array(strength, np.float64)

@@ -117,7 +117,7 @@ class PaperBroker:
         return Execution(f"paper-{order.client_id}", price + cost, now)
 
     def exit_of(self, holding: Holding, *, now: datetime, bar: timedelta) -> Exit | None:
-        """Say how and when a trade ended, if it has by `now` (mathematics, section 6).
+        """Say how and when a trade ended, if it has by `now` (docs/mathematics.md, "Outcomes").
 
         A bar's open counts from its start, its range only once it is closed.
 

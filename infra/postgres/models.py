@@ -154,7 +154,7 @@ class BarRemoval(Base):
 
 
 class Metric(Base):
-    """Metrics of the last damping step of a bar (mathematics, section 4); null without events."""
+    """Metrics of a bar's last step (docs/mathematics.md, "Damping"); null without events."""
 
     __tablename__ = "metrics"
 

@@ -63,7 +63,7 @@ def measure(
     timeframe : str
         Length of a bar, such as "H1".
     encoder : str
-        How a bar becomes a bit (mathematics, section 2).
+        How a bar becomes a bit (docs/mathematics.md, "Bits and events").
     params : DampingParams, optional
         Weights and decay of the recursion.
     engine : {"auto", "cpu", "gpu"}

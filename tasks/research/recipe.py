@@ -105,7 +105,10 @@ class Recipe:
         return cls(pair=pair, timeframe=timeframe, **usual)
 
     def stride_for(self, bars: int) -> int:
-        """Return the library's stride for a history of `bars` bars (mathematics, section 5)."""
+        """Return the library's stride for a history of `bars` bars.
+
+        docs/mathematics.md, "Paths, similarity, neighbours".
+        """
         return self.stride or max(1, self.horizon // 4, math.ceil(bars / LIBRARY_ROWS))
 
     def fingerprint(self, *more: str) -> str:

@@ -80,7 +80,7 @@ def with_distances(metrics: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
 def resolve(
     bars: pl.DataFrame, metrics: pl.DataFrame, recipe: Recipe, *, engine: str = "auto"
 ) -> Outcomes:
-    """Follow the trade of each bar and side to its exit (mathematics, section 6).
+    """Follow the trade of each bar and side to its exit (docs/mathematics.md, "Outcomes").
 
     Parameters
     ----------

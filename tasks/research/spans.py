@@ -62,7 +62,8 @@ def split(
     first, stop : int
         Positions of the first bar with metrics and one past the last bar.
     horizon : int
-        Bars a trade is held; a purge is `horizon` + 1 bars (mathematics, section 7).
+        Bars a trade is held; a purge is `horizon` + 1 bars
+        (docs/mathematics.md, "Spans, folds, purge, embargo").
     fractions : (float, float)
         Shares of library and calibration; the test takes the rest.
 

@@ -1,0 +1,118 @@
+"""docs/mathematics.md says what the code does: constants, learners, walks, pictures, sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import inf
+from pydoc import locate
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.settings import PROJECT
+from kernels.synthetic import WALKS
+from tasks.research.learners import boosted
+from tasks.research.learners.linear import Logistic
+from tasks.research.learners.roster import LEARNERS
+from tasks.research.learners.rows import Rows
+
+FOLDER = PROJECT / "docs"
+TEXT = (FOLDER / "mathematics.md").read_text()
+SECTIONS = dict(re.findall(r"^## (\d+)\. (.+)$", TEXT, re.MULTILINE))
+CONSTANTS = re.findall(
+    r"^\|[^|]*\| ([^|]+) \| `((?:kernels|tasks)\.[\w.]+)` \|$", TEXT, re.MULTILINE
+)
+
+
+def section(title: str) -> str:
+    """Return what stands below a title, up to the next."""
+    return TEXT.partition(f". {title}\n")[2].partition("\n## ")[0]
+
+
+def rows_of(title: str) -> dict[str, list[str]]:
+    """Return the cells of a section's table by the name in its first."""
+    lines = re.findall(r"^\| `([^`]+)` \| (.*) \|$", section(title), re.MULTILINE)
+    return {name: cells.split(" | ") for name, cells in lines}
+
+
+def written(cell: str) -> list[float]:
+    return [inf if part == "∞" else float(part.replace(",", "")) for part in cell.split(", ")]
+
+
+def coded(path: str) -> list[float]:
+    value: Any = locate(path)
+    assert value is not None, f"{path} is nowhere"
+    values = list(value.values()) if isinstance(value, Mapping) else value
+    return [float(each) for each in np.atleast_1d(values)]
+
+
+@pytest.mark.parametrize(("cell", "path"), CONSTANTS, ids=[path for _, path in CONSTANTS])
+def test_constants_are_those_of_the_code(cell: str, path: str) -> None:
+    assert written(cell) == pytest.approx(coded(path), rel=1e-4)
+
+
+def test_the_table_of_constants_is_read() -> None:
+    assert len(CONSTANTS) > 40
+    assert len(CONSTANTS) == section("Constants").count("\n| ") - 1
+
+
+def test_its_pictures_are_there_and_small() -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    assert len(named) >= 4
+    for target in named:
+        assert (FOLDER / target).stat().st_size < 150_000, target
+    kept = {path.relative_to(FOLDER).as_posix() for path in (FOLDER / "pictures").iterdir()}
+    assert kept == set(named)
+
+
+def test_every_learner_is_described_with_its_columns() -> None:
+    told = rows_of("Learners")
+    assert list(told) == list(LEARNERS)
+    nothing = np.zeros((1, 3))
+    bar = Rows(
+        position=np.zeros(1, np.int64),
+        time=np.zeros(1, np.int64),
+        trajectory=np.zeros((1, 64), np.float32),
+        volatility=np.zeros(1),
+        cost=np.zeros(1),
+        momentum=nothing,
+        pattern=np.zeros(1, np.int64),
+        leads=nothing,
+        wins=np.zeros((1, 2), np.int64),
+        k_eff=np.zeros(1, np.int64),
+        local=nothing[:, :2],
+    )
+    for name, learner in LEARNERS.items():
+        if isinstance(learner, Logistic):
+            count = learner.columns(bar).shape[1]
+            assert told[name][-2].split()[0] == str(count), name
+    assert told["boosted"][-2] == f"{boosted.columns(bar).shape[1] - 3} or more"
+
+
+def test_every_walk_is_described() -> None:
+    assert list(rows_of("The zoo of planted walks")) == list(WALKS)
+
+
+def test_every_source_is_cited_and_every_citation_has_its_source() -> None:
+    body, _, sources = TEXT.partition(". Sources\n")
+    for names, year in re.findall(r"^- (.+?) (\d{4}), ", sources, re.MULTILINE):
+        assert re.search(rf"{re.escape(names)}[^.]*?{year}", " ".join(body.split())), names
+    for year in re.findall(r"[a-z] \(?((?:19|20)\d\d)\b", body):
+        assert f" {year}, " in sources, year
+
+
+def test_sections_that_it_names_and_that_code_names_are_there() -> None:
+    assert list(SECTIONS) == [str(number + 1) for number in range(len(SECTIONS))]
+    assert set(re.findall(r"section (\d+)", TEXT)) <= set(SECTIONS)
+    named, numbered = set(), set()
+    for folder in ("deployments", "flows", "infra", "kernels", "tasks"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            text = " ".join(path.read_text().split())
+            named |= set(re.findall(r"docs/mathematics\.md, \"([^\"]+)\"", text))
+            numbered |= set(re.findall(r"mathematics, section (\d+)", text))
+            numbered |= set(re.findall(r"[Ss]ection (\d+) of the mathematics", text))
+    assert named <= set(SECTIONS.values())
+    assert len(named) > 4
+    assert numbered <= set(SECTIONS)
