@@ -111,7 +111,7 @@ def nearest_of(asked: PathLibrary, paths: Any, positions: Any, **options: Any) -
 def answers_of(asked: PathLibrary, paths: Any, positions: Any, **changes: Any) -> pl.DataFrame:
     """Search a library by a rule."""
     features = features_of(len(paths), seed=9)
-    rule = replace(Rule(HORIZON, k=20, ridge=1.0, base_rate=(0.4, 0.55)), **changes)
+    rule = replace(Rule(HORIZON, k=20, strength=8.0, ridge=1.0, base_rate=(0.4, 0.55)), **changes)
     return search(paths, features, positions, asked, TIMELINE, rule=rule, engine="cpu")
 
 
