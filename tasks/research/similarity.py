@@ -44,8 +44,10 @@ class Similarity:
 
     Attributes
     ----------
+    way : str
+        How weights are found: one of `WEIGHTS`.
     weight : float64[64]
-        Of each standardised dimension.
+        Of each standardised dimension, found so on the library span.
     lift : float
         How much the length of a path says (`Standard.weighted`); 0 for nothing.
     k : int
@@ -54,6 +56,7 @@ class Similarity:
         Of the local fit on the neighbours (`kernels.local`).
     """
 
+    way: str
     weight: Floats
     lift: float
     k: int
@@ -87,8 +90,28 @@ class Sample:
     horizon: int
 
 
+@dataclass(frozen=True)
+class Apart:
+    """What neighbours said of bars of the library span by rows that lie nowhere near them.
+
+    Attributes
+    ----------
+    position : int64[q]
+        Ascending.
+    wins : int64[q, 2]
+    k_eff : int64[q]
+    local : float64[q, 2]
+        Log-odds of the local fit; NaN without neighbours.
+    """
+
+    position: NDArray[np.int64]
+    wins: NDArray[np.int64]
+    k_eff: NDArray[np.int64]
+    local: Floats
+
+
 def choose(sample: Sample, plain: Standard, *, engine: str = "auto") -> Similarity:
-    """Choose weights, then the number of neighbours, then the ridge: each by log loss.
+    """Choose weights, then the number of neighbours, then the local fit: each by log loss.
 
     Parameters
     ----------
@@ -98,13 +121,34 @@ def choose(sample: Sample, plain: Standard, *, engine: str = "auto") -> Similari
     engine : {"auto", "cpu", "gpu"}
     """
     trial = _Trial(sample, plain, engine)
-    ways = [(way, lift) for way in WEIGHTS for lift in (False, True)]
-    way, lift = min(ways, key=lambda each: trial.loss(each[0], each[1], trial.usual))
-    k = min(trial.counts, key=lambda count: trial.loss(way, lift, count))
+    ways = [(way, lifted) for way in WEIGHTS for lifted in (False, True)]
+    way, lifted = min(ways, key=lambda each: trial.loss(each[0], each[1], trial.usual))
+    k = min(trial.counts, key=lambda count: trial.loss(way, lifted, count))
     fits = list(product(STRENGTHS, RIDGES))
-    strength, ridge = min(fits, key=lambda each: trial.local_loss(way, lift, k, each[0], each[1]))
+    strength, ridge = min(fits, key=lambda each: trial.local_loss(way, lifted, k, each[0], each[1]))
     weight = WEIGHTS[way](sample.trajectory, plain, sample.win)
-    return Similarity(weight, _lift(weight) if lift else 0.0, k, strength, ridge)
+    return Similarity(way, weight, _lift(weight) if lifted else 0.0, k, strength, ridge)
+
+
+def told_apart(
+    sample: Sample, plain: Standard, chosen: Similarity, *, engine: str = "auto"
+) -> Apart:
+    """Ask each fold's queries the rows that lie nowhere near it, under weights learnt from these.
+
+    Parameters
+    ----------
+    sample : Sample
+    plain : Standard
+    chosen : Similarity
+    engine : {"auto", "cpu", "gpu"}
+    """
+    trial, lifted = _Trial(sample, plain, engine), chosen.lift > 0
+    parts = []
+    for fold in np.unique(trial.fold):
+        wins, k_eff, _, _, asked, _ = trial.search(chosen.way, lifted, chosen.k, fold)
+        odds = trial.local_odds(chosen.way, lifted, chosen.k, chosen.strength, chosen.ridge, fold)
+        parts.append((trial.sample.position[asked], wins, k_eff[:, 0], odds))
+    return Apart(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def relevance(trajectory: NDArray[np.float32], plain: Standard, win: NDArray[np.int8]) -> Floats:
@@ -159,7 +203,7 @@ class _Trial:
 
     def loss(self, way: str, lift: bool, k: int) -> float:
         """Return the log loss of shrunk shares of wins, over both sides."""
-        parts = [self._search(way, lift, k, fold) for fold in np.unique(self.fold)]
+        parts = [self.search(way, lift, k, fold) for fold in np.unique(self.fold)]
         wins, k_eff, won = (
             np.concatenate(each) for each in zip(*(p[:3] for p in parts), strict=True)
         )
@@ -175,8 +219,19 @@ class _Trial:
         """Return the log loss of the local fit, over both sides."""
         losses = []
         for fold in np.unique(self.fold):
-            *_, won, neighbours, asked, rows = self._search(way, lift, k, fold)
-            odds = local_logistic(
+            won = self.search(way, lift, k, fold)[2]
+            odds = self.local_odds(way, lift, k, strength, ridge, fold)
+            there = np.isfinite(odds).all(axis=1)
+            losses.append(log_loss(expit(odds[there]).ravel(), won[there].ravel()))
+        return float(np.mean(losses))
+
+    def local_odds(
+        self, way: str, lift: bool, k: int, strength: float, ridge: float, fold: int
+    ) -> Floats:
+        """Return the log-odds of the local fit for the queries of a fold, float64[q, 2]."""
+        *_, neighbours, asked, rows = self.search(way, lift, k, fold)
+        return np.asarray(
+            local_logistic(
                 neighbours,
                 self.sample.features[asked],
                 self.sample.features[rows],
@@ -186,11 +241,10 @@ class _Trial:
                 ridge=ridge,
                 engine=self.engine,
             )
-            there = np.isfinite(odds).all(axis=1)
-            losses.append(log_loss(expit(odds[there]).ravel(), won[there].ravel()))
-        return float(np.mean(losses))
+        )
 
-    def _search(self, way: str, lift: bool, k: int, fold: int) -> Any:
+    def search(self, way: str, lift: bool, k: int, fold: int) -> Any:
+        """Return wins, k_eff, own outcomes, neighbours, queries and rows of a fold."""
         key = (way, lift, k, int(fold))
         if key not in self._found:
             self._found[key] = self._searched(way, lift, k, int(fold))

@@ -13,9 +13,14 @@ from scipy.special import expit
 from tasks.research.learners.folds import DRAWS, Folds
 from tasks.research.learners.rows import Floats, Labels
 
-INTERCEPT, WEIGHT, SLOPE = 0.1, 0.5, 0.3
-"""Deviations of the priors: of intercepts around 0, of weights around 0 (and never below), of the
-slope that the calibration span grants around 1."""
+INTERCEPT, WEIGHT = 0.1, 0.5
+"""Deviations of the priors: of intercepts around 0, of weights around 0 (and never below)."""
+
+HOLDS, NEARLY = 0.9, 0.05
+"""What is believed of the slope before the calibration span speaks: that what was learnt still
+holds (1, give or take a twentieth), or, one time in ten, that it holds in part or no more (0 to 1)."""
+
+SLOPES = np.linspace(0, 1.25, 126)
 
 ALIKE = 0.5
 """What a side's outcome adds to the other's: a long and a short of one bar are nearly mirrored."""
@@ -37,7 +42,7 @@ class Stack:
     weights : float64[l]
         One a learner, at least 0.
     slope : float
-        0 to 1: how much of it the calibration span confirmed.
+        How much of it the calibration span confirmed: 1 for all.
     drawn_intercepts : float64[draws, 2]
     drawn_weights : float64[draws, l]
     drawn_slopes : float64[draws]
@@ -91,7 +96,7 @@ class Stack:
             slope=slope,
             drawn_intercepts=drawn[:, :_INTERCEPTS],
             drawn_weights=drawn[:, _INTERCEPTS:],
-            drawn_slopes=np.clip(slope + deviation * scores, 0, 1),
+            drawn_slopes=np.maximum(slope + deviation * scores, 0),
         )
 
     @classmethod
@@ -219,25 +224,25 @@ class _Weights:
 def _confirmed(
     base: Floats, intercepts: Floats, weights: Floats, x: Floats, labels: Labels
 ) -> tuple[float, float]:
-    """Return the slope that the calibration span grants, and its deviation.
-
-    Newton's method on slope and one intercept a side, under normal priors.
-    """
+    """Return the slope that the calibration span grants, mean and deviation of its posterior."""
     rows = (labels.weight > 0) & (x != 0).any(axis=(1, 2))
-    said, win = x[rows] @ weights, labels.win[rows]
+    said, win = intercepts + x[rows] @ weights, labels.win[rows]
     weight = ALIKE * labels.weight[rows, None]
-    precision = np.array([INTERCEPT**-2.0, INTERCEPT**-2.0, SLOPE**-2.0])
-    prior = np.array([*intercepts, 1.0])
-    solved, spread = prior, np.diag(1 / precision)
-    for _ in range(20):
-        p = expit(base + solved[:2] + solved[2] * said)
-        pull, bend = weight * (win - p), weight * p * (1 - p)
-        slopes = np.array([*pull.sum(axis=0), (pull * said).sum()]) - precision * (solved - prior)
-        curvature = np.diag(np.append(bend.sum(axis=0), (bend * said**2).sum()) + precision)
-        curvature[2, :2] = curvature[:2, 2] = (bend * said).sum(axis=0)
-        spread = np.linalg.inv(curvature)
-        solved = solved + np.clip(spread @ slopes, -1, 1)
-    return float(np.clip(solved[2], 0, 1)), float(np.sqrt(spread[2, 2]))
+    likely = np.empty(len(SLOPES))
+    for number, slope in enumerate(SLOPES):
+        odds = base + slope * said
+        likely[number] = (weight * (win * odds - np.logaddexp(0, odds))).sum()
+    belief = _prior() * np.exp(likely - likely.max())
+    belief /= belief.sum()
+    mean = float(belief @ SLOPES)
+    return mean, float(np.sqrt(belief @ (SLOPES - mean) ** 2))
+
+
+def _prior() -> Floats:
+    """Return what is believed of each of `SLOPES` beforehand, in sum 1."""
+    still = np.exp(-(((SLOPES - 1) / NEARLY) ** 2) / 2)
+    less = (SLOPES <= 1).astype(np.float64)
+    return np.asarray(HOLDS * still / still.sum() + (1 - HOLDS) * less / less.sum())
 
 
 def _sum(values: NDArray[np.float64]) -> Floats:

@@ -35,7 +35,7 @@ def train(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.Da
     -------
     Model
     """
-    positions = learnt_from(frozen)
+    positions = learnt_from(frozen, answers)
     past = Past(
         rows=rows_of(measures, positions, log_sigma=frozen.log_sigma, answers=answers),
         win=np.asarray(outcomes.win)[positions],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kernels.outcomes import Outcomes
+from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import Standard, fit_standard
 from tasks.research.knowledge import features, log_deviation
 from tasks.research.library import Library
@@ -18,7 +19,7 @@ from tasks.research.measure import BarsError, Measures
 from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
-from tasks.research.similarity import Sample, Similarity, choose
+from tasks.research.similarity import Sample, choose, told_apart
 from tasks.research.spans import Span, split
 from tasks.research.timeline import Timeline
 from tasks.version import code_version
@@ -61,6 +62,7 @@ def freeze(
         raise BarsError("no trade of the library span has ended: ingest more bars")
     standard = fit_standard(measures.trajectory, learned)
     log_sigma = float(np.nanmean(log_deviation(measures.metrics)[learned]))
+    sample = _sample(measures, outcomes, recipe, spans.library, standard, log_sigma)
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
@@ -72,34 +74,31 @@ def freeze(
         spans=spans,
         stride=recipe.stride_for(len(stamps)),
         standard=standard,
-        similarity=_similarity(measures, outcomes, recipe, ended, standard, log_sigma, engine),
+        similarity=choose(sample, standard, engine=engine),
         log_sigma=log_sigma,
         base_rate=tuple(outcomes.win[ended].mean(axis=0).tolist()),
     )
 
 
-def _similarity(
+def _sample(
     measures: Measures,
     outcomes: Outcomes,
     recipe: Recipe,
-    ended: NDArray[np.int64],
+    library: Span,
     standard: Standard,
     log_sigma: float,
-    engine: str,
-) -> Similarity:
-    """Learn what similar means on bars of the library span whose trades have ended."""
-    # outcomes of neighbouring bars are nearly one: a quarter of a horizon apart is enough
-    ended = ended[ended % recipe.stride_for(len(measures.metrics)) == 0]
-    trajectory = measures.trajectory[ended]
-    volatility = log_deviation(measures.metrics)[ended] - log_sigma
-    sample = Sample(
-        position=ended,
-        trajectory=trajectory,
-        features=features(trajectory, volatility, standard),
-        win=np.asarray(outcomes.win)[ended],
-        horizon=recipe.horizon,
-    )
-    return choose(sample, standard, engine=engine)
+) -> Sample:
+    """Return bars of the library span whose trades have ended: there similar is given a sense."""
+    win = np.asarray(outcomes.win)
+    stride = recipe.stride_for(len(measures.metrics))
+    bars = np.arange(library.start, library.stop, dtype=np.int64)
+    bars = bars[bars % stride == 0]
+    whole = np.isfinite(measures.trajectory[bars, -1, 0]) & (win[bars] >= 0).all(axis=1)
+    position = bars[whole]
+    trajectory = measures.trajectory[position]
+    volatility = log_deviation(measures.metrics)[position] - log_sigma
+    looked = features(trajectory, volatility, standard)
+    return Sample(position, trajectory, looked, win[position], recipe.horizon)
 
 
 LEARNT = 40_000
@@ -107,29 +106,28 @@ LEARNT = 40_000
 
 
 def queries(frozen: Frozen) -> NDArray[np.int64]:
-    """Return the bars whose neighbours are asked: int64[q], ascending.
+    """Return the bars whose neighbours are searched in the library: int64[q], ascending.
 
-    In the library span every `horizon`-th, in the calibration span some eight a horizon, in the
-    test span every bar.
+    In the calibration span some eight a horizon, in the test span every bar.
     """
     spans, horizon = frozen.spans, frozen.recipe.horizon
-    return np.concatenate(
-        [
-            spans.library.positions(horizon),
-            spans.calibration.positions(max(1, horizon // 8)),
-            spans.test.positions(),
-        ]
-    )
+    step = max(1, horizon // 8)
+    return np.concatenate([spans.calibration.positions(step), spans.test.positions()])
 
 
-def learnt_from(frozen: Frozen) -> NDArray[np.int64]:
+def learnt_from(frozen: Frozen, answers: pl.DataFrame) -> NDArray[np.int64]:
     """Return the bars that learners are fitted on: int64[m], ascending.
 
-    Those of `queries` before the test span, and others between them, up to `LEARNT` in all.
+    Parameters
+    ----------
+    frozen : Frozen
+    answers : polars.DataFrame
+        Bars that neighbours were asked of: those before the test span, and others between them,
+        up to `LEARNT` in all.
     """
     spans, horizon = frozen.spans, frozen.recipe.horizon
-    before: tuple[Span, ...] = (spans.library, spans.calibration)
-    asked = queries(frozen)
+    before = (spans.library, spans.calibration)
+    asked = answers["position"].to_numpy()
     asked = asked[asked < spans.calibration.stop]
     step = max(1, horizon // 8, math.ceil(sum(map(len, before)) / LEARNT))
     return np.union1d(asked, np.concatenate([span.positions(step) for span in before]))
@@ -143,7 +141,10 @@ def replay(
     engine: str = "auto",
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Library, pl.DataFrame]:
-    """Build the library and ask, for each query, the neighbours it may know.
+    """Build the library and ask, for each bar, the neighbours it may know.
+
+    Bars of the library span ask those that lie nowhere near them, later ones those that were
+    known at their close.
 
     Parameters
     ----------
@@ -158,15 +159,15 @@ def replay(
     Returns
     -------
     library : Library
-    counts : polars.DataFrame
-        What `search` returns, for `queries`.
+    answers : polars.DataFrame
+        What `search` returns, for some bars of the library span and for `queries`.
     """
     paths = frozen.paths(measures.trajectory)
     looked = frozen.features(measures)
     timeline = Timeline.of(measures.metrics["timestamp"])
     library = Library.build(paths, looked, outcomes, timeline.starts, stride=frozen.stride)
     positions = queries(frozen)
-    counts = search(
+    answers = search(
         paths[positions],
         looked[positions],
         positions,
@@ -176,4 +177,25 @@ def replay(
         engine=engine,
         progress=progress,
     )
-    return library, counts
+    return library, pl.concat([_answers_apart(measures, outcomes, frozen, engine), answers])
+
+
+def _answers_apart(
+    measures: Measures, outcomes: Outcomes, frozen: Frozen, engine: str
+) -> pl.DataFrame:
+    """Return what neighbours say of bars of the library span, in the form of `search`."""
+    sample = _sample(
+        measures,
+        outcomes,
+        frozen.recipe,
+        frozen.spans.library,
+        frozen.standard,
+        frozen.log_sigma,
+    )
+    apart = told_apart(sample, frozen.standard, frozen.similarity, engine=engine)
+    columns: dict[str, Any] = {"position": apart.position, "k_eff": apart.k_eff}
+    for side, name in enumerate(SIDES):
+        columns[f"wins_{name}"] = apart.wins[:, side]
+    for side, name in enumerate(SIDES):
+        columns[f"local_{name}"] = apart.local[:, side]
+    return pl.DataFrame(columns)

@@ -13,15 +13,15 @@ HOURS = 168
 MONDAY = 72
 """Hours from a Monday's midnight to the start of 1970."""
 
-WAVES = (*range(1, 15), 21, 28)
-"""Waves a week: down to twelve hours, and the day's third and fourth parts."""
+WAVES = tuple(range(1, 15))
+"""Waves a week: down to twelve hours."""
 
 _ANGLE = 2 * pi * np.outer(np.arange(HOURS), WAVES) / HOURS
 _TABLE = np.concatenate([np.sin(_ANGLE), np.cos(_ANGLE)], axis=1)
 
 
 def columns(rows: Rows) -> Floats:
-    """Return sines and cosines of the hour of the week, float64[n, 32]."""
+    """Return sines and cosines of the hour of the week, float64[n, 28]."""
     hour = (rows.time // 3_600_000_000 + MONDAY) % HOURS
     return np.asarray(_TABLE[hour])
 

@@ -67,8 +67,8 @@ class Shrunk:
 class Neighbours:
     """What became of similar paths: a `Learner`.
 
-    A row's neighbours are those known at its close, so that what is said of it is out of its
-    fold as it is.
+    Neighbours of rows of the library span lie nowhere near them, those of later rows were known
+    at their close: what is said of a row is out of its fold as it is.
     """
 
     def fit(self, rows: Rows, labels: Labels, folds: Folds) -> Trained | None:

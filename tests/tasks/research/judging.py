@@ -116,7 +116,7 @@ def _against_truth(study: Study, said: Floats, won: Floats) -> dict[str, float]:
 
 def _peers(study: Study) -> dict[str, float]:
     frozen = study.model.frozen
-    positions = learnt_from(frozen)
+    positions = learnt_from(frozen, study.answers)
     rows = rows_of(study.measures, positions, log_sigma=frozen.log_sigma)
     labels = Labels.of(positions, study.outcomes.win[positions], frozen.recipe.horizon)
     folds = Folds.cut(
