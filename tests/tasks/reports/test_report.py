@@ -84,7 +84,7 @@ def test_it_is_one_file_that_loads_nothing(traded: str) -> None:
 
 def test_every_picture_is_inside_with_its_caption(traded: str) -> None:
     images = Page(traded).addresses
-    assert len(images) == len(CAPTIONS) == 5
+    assert len(images) == len(CAPTIONS) == 7
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
     for name, caption in CAPTIONS.items():
@@ -122,8 +122,8 @@ def test_it_works_on_a_phone_and_in_the_dark(traded: str) -> None:
 
 def test_without_signals_it_says_so(tmp_path: Path) -> None:
     words = plain(report(tmp_path, random_predictions(600, seed=2)))
-    assert "no signal cleared break-even" in words
-    assert "There were no trades: no signal cleared break-even." in words
+    assert "There were no trades: no bar" in words
+    assert "expected net gain, less caution, was above zero" in words
 
 
 def test_it_is_written_even_of_nothing(tmp_path: Path) -> None:
