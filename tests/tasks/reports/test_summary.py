@@ -241,6 +241,23 @@ def test_the_table_and_the_markdown_say_the_same() -> None:
     assert_json(summary)
 
 
+def test_learners_caution_and_truth_have_lines_where_they_are_known() -> None:
+    row = {"name": "neighbours", "weight": 0.31, "brier_skill": 0.061, "skill_low": None}
+    tried = [{"caution": 1.0, "test": 0.02, "past": 0.1, "trades": 4}]
+    learnt: dict[str, Any] = {
+        "learners": [row],
+        "caution": {"in_force": 1.0, "chosen_by": "recipe", "tried": tried},
+        "truth": {"sentence": "84 % of what could be known, 91 % of what could be earned"},
+    }
+    plain = judge(planted(), about=ABOUT)
+    lines = {line["metric"]: line["value"] for line in as_table(plain | learnt)}
+    assert lines["Learner: neighbours"] == "weight 0.31, skill 0.061 alone"
+    assert lines["Caution"].startswith("1, as was asked for; most growth on the test span by 1 ")
+    assert lines["Of the truth"] == learnt["truth"]["sentence"]
+    assert "| Learner: neighbours | weight 0.31" in as_markdown(plain | learnt)
+    assert not {"Caution", "Of the truth"} & {line["metric"] for line in as_table(plain)}
+
+
 def test_markdown_cannot_be_broken_by_a_name() -> None:
     summary = judge(predictions_of(40), about={"pair": "a|b<script>*"})
     first = as_markdown(summary).splitlines()[0]

@@ -86,7 +86,7 @@ def test_who_knows_the_truth_knows_and_earns_all_of_it(
     walk: PlantedWalk, truth: pl.DataFrame
 ) -> None:
     result = told(walk, truth, 1.0)
-    assert (result["skill_share"], result["net_share"]) == (1.0, 1.0)
+    assert (result["skill_share"], result["net_share"]) == pytest.approx((1.0, 1.0))
     assert result["brier_skill"] > 0.05
     assert result["trades"] > 50
     assert result["sentence"] == ("100 % of what could be known, 100 % of what could be earned")
