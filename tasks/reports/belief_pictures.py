@@ -33,6 +33,8 @@ from tasks.reports.drawing import (
 )
 
 BINS, OUTCOMES_A_BIN = 8, 20
+FEW = 400
+"""Marks of so many bars have room for an edge."""
 
 
 def draw_confidence(predictions: pl.DataFrame) -> bytes:
@@ -133,7 +135,8 @@ def _draw_belief(axis: Axes, frame: pl.DataFrame, side: str) -> int:
     even = values_of(frame, f"break_even_{side}")
     axis.plot(times_of(frame), even, color=INK, linestyle=DASHES, zorder=4, label="break-even")
     worth = frame.filter(known(f"margin_{side}") > 0)
-    look: Look = {"color": colour, "marker": MARKERS[side], "edgecolor": "white", "linewidth": 0.4}
+    look: Look = {"color": colour, "marker": MARKERS[side], "edgecolor": "white"}
+    look["linewidth"] = 0.4 if worth.height < FEW else 0.0
     where = (times_of(worth), values_of(worth, f"confidence_{side}"))
     size = float(np.clip(6000 / max(worth.height, 1), 8, 36))
     axis.scatter(*where, s=size, label="worth a trade", zorder=3, **look)

@@ -24,7 +24,6 @@ from tasks.reports.drawing import (
     panels,
     percent_label,
     png,
-    put_legend,
     say,
 )
 from tasks.reports.learners import STACK
@@ -69,7 +68,7 @@ def draw_caution(caution: dict[str, Any] | None) -> bytes:
     """
     figure, (above, below) = panels(2, height=4.6, sharex=True)
     entitle(above, "Growth by caution, test span", "after costs")
-    entitle(below, "The same on the past", "what was not learnt from")
+    entitle(below, "The same on the past", "each bar told by what had not seen it")
     if caution is None:
         return png(say(figure, above, "not tried"))
     tried = caution["tried"]
@@ -77,12 +76,14 @@ def draw_caution(caution: dict[str, Any] | None) -> bytes:
     chosen = [each["caution"] for each in tried].index(caution["in_force"])
     for axis, name, colour in ((above, "test", LONG), (below, "past", MUTED)):
         _draw_growth(axis, place, 100 * np.expm1(_numbers(tried, name)), colour)
-        axis.axvline(chosen, color=SHORT, linewidth=9, alpha=0.18, zorder=0, label="in force")
+        axis.axvline(chosen, color=SHORT, linewidth=9, alpha=0.18, zorder=0)
     if not np.isfinite(_numbers(tried, "past")).any():
         say(figure, below, "too little to learn from")
-    below.set_xticks(place, [_caution_words(each["caution"]) for each in tried])
+    ticks = [_caution_words(each["caution"]) for each in tried]
+    ticks[chosen] += "\nin force"
+    below.set_xticks(place, ticks)
+    below.get_xticklabels()[chosen].set(color=SHORT, fontweight="bold")
     below.set_xlabel("caution: deviations of doubt taken off", color=MUTED)
-    put_legend(figure, above)
     return png(figure)
 
 

@@ -144,6 +144,7 @@ def test_learners_are_a_table(tmp_path: Path) -> None:
     cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table.partition("<tbody>")[2])
     rows = [["last step", "0.31", "0.0612", "0.0400"], ["all together", "–", "0.0912", "–"]]
     assert cells == [cell for row in rows for cell in row]
+    assert table.count('<tr class="all">') == 1
     words = plain(text)
     assert "Learner: last step" not in words
     assert "0.5, what grew most on the past; most growth on the test span by 0.5" in words
