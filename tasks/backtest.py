@@ -316,7 +316,7 @@ def _learnt(
 ) -> dict[str, Any]:
     """Say what learners and caution are worth, and how much of the truth, if one is known."""
     recipe, confidence, trade = model.frozen.recipe, model.confidence, _trade(run, model.frozen)
-    opinions, horizon = pl.read_parquet(run.opinions), recipe.horizon
+    said, horizon = pl.read_parquet(run.opinions), recipe.horizon
     tried = cautions(
         predictions,
         trade,
@@ -324,7 +324,7 @@ def _learnt(
         asked=recipe.caution is not None,
         growths=confidence.growths,
     )
-    judged = learners(predictions, opinions, confidence.weights, horizon=horizon)
+    judged = learners(predictions, said, confidence.weights, horizon=horizon)
     told: dict[str, Any] = {"learners": judged, "caution": tried}
     truth = read_truth(recipe.pair, recipe.timeframe)
     if truth is not None and speaks_of(truth, recipe, predictions):

@@ -21,6 +21,7 @@ Trade = Callable[[pl.DataFrame], Simulation]
 CHOOSERS: Mapping[str, str] = {
     "recipe": "as was asked for",
     "past": "what grew most on the past",
+    "nothing": "as too little could be learnt",
 }
 
 
@@ -48,7 +49,7 @@ def cautions(
     Returns
     -------
     dict
-        ``in_force``, ``chosen_by`` ("recipe" or "past") and ``tried``: a list of ``caution``,
+        ``in_force``, ``chosen_by`` (of `CHOOSERS`) and ``tried``: a list of ``caution``,
         ``test`` and ``past`` (log growths, None where unknown) and ``trades`` (of the test span).
     """
     numbers = {*CAUTIONS} if in_force == "lower" else {*CAUTIONS, in_force}
@@ -60,7 +61,7 @@ def cautions(
         grown = finite(np.log1p(trades["gain"].to_numpy()).sum())
         past = growths.get(caution) if caution != "lower" else None
         tried.append({"caution": caution, "test": grown, "past": past, "trades": trades.height})
-    chosen_by = "recipe" if asked else "past"
+    chosen_by = "recipe" if asked else "past" if growths else "nothing"
     return {"in_force": in_force, "chosen_by": chosen_by, "tried": tried}
 
 

@@ -62,6 +62,8 @@ def test_a_caution_that_was_asked_for_takes_its_place(predictions: pl.DataFrame)
     odd = told(with_caution(predictions, 0.7), in_force=0.7, asked=True)
     assert [each["caution"] for each in odd["tried"]] == [0, 0.25, 0.5, 0.7, 1, 1.645, 2.5, "lower"]
     assert odd["chosen_by"] == "recipe"
+    assert told(predictions, in_force=0.0)["chosen_by"] == "nothing"
+    assert told(predictions, in_force=0.0, growths={0.0: 0.1})["chosen_by"] == "past"
     lower = told(predictions, in_force="lower", asked=True)
     assert len(lower["tried"]) == len(CAUTIONS) + 1
     assert lower["tried"][-1]["trades"] == trade(predictions).trades.height
