@@ -80,7 +80,7 @@ def _show(request: SignalsRequest, done: list[dict[str, Any]]) -> None:
     """Leave a row for each signal in the Prefect UI, and one for each pair without any."""
     rows: list[dict[str, Any]] = []
     for each in done:
-        why = each.get("reason") or "no lower bound cleared its break-even"
+        why = each.get("reason") or "no expected net gain, less caution, is above zero"
         rows += [{"pair": each["pair"], **row} for row in each["rows"]] or [
             {"pair": each["pair"], "signals": f"none: {why}"}
         ]

@@ -18,8 +18,12 @@ from kernels.device import choose_engine
 from tasks import document
 from tasks.document import from_plain, to_plain
 from tasks.folder import RunFolder, bar_store, keep
+from tasks.intake.truth import read_truth
+from tasks.reports.cautions import Trade, cautions
+from tasks.reports.learners import learners
 from tasks.reports.report import write_report
 from tasks.reports.summary import summarise
+from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure, refuse_bad_prices
@@ -35,6 +39,8 @@ from tasks.steps import step
 from tasks.strategy.strategies import strategy
 
 DIMENSIONS = 64
+FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
+"""What of a summary is recorded with its model."""
 
 
 @step("bars", version=2)
@@ -237,7 +243,7 @@ def simulate_trades(folder: str) -> dict[str, Any]:
     run = RunFolder(Path(folder))
     frozen, predicted = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
     signals = _signals(frozen.recipe, predicted)
-    simulation = _simulate(run, frozen, predicted, signals)
+    simulation = _trade(run, frozen)(predicted)
     keep(simulation.trades, run.trades)
     keep(simulation.equity, run.equity)
     return {
@@ -247,7 +253,7 @@ def simulate_trades(folder: str) -> dict[str, Any]:
     }
 
 
-@step("report", version=1)
+@step("report", version=2)
 def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     """Sum the run up, judge it, and write summary and report.
 
@@ -271,12 +277,13 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     what = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
     about = {**what, **about}
     summary = summarise(predicted, signals, simulation, horizon=recipe.horizon, about=about)
+    summary |= _learnt(run, model, predicted, simulation)
     run.summary.write_text(json.dumps(summary, indent=1))
     report = write_report(run.path, predicted, signals, simulation, summary)
     return {**summary, "report": str(report)}
 
 
-@step("register", version=1)
+@step("register", version=2)
 def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     """Record the model as a candidate in PostgreSQL.
 
@@ -294,7 +301,7 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     """
     run = RunFolder(Path(folder))
     model = document.read(run.model, Model)
-    figures = {name: summary[name] for name in ("verdict", "trades", "money", "calibration")}
+    figures = {name: summary[name] for name in FIGURES}
     figures["engine"] = model.frozen.engine
     register(model, str(run.path), figures)
     return {"model_id": model.model_id}
@@ -304,20 +311,47 @@ def _signals(recipe: Recipe, predictions: pl.DataFrame) -> pl.DataFrame:
     return strategy(recipe.strategy)(predictions.filter(pl.col("split") == "test"))
 
 
-def _simulate(
-    run: RunFolder, frozen: Frozen, predictions: pl.DataFrame, signals: pl.DataFrame
-) -> Simulation:
-    test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
-    distances = signals.join(predictions, on="timestamp", maintain_order="left")
-    stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
-    metrics = pl.read_parquet(run.metrics)[test]
-    return simulate(
-        pl.read_parquet(run.bars)[test],
-        signals,
-        segments=metrics["segment"].to_numpy(),
-        horizon=recipe.horizon,
-        costs=recipe.costs,
-        stop=stop,
-        target=target,
-        closing=closing(metrics, recipe),
+def _learnt(
+    run: RunFolder, model: Model, predictions: pl.DataFrame, simulation: Simulation
+) -> dict[str, Any]:
+    """Say what learners and caution are worth, and how much of the truth, if one is known."""
+    recipe, confidence, trade = model.frozen.recipe, model.confidence, _trade(run, model.frozen)
+    said, horizon = pl.read_parquet(run.opinions), recipe.horizon
+    tried = cautions(
+        predictions,
+        trade,
+        in_force=model.caution,
+        asked=recipe.caution is not None,
+        growths=confidence.growths,
     )
+    judged = learners(predictions, said, confidence.weights, horizon=horizon)
+    told: dict[str, Any] = {"learners": judged, "caution": tried}
+    truth = read_truth(recipe.pair, recipe.timeframe)
+    if truth is not None and speaks_of(truth, recipe, predictions):
+        told["truth"] = against_truth(predictions, simulation, truth, trade, horizon=horizon)
+    return told
+
+
+def _trade(run: RunFolder, frozen: Frozen) -> Trade:
+    """Return what trades the test span of predictions by the strategy, with costs."""
+    test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
+    bars = pl.read_parquet(run.bars)[test]
+    metrics = pl.read_parquet(run.metrics)[test]
+    segments, closed = metrics["segment"].to_numpy(), closing(metrics, recipe)
+
+    def trade(predictions: pl.DataFrame) -> Simulation:
+        signals = _signals(recipe, predictions)
+        distances = signals.join(predictions, on="timestamp", maintain_order="left")
+        stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
+        return simulate(
+            bars,
+            signals,
+            segments=segments,
+            horizon=recipe.horizon,
+            costs=recipe.costs,
+            stop=stop,
+            target=target,
+            closing=closed,
+        )
+
+    return trade

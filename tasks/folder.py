@@ -52,9 +52,9 @@ class RunFolder:
 
     path: Path
 
-    bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate"), "run")
+    bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate", "report"), "run")
     leads = File("leads.parquet", "bars", ("measure",), "run")
-    metrics = File("metrics.parquet", "measure", ("search", "train", "simulate"), "run")
+    metrics = File("metrics.parquet", "measure", ("search", "train", "simulate", "report"), "run")
     trajectory = File("trajectory.parquet", "measure", ("search", "train"), "run")
     counts = File("counts.parquet", "search", ("train",), "run")
     frozen = File("frozen.json", "search", ("train",), "run")

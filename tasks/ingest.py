@@ -24,7 +24,9 @@ from tasks.intake.candles import begin_at, candle_rows, last_read
 from tasks.intake.level import refuse_other
 from tasks.intake.reading import Options
 from tasks.intake.request import IngestRequest
-from tasks.intake.rows import source_rows
+from tasks.intake.rows import asked_walk, source_rows, walk_rows
+from tasks.intake.truth import keep_truth
+from tasks.research.recipe import default_horizon
 from tasks.steps import step
 
 
@@ -32,7 +34,7 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     """Read the source and keep its rows, unjudged, as Parquet in a folder of the part's own.
 
     A file is read as a whole, OANDA in parts of `PAGES` pages: without an `end` up to the newest
-    complete candle.
+    complete candle. A planted walk leaves its truth behind, too.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def fetch_rows(request: IngestRequest, folder: str, after: str | None = None) ->
     if request.source == "oanda":
         rows, part = candle_rows(request, after)
         whole |= part
+    elif request.source == "planted":
+        rows = _planted(request)
     else:
         rows, whole["price"] = source_rows(request)
     keep(rows, path, "uncompressed")
@@ -158,6 +162,14 @@ begin = step("begin", version=2)(begin_at)
 fetch = step("fetch", version=4)(fetch_rows)
 validate = step("validate", version=3)(validate_rows)
 store = step("store", version=3)(store_rows)
+
+
+def _planted(request: IngestRequest) -> pl.DataFrame:
+    """Return the rows of a planted walk, and keep what its generator knows of the usual trade."""
+    horizon = default_horizon(request.timeframe)
+    walk = asked_walk(request, horizon)
+    keep_truth(walk, request, horizon)
+    return walk_rows(walk)
 
 
 def _part_name(after: str | None) -> str:

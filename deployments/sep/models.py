@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,6 +12,9 @@ from rich.table import Table
 
 from infra.market.instruments import canonical
 from tasks.folder import bar_store
+from tasks.reports.cautions import caution_words
+from tasks.reports.format import number
+from tasks.reports.learners import weight_words
 from tasks.research import registry
 from tasks.research.registry import Entry, ModelRefused
 
@@ -54,10 +58,11 @@ def show(console: Console, model_id: str) -> None:
         12 hexadecimal digits.
     """
     chosen = registry.entry(model_id)
-    for name, value in registry.plain(chosen).items():
+    told = {**registry.plain(chosen), "metrics": _plain_metrics(chosen)} | _learnt(chosen)
+    for name, value in {**told, "usable": _usable(chosen)}.items():
         text = json.dumps(value, indent=1) if isinstance(value, dict) else str(value)
         console.print(f"[dim]{name:<14}[/] {escape(text)}", soft_wrap=True)
-    console.print(f"[dim]{'usable':<14}[/] {escape(_usable(chosen))}", soft_wrap=True)
+    _show_learners(console, chosen)
 
 
 def appoint(console: Console, model_id: str) -> None:
@@ -74,6 +79,39 @@ def appoint(console: Console, model_id: str) -> None:
     console.print(
         f"{chosen.model_id} is in force for {chosen.pair} {chosen.timeframe} {chosen.strategy}"
     )
+
+
+def _plain_metrics(chosen: Entry) -> dict[str, Any]:
+    """Return what a backtest said, but for what is shown in words."""
+    return {name: v for name, v in chosen.metrics.items() if name not in ("learners", "caution")}
+
+
+def _learnt(chosen: Entry) -> dict[str, str]:
+    """Say how careful a model is, and what similar means to it; nothing where its file is gone."""
+    try:
+        model = registry.open_model(chosen)
+    except ModelRefused:
+        return {}
+    similarity, caution = model.frozen.similarity, chosen.metrics.get("caution")
+    return {
+        "caution": caution_words(caution) if caution else str(model.caution),
+        "k": f"{similarity.k} neighbours are asked",
+        "paths": weight_words(similarity.weight),
+    }
+
+
+def _show_learners(console: Console, chosen: Entry) -> None:
+    learners = chosen.metrics.get("learners")
+    if not learners:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("learner", no_wrap=True)
+    for heading in ("weight", "skill alone", "5 % bound"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in learners:
+        skill, low = number(each["brier_skill"], 4), number(each["skill_low"], 4)
+        table.add_row(escape(each["name"]), number(each["weight"]), skill, low)
+    console.print(table)
 
 
 def _usable(chosen: Entry) -> str:

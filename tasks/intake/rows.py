@@ -14,7 +14,7 @@ from infra.sources import sample
 from infra.sources.columns import SourceError
 from infra.sources.registry import Source as FileSource
 from infra.sources.regular import files
-from kernels.synthetic import INSTRUMENTS, WALKS, draw
+from kernels.synthetic import INSTRUMENTS, WALKS, PlantedWalk, draw
 from tasks.folder import bar_store
 from tasks.intake.naming import refuse_others
 from tasks.intake.request import IngestRequest
@@ -24,7 +24,7 @@ _NUMBERS: Final = (*PRICES, "volume", *QUOTES)
 
 
 def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
-    """Return the rows of any source but OANDA as written, and what price they hold.
+    """Return the rows of files, the sample or stored minutes as written, and their price.
 
     Parameters
     ----------
@@ -35,8 +35,6 @@ def source_rows(request: IngestRequest) -> tuple[pl.DataFrame, str]:
     infra.sources.columns.SourceError
         If a file is not one of bars, or is not there.
     """
-    if request.source == "planted":
-        return _of_walk(request), "mid"
     if request.source == "minutes":
         return minute_rows(request.pair, request.timeframe), "unknown"
     if request.path is None:
@@ -115,22 +113,39 @@ def planted_rows(
     size : float
         Of its edge.
     """
-    name = INSTRUMENTS[pair]
-    walk = draw(name, n, seed=seed, size=size, bar_seconds=bar_seconds(timeframe))
-    if walk.leader and pair == WALKS[name].leader:
-        walk = walk.leader
-    prices = {name: getattr(walk, name) for name in _NUMBERS}
-    times = pl.Series(walk.time).cast(TIME)
-    return pl.DataFrame(
-        {"source_row": pl.int_range(1, n + 1, eager=True), "timestamp": times, **prices}
-    )
+    return walk_rows(_walk(n, timeframe=timeframe, seed=seed, pair=pair, size=size))
 
 
-def _of_walk(request: IngestRequest) -> pl.DataFrame:
-    return planted_rows(
+def asked_walk(request: IngestRequest, horizon: int) -> PlantedWalk:
+    """Return the planted walk that is asked for.
+
+    Parameters
+    ----------
+    request : IngestRequest
+    horizon : int
+        Bars of the time exit that its truth speaks of; its bars are the same for all.
+    """
+    return _walk(
         request.bars,
         timeframe=request.timeframe,
         seed=request.seed,
         pair=request.pair,
         size=request.size,
+        horizon=horizon,
     )
+
+
+def walk_rows(walk: PlantedWalk) -> pl.DataFrame:
+    """Return the bars of a planted walk, as a source would."""
+    prices = {name: getattr(walk, name) for name in _NUMBERS}
+    times = pl.Series(walk.time).cast(TIME)
+    rows = pl.DataFrame({"timestamp": times, **prices})
+    return rows.select(pl.int_range(1, pl.len() + 1).alias("source_row"), pl.all())
+
+
+def _walk(
+    n: int, *, timeframe: str, seed: int, pair: str, size: float, horizon: int = 8
+) -> PlantedWalk:
+    name, bar = INSTRUMENTS[pair], bar_seconds(timeframe)
+    walk = draw(name, n, seed=seed, size=size, horizon=horizon, bar_seconds=bar)
+    return walk.leader if walk.leader and pair == WALKS[name].leader else walk

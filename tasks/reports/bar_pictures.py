@@ -15,21 +15,21 @@ from matplotlib.patches import Patch
 from infra.bars import PRICES
 from infra.market.calendar import Calendar, filled
 from infra.market.timeframes import bar_length
-from tasks.reports.pictures import (
+from tasks.reports.drawing import (
     BAND,
     INK,
     LONG,
     SHORT,
     Floats,
     Look,
-    _date_axis,
-    _known,
-    _panels,
-    _png,
-    _slices,
-    _times,
-    _title,
-    _values,
+    date_axis,
+    entitle,
+    in_slices,
+    known,
+    panels,
+    png,
+    times_of,
+    values_of,
 )
 from tasks.reports.quality_pictures import CLASSES
 
@@ -49,17 +49,17 @@ def draw_bars(bars: pl.DataFrame, pair: str, timeframe: str) -> bytes:
     pair, timeframe : str
         Such as `EUR_USD`, `H1`.
     """
-    figure, (above, below) = _panels(2, height=4.6, ratios=(9, 1), sharex=True)
+    figure, (above, below) = panels(2, height=4.6, ratios=(9, 1), sharex=True)
     first, last = (f"{time:%Y-%m-%d %H:%M}" for time in bars["timestamp"][[0, -1]])
-    _title(above, f"{pair} {timeframe}", f"{bars.height:,} bars, {first} to {last}")
+    entitle(above, f"{pair} {timeframe}", f"{bars.height:,} bars, {first} to {last}")
     (_draw_candles if bars.height <= CANDLES else _draw_line)(above, bars)
     share = _draw_strip(below, bars, timeframe)
-    _title(below, "Completeness", "no session" if share is None else f"{100 * share:.3g} %")
+    entitle(below, "Completeness", "no session" if share is None else f"{100 * share:.3g} %")
     patches = [Patch(color=colour, label=name) for name, (_, colour) in CLASSES.items()]
     look: Look = {"frameon": False, "fontsize": 10, "labelcolor": INK, "handlelength": 1.0}
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), **look)
-    _date_axis(below)
-    return _png(figure)
+    date_axis(below)
+    return png(figure)
 
 
 def completeness(bars: pl.DataFrame, timeframe: str) -> pl.DataFrame:
@@ -78,8 +78,8 @@ def completeness(bars: pl.DataFrame, timeframe: str) -> pl.DataFrame:
 
 
 def _draw_candles(axis: Axes, bars: pl.DataFrame) -> None:
-    when = date2num(_times(bars))  # type: ignore[no-untyped-call]
-    opened, high, low, closed = (_values(bars, name) for name in PRICES)
+    when = date2num(times_of(bars))  # type: ignore[no-untyped-call]
+    opened, high, low, closed = (values_of(bars, name) for name in PRICES)
     colours = [LONG if up else SHORT for up in closed >= opened]
     axis.add_collection(LineCollection(_sticks(when, low, high), colors=colours, linewidths=0.8))
     step = np.diff(when).min(initial=1.0)
@@ -98,8 +98,8 @@ def _sticks(when: Floats, low: Floats, high: Floats) -> list[Floats]:
 
 
 def _draw_line(axis: Axes, bars: pl.DataFrame) -> None:
-    rows = _slices(bars, _known("low").min(), _known("close").last(), _known("high").max())
-    when = _times(rows)
+    rows = in_slices(bars, known("low").min(), known("close").last(), known("high").max())
+    when = times_of(rows)
     axis.fill_between(when, rows["low"], rows["high"], color=BAND, alpha=0.35, linewidth=0)
     axis.plot(when, rows["middle"], color=INK, linewidth=1.0)
 

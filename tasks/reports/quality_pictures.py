@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from infra.market.instruments import pip
 from tasks.intake.quality import Quality, mean_deviation
-from tasks.reports.pictures import (
+from tasks.reports.drawing import (
     BAND,
     DASHES,
     INK,
@@ -22,12 +22,12 @@ from tasks.reports.pictures import (
     MUTED,
     SHORT,
     Look,
-    _legend,
-    _panels,
-    _png,
-    _say,
-    _share,
-    _title,
+    entitle,
+    panels,
+    png,
+    put_legend,
+    say,
+    share_label,
 )
 
 CAPTIONS: Final = {
@@ -58,11 +58,11 @@ def draw_quality(quality: Quality) -> dict[str, bytes]:
 def draw_completeness(quality: Quality) -> bytes:
     """Draw a calendar: a block a year, a column a week, a row a weekday."""
     cells, years = _calendar(quality.days)
-    figure, (axis,) = _panels(1, height=1.2 + 0.095 * max(len(cells), 8))
-    _title(axis, "Completeness", f"a column a week, a row a weekday, {quality.week.zone}")
+    figure, (axis,) = panels(1, height=1.2 + 0.095 * max(len(cells), 8))
+    entitle(axis, "Completeness", f"a column a week, a row a weekday, {quality.week.zone}")
     axis.grid(visible=False)
     if not years:
-        return _png(_say(figure, axis, "no session between the first and the last bar"))
+        return png(say(figure, axis, "no session between the first and the last bar"))
     colours = [colour for _, colour in CLASSES.values()][::-1]
     edges = sorted(start for start, _ in CLASSES.values())
     norm = BoundaryNorm([*edges, 1.01], len(colours))
@@ -76,13 +76,13 @@ def draw_completeness(quality: Quality) -> bytes:
     patches = [Patch(color=colour, label=name) for name, (_, colour) in CLASSES.items()]
     look: Look = {"frameon": False, "fontsize": 10, "labelcolor": INK, "handlelength": 1.0}
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), **look)
-    return _png(figure)
+    return png(figure)
 
 
 def draw_spread(quality: Quality) -> bytes:
     """Draw median and 95 % of the spread for each hour of New York's day."""
-    figure, (axis,) = _panels(1, height=3.4)
-    _title(axis, "Spread by hour", "pips, New York time; the trading day ends at 17:00")
+    figure, (axis,) = panels(1, height=3.4)
+    entitle(axis, "Spread by hour", "pips, New York time; the trading day ends at 17:00")
     hour = quality.spread["hour"].to_numpy()
     usual, high = (
         quality.spread[name].to_numpy() / pip(quality.pair) for name in ("median", "high")
@@ -91,18 +91,19 @@ def draw_spread(quality: Quality) -> bytes:
     axis.bar(hour, usual, width=0.8, color=LONG, linewidth=0, label="median")
     axis.set_xticks(range(0, 24, 3), [f"{hour:02}:00" for hour in range(0, 24, 3)])
     axis.set_xlim(-0.7, 23.7)
-    _legend(figure, axis)
-    return _png(figure)
+    put_legend(figure, axis)
+    return png(figure)
 
 
 def draw_returns(quality: Quality) -> bytes:
     """Draw the distribution of moves within four deviations, in bins of whole price steps."""
-    figure, (axis,) = _panels(1, height=3.4)
-    zeros = "" if quality.zero_returns is None else f"{_share(quality.zero_returns)} exactly zero"
-    _title(axis, "Moves from bar to bar", zeros)
+    figure, (axis,) = panels(1, height=3.4)
+    zeros = quality.zero_returns
+    note = "" if zeros is None else f"{share_label(zeros)} exactly zero"
+    entitle(axis, "Moves from bar to bar", note)
     deviation = mean_deviation(quality.moves) / pip(quality.pair)
     if not deviation:
-        return _png(_say(figure, axis, "the price does not move"))
+        return png(say(figure, axis, "the price does not move"))
     step = 10.0 ** -(quality.decimals or 0) / pip(quality.pair)
     width = step * max(1.0, np.ceil(2 * REACH * deviation / BINS / step))
     centres, share = _histogram(quality.moves / pip(quality.pair), width, REACH * deviation)
@@ -110,9 +111,9 @@ def draw_returns(quality: Quality) -> bytes:
     curve = np.linspace(-REACH, REACH, 201)
     normal = np.exp(-(curve**2) / 2) / np.sqrt(2 * np.pi) * width / deviation
     axis.plot(curve * deviation, normal, color=INK, linewidth=1, linestyle=DASHES)
-    axis.yaxis.set_major_formatter(FuncFormatter(_share))
+    axis.yaxis.set_major_formatter(FuncFormatter(share_label))
     axis.set_xlabel("pips", color=MUTED)
-    return _png(figure)
+    return png(figure)
 
 
 def _calendar(days: pl.DataFrame) -> tuple[NDArray[np.float64], list[int]]:

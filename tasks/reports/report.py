@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.files import replaced
 from tasks.reports.format import number, percent
+from tasks.reports.learners import as_lines
 from tasks.reports.pictures import draw
-from tasks.reports.summary import DISCLAIMER, Summary, as_table
+from tasks.reports.summary import DISCLAIMER, NO_SIGNAL, Summary, as_table
 from tasks.research.simulation import Simulation
 
 LAST_TRADES = 50
@@ -23,7 +24,12 @@ LAST_TRADES = 50
 CAPTIONS: Mapping[str, str] = {
     "price": "Close prices with the spans of the history, and every trade of the test span.",
     "equity": "What one unit became, all of it in each trade, marked where one could have left.",
-    "confidence": "A signal needs its lower bound, not its confidence, above break-even.",
+    "learners": "Weight: how much each learner counts. Skill: what it is worth alone, on bars it "
+    "had never seen.",
+    "caution": "What trading would have grown, the more doubt is taken off each expected gain; "
+    "“lower” asks the lower bound of confidence to be above break-even.",
+    "confidence": "At break-even a trade is worth nothing. A signal needs an expected net gain "
+    "that is above zero with the caution taken off.",
     "reliability": "Points on the dashed line keep their word; bars are 95 % Wilson intervals "
     "of outcomes that do not overlap.",
     "metrics": "Median and the middle 90 % of the bars in each slice of the test span.",
@@ -31,10 +37,18 @@ CAPTIONS: Mapping[str, str] = {
 
 GLOSSARY: Mapping[str, str] = {
     "Confidence": "The calibrated probability that a trade of this side and exit rule ends above "
-    "zero after all costs, judged from past bars whose damping trajectory looked alike.",
-    "Break-even": "The hit rate at which wins pay exactly for losses and costs, measured on the "
-    "library span. A signal needs its lower bound above it.",
-    "Lower and upper": "5 and 95 % bounds of the confidence from a block bootstrap.",
+    "zero after all costs: what the learners say together.",
+    "Lower and upper": "5 and 95 % bounds of the confidence: how far it may lie off, had history "
+    "taught otherwise and as no two bars are alike.",
+    "Expected net gain": "What a trade at this confidence brings in the mean, after all costs.",
+    "Break-even": "The confidence at which the expected net gain is zero.",
+    "Caution": "How many deviations of its own doubt are taken off an expected net gain. What is "
+    "left must be above zero for a signal. Unless it was asked for, it is what grew most on the "
+    "past.",
+    "Learner": "A way to tell from bars whether a trade will win; the first asks what became of "
+    "past bars whose damping trajectory looked alike.",
+    "Weight": "How much a learner counts among all: as far as it proved itself on bars it had not "
+    "seen. One that adds nothing has weight 0.",
     "Wilson interval": "Where the true hit rate lies with 95 % certainty, were the trades "
     "independent. Few trades, wide interval.",
     "Brier skill": "How much closer to the outcomes confidence was than the base rate alone: "
@@ -72,14 +86,23 @@ def write_report(
     pathlib.Path
         The report: one file without a single outside address.
     """
-    pictures = draw(predictions, simulation, horizon=summary["horizon"])
+    pictures = draw(
+        predictions,
+        simulation,
+        horizon=summary["horizon"],
+        learners=summary.get("learners", ()),
+        caution=summary.get("caution"),
+    )
     page = _template().render(
         summary=summary,
-        rows=as_table(summary)[1:],
+        rows=[row for row in as_table(summary)[1:] if row["metric"] not in as_lines(summary)],
+        learners=summary.get("learners", ()),
+        truth=summary.get("truth"),
         figures=_key_figures(summary),
         pictures=[(name, _inline(pictures[name]), CAPTIONS[name]) for name in CAPTIONS],
         trades=simulation.trades.tail(LAST_TRADES).reverse().rows(named=True),
         signals=signals.height,
+        no_signal=NO_SIGNAL,
         settings=list(_flat({**summary["about"], "versions": _versions()})),
         glossary=GLOSSARY,
         disclaimer=DISCLAIMER,

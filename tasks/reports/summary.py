@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,17 +12,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from kernels.evaluation import brier_skill, calibration_error, non_overlapping, wilson
+from kernels.evaluation import non_overlapping, wilson
 from kernels.outcomes import SIDES
+from tasks.reports.calibration import base_rate, calibration, finite, mean
+from tasks.reports.cautions import caution_words
 from tasks.reports.format import interval, number, percent
+from tasks.reports.learners import as_lines
 from tasks.research.simulation import Simulation
 
 SPLITS = ("library", "calibration", "test")
 LEAST_OUTCOMES = 30
 EDGE, NO_EDGE = "edge after costs", "no edge after costs"
+NO_SIGNAL = "no bar's expected net gain, less caution, was above zero"
 DISCLAIMER = "Research on the past, not financial advice."
 
-Floats = NDArray[np.float64]
 Summary = dict[str, Any]
 
 
@@ -80,7 +82,7 @@ def summarise(
         "signals": signals.height,
         "trades": _hits(simulation.trades),
         "money": _money(simulation),
-        "calibration": _calibration(predictions, horizon, seed=seed, draws=draws),
+        "calibration": calibration(predictions, horizon, seed=seed, draws=draws),
         "about": dict(about or {}),
     }
     reasons = list(_reasons_against(summary))
@@ -89,9 +91,12 @@ def summarise(
 
 
 def as_table(summary: Summary) -> list[dict[str, str]]:
-    """Return the result as rows of metric and value, for a table artifact or a terminal."""
+    """Return the result as rows of metric and value, for a table artifact or a terminal.
+
+    With a line for each of `learners`, for `caution` and for `truth`, where the summary has them.
+    """
     sides, trades, money = summary["sides"], summary["trades"], summary["money"]
-    calibration = summary["calibration"]
+    judged = summary["calibration"]
     rows = {"Verdict": summary["verdict"]}
     for span in summary["spans"]:
         rows[f"{span['name'].capitalize()} span"] = _span_words(span)
@@ -109,9 +114,14 @@ def as_table(summary: Summary) -> list[dict[str, str]]:
         "Equity at the end": percent(money["growth"], sign=True),
         "Profit factor": number(money["profit_factor"]),
         "Largest drawdown": percent(money["max_drawdown"]),
-        "Brier skill": _skill_words(calibration),
-        "Calibration error": percent(calibration["calibration_error"]),
+        "Brier skill": _skill_words(judged),
+        "Calibration error": percent(judged["calibration_error"]),
     }
+    if "truth" in summary:
+        rows["Of the truth"] = summary["truth"]["sentence"]
+    if "caution" in summary:
+        rows["Caution"] = caution_words(summary["caution"])
+    rows |= as_lines(summary)
     return [{"metric": metric, "value": value} for metric, value in rows.items()]
 
 
@@ -181,21 +191,16 @@ def _side(
     test = predictions.filter(pl.col("split") == "test")
     mine = pl.col("side") == side
     return {
-        "base_rate": _base_rate(predictions, side),
-        "break_even": _mean(test, f"break_even_{side}"),
+        "base_rate": base_rate(predictions, side),
+        "break_even": mean(test, f"break_even_{side}"),
         "signals": signals.filter(mine).height,
         "trades": simulation.trades.filter(mine).height,
     }
 
 
-def _base_rate(predictions: pl.DataFrame, side: str) -> float | None:
-    win = pl.col(f"win_{side}")
-    return _mean(predictions.filter((pl.col("split") == "library") & (win >= 0)), f"win_{side}")
-
-
 def _hits(trades: pl.DataFrame) -> Summary:
     count, wins = trades.height, trades.filter(pl.col("gain") > 0).height
-    low, high = map(_finite, wilson(wins, count)) if count else (None, None)
+    low, high = map(finite, wilson(wins, count)) if count else (None, None)
     reasons = trades["exit_reason"].value_counts(sort=True).rows()
     return {
         "count": count,
@@ -203,8 +208,8 @@ def _hits(trades: pl.DataFrame) -> Summary:
         "hit_rate": wins / count if count else None,
         "hit_low": low,
         "hit_high": high,
-        "break_even": _mean(trades, "break_even"),
-        "bars_held": _mean(trades, "bars_held"),
+        "break_even": mean(trades, "break_even"),
+        "bars_held": mean(trades, "bars_held"),
         "exits": dict(sorted(reasons)),
     }
 
@@ -214,89 +219,25 @@ def _money(simulation: Simulation) -> Summary:
     gain = trades["gain"].to_numpy()
     won, lost = gain[gain > 0].sum(), -gain[gain < 0].sum()
     return {
-        "gross": _finite(trades["gross"].sum()),
-        "cost": _finite(trades["cost"].sum()),
-        "net": _finite(gain.sum()),
-        "growth": _finite(equity["equity"][-1] - 1) if equity.height else 0.0,
-        "profit_factor": _finite(won / lost) if lost else None,
-        "max_drawdown": _finite(equity["drawdown"].min()) if equity.height else 0.0,
+        "gross": finite(trades["gross"].sum()),
+        "cost": finite(trades["cost"].sum()),
+        "net": finite(gain.sum()),
+        "growth": finite(equity["equity"][-1] - 1) if equity.height else 0.0,
+        "profit_factor": finite(won / lost) if lost else None,
+        "max_drawdown": finite(equity["drawdown"].min()) if equity.height else 0.0,
     }
-
-
-_RESOLVED = ("confidence", "won", "base", "own")
-
-
-def _calibration(predictions: pl.DataFrame, horizon: int, *, seed: int, draws: int) -> Summary:
-    """Judge confidence against the base rate, both sides of each test bar together."""
-    rows = _resolved(predictions)
-    bars = rows["bar"].to_numpy()
-    confidence, won, base, own = (rows[name].to_numpy() for name in _RESOLVED)
-    block = _block_length(bars, horizon)
-    facts = {"outcomes": rows.height, "block": block, "draws": draws, "seed": seed}
-    if not np.isfinite(base).all() or (base == won).all():
-        return facts | dict.fromkeys(("brier_skill", "skill_low", "calibration_error"))
-    losses = [
-        np.bincount(bars, (share - won) ** 2).astype(float) for share in (confidence, base, own)
-    ]
-    return facts | {
-        "brier_skill": _finite(brier_skill(confidence, won, base)),
-        "skill_low": _skill_low(losses, block, seed=seed, draws=draws),
-        "calibration_error": _finite(calibration_error(confidence, won)),
-    }
-
-
-def _resolved(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Return each resolved side of each test bar: confidence, outcome and two base rates.
-
-    `base` is the library's, known beforehand; `own` that of the test span itself.
-    """
-    test = predictions.filter(pl.col("split") == "test").with_row_index("bar")
-    parts = []
-    for side in SIDES:
-        confidence, won = (
-            pl.col(f"{name}_{side}").cast(pl.Float64) for name in ("confidence", "win")
-        )
-        resolved = test.filter(confidence.is_finite() & (won >= 0))
-        base = pl.lit(_base_rate(predictions, side), dtype=pl.Float64).fill_null(math.nan)
-        columns = dict(zip(_RESOLVED, (confidence, won, base, won.mean()), strict=True))
-        parts.append(resolved.select("bar", **columns))
-    return pl.concat(parts).with_columns(pl.col("bar").cast(pl.Int64))
-
-
-def _block_length(bars: NDArray[np.int64], horizon: int) -> int:
-    """At least four outcomes' length, and no more than a thousand blocks."""
-    n = int(bars.max()) + 1 if bars.size else 0
-    return min(max(4 * (horizon + 1), math.ceil(n / 1000)), max(1, n // 4))
-
-
-def _skill_low(losses: list[Floats], block: int, *, seed: int, draws: int) -> float | None:
-    """Bound the Brier skill from below at 5 % by a circular block bootstrap over the bars.
-
-    Against whichever of the library's and the test span's own base rate did better in the draw:
-    a confidence that never moves must not win by a shift of the level alone.
-    """
-    n = losses[0].size
-    starts = np.random.default_rng(seed).integers(0, n, (draws, math.ceil(n / block)))
-    totals = []
-    for loss in losses:
-        running = np.concatenate([[0.0], np.cumsum(np.concatenate([loss, loss[:block]]))])
-        totals.append((running[starts + block] - running[starts]).sum(axis=1))
-    reference = np.minimum(*totals[1:])
-    if not (reference > 0).all():
-        return None
-    return _finite(np.quantile(1 - totals[0] / reference, 0.05))
 
 
 def _reasons_against(summary: Summary) -> Iterator[str]:
     """Say in words what stands between this result and an edge; nothing, if it has one."""
-    trades, money, calibration = summary["trades"], summary["money"], summary["calibration"]
+    trades, money, judged = summary["trades"], summary["money"], summary["calibration"]
     independent = summary["spans"][-1]["independent"]
-    if not calibration["outcomes"]:
+    if not judged["outcomes"]:
         yield "no bar of the test span has both a confidence and a known outcome"
     elif independent < LEAST_OUTCOMES:
         yield f"the test span holds only {independent} outcomes that do not overlap"
     if not summary["signals"]:
-        yield "no signal cleared break-even"
+        yield NO_SIGNAL
     elif not trades["count"]:
         yield "no signal left room for a trade before the data ended or a hole came"
     elif trades["break_even"] is None or trades["hit_low"] <= trades["break_even"]:
@@ -306,8 +247,8 @@ def _reasons_against(summary: Summary) -> Iterator[str]:
         yield f"{reach}, which does not lie above break-even ({percent(trades['break_even'])})"
     if trades["count"] and not (money["net"] or 0.0) > 0:
         yield f"the net gain is {percent(money['net'], sign=True)}"
-    if calibration["outcomes"] and not (calibration["skill_low"] or 0.0) > 0:
-        skill = _skill_words(calibration)
+    if judged["outcomes"] and not (judged["skill_low"] or 0.0) > 0:
+        skill = _skill_words(judged)
         yield f"confidence is not shown to beat the base rate (Brier skill {skill})"
 
 
@@ -341,8 +282,8 @@ def _by_side(sides: Summary, name: str, total: int) -> str:
     return f"{total:,} ({parts})"
 
 
-def _skill_words(calibration: Summary) -> str:
-    skill, low = calibration["brier_skill"], calibration["skill_low"]
+def _skill_words(judged: Summary) -> str:
+    skill, low = judged["brier_skill"], judged["skill_low"]
     bound = f", 5 % bound {number(low, 4)}" if low is not None else ""
     return f"{number(skill, 4)}{bound}"
 
@@ -351,12 +292,3 @@ def _escaped(text: str) -> str:
     for sign in ("\\", "|", "*", "_", "<", "`"):
         text = text.replace(sign, f"\\{sign}")
     return text
-
-
-def _mean(frame: pl.DataFrame, name: str) -> float | None:
-    values = frame[name].cast(pl.Float64).fill_nan(None)
-    return _finite(values.mean())
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

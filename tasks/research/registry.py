@@ -161,7 +161,7 @@ def appoint(model_id: str, *, who: str) -> Entry:
         If its files are gone, or the code that is here is another than it was trained with.
     """
     chosen = entry(model_id)
-    _check_code(_open(chosen), chosen)
+    _check_code(open_model(chosen), chosen)
     key = {"pair": chosen.pair, "timeframe": chosen.timeframe, "strategy": chosen.strategy}
     pointer = {"model_id": chosen.model_id, "who": who, "since": func.now()}
     row = insert(models.Champion).values(**key, **pointer)
@@ -183,10 +183,25 @@ def in_force(chosen: Entry, store: BarStore) -> Model:
     ModelRefused
         If its files are gone, or bars of its history or the code changed since it was trained.
     """
-    model = _open(chosen)
+    model = open_model(chosen)
     _check_code(model, chosen)
     _check_bars(model, chosen, store)
     return model
+
+
+def open_model(chosen: Entry) -> Model:
+    """Return a model, whether or not it may be used.
+
+    Raises
+    ------
+    ModelRefused
+        If its files are gone, or are of another version.
+    """
+    path = RunFolder(Path(chosen.folder)).model
+    try:
+        return document.read(path, Model)
+    except document.DocumentError as error:
+        raise ModelRefused(f"{error}; {_way_out(chosen)}") from error
 
 
 def _check_code(model: Model, chosen: Entry) -> None:
@@ -208,14 +223,6 @@ def _check_bars(model: Model, chosen: Entry, store: BarStore) -> None:
                 f"{frozen.last_bar}, and those of {pair} are not as they were ({len(bars):,} are "
                 f"there now): {_way_out(chosen)}"
             )
-
-
-def _open(chosen: Entry) -> Model:
-    path = RunFolder(Path(chosen.folder)).model
-    try:
-        return document.read(path, Model)
-    except document.DocumentError as error:
-        raise ModelRefused(f"{error}; {_way_out(chosen)}") from error
 
 
 def _title(chosen: Entry) -> str:

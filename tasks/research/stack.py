@@ -18,7 +18,7 @@ INTERCEPT, WEIGHT = 0.1, 0.5
 
 HOLDS, NEARLY = 0.9, 0.05
 """What is believed of the slope before the calibration span speaks: that what was learnt still
-holds (1, give or take a twentieth), or, one time in ten, that it holds in part or no more (0 to 1)."""
+holds (1, give or take a twentieth), or, one time in ten, that it does in part or not (0 to 1)."""
 
 SLOPES = np.linspace(0, 1.25, 126)
 

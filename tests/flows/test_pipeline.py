@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from infra.stores import hot
 from kernels.device import choose_engine
 from tasks import document
 from tasks.folder import RunFolder
+from tasks.live.publish import COLUMNS
 from tasks.research.model import Model
 from tasks.strategy.strategies import damped
 from tests.servers import empty_tables
@@ -87,6 +89,24 @@ def test_a_result_names_the_engine_that_all_of_it_comes_from(tested: Path) -> No
     assert {summary["about"]["engine"], frozen.engine} == {engine}
     recorded = read_frame(f"SELECT metrics FROM model WHERE path = '{tested}'")["metrics"][0]
     assert json.loads(recorded)["engine"] == engine
+    for name in ("learners", "caution"):
+        assert json.loads(recorded)[name] == summary[name]
+
+
+def test_a_backtest_says_what_each_learner_and_caution_is_worth(tested: Path) -> None:
+    summary = json.loads((tested / "summary.json").read_text())
+    model = document.read(tested / "model.json", Model)
+    *alone, together = summary["learners"]
+    assert {each["name"]: each["weight"] for each in alone} == model.confidence.weights
+    assert together["brier_skill"] == summary["calibration"]["brier_skill"]
+    caution = summary["caution"]
+    assert (caution["in_force"], caution["chosen_by"]) == (model.caution, "past")
+    (used,) = (each for each in caution["tried"] if each["caution"] == model.caution)
+    assert used["trades"] == summary["trades"]["count"]
+    assert math.expm1(used["test"]) == pytest.approx(summary["money"]["growth"])
+    assert summary["truth"]["sentence"] in (tested / "report.html").read_text().replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) -> None:
@@ -110,7 +130,7 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     complete(stack, "signals/H1", **cycle)
     signals = published()
     expected = damped(told(tested).filter(pl.col("split") == "test"))
-    columns = [name for name in expected.columns if name not in ("timestamp", "position")]
+    columns = [name for name in COLUMNS if name in expected.columns]
     assert len(expected) > 0
     assert signals["bar_ts"].to_list() == expected["timestamp"].to_list()
     assert_frame_equal(signals.select(columns), expected.select(columns), check_exact=True)

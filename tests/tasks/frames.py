@@ -14,6 +14,8 @@ START = datetime(2018, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SIDES = ("long", "short")
 ACTIONS = {"long": "BUY", "short": "SELL"}
+UNIT = 2e-3
+"""Deviation of the horizon of quiet predictions."""
 
 
 def times(n: int) -> pl.Series:
@@ -64,6 +66,7 @@ def signals_of(marks: Mapping[int, str], bars: pl.DataFrame) -> pl.DataFrame:
     rows = list(marks)
     sides = [marks[row] for row in rows]
     numbers = {"confidence": 0.6, "lower": 0.55, "upper": 0.65, "break_even": 0.5}
+    numbers |= {"expected": 3e-4, "doubt": 1e-4, "margin": 0.1}
     metrics = {"entropy": 0.9, "coherence": 0.95, "stability": 0.5, "damped_value": 0.1}
     return pl.DataFrame(
         {
@@ -87,7 +90,7 @@ def random_signals(bars: pl.DataFrame, *, seed: int, share: float = 0.2) -> pl.D
 def predictions_of(n: int, **columns: Any) -> pl.DataFrame:
     """A predictions frame of n rows whose given columns replace quiet defaults.
 
-    By default each side's bound lies below its break-even, so that nothing triggers.
+    By default nothing is left of each side's expected gain, so that nothing triggers.
     """
     quiet: dict[str, Any] = {
         **dict.fromkeys(("open", "high", "low", "close"), 100.0),
@@ -99,6 +102,7 @@ def predictions_of(n: int, **columns: Any) -> pl.DataFrame:
         "steps": 8,
         "converged": True,
         "sigma": 1e-3,
+        "unit": UNIT,
         "k_eff": 40,
         "null_ratio": 0.25,
         "flip_ratio": 0.5,
@@ -109,6 +113,8 @@ def predictions_of(n: int, **columns: Any) -> pl.DataFrame:
     for side in SIDES:
         quiet |= {f"{name}_{side}": value for name, value in beliefs.items()}
         quiet |= {f"break_even_{side}": 0.5, f"win_{side}": 0, f"gain_{side}": -1e-4}
+        quiet |= {f"expected_{side}": -0.01 * UNIT, f"doubt_{side}": 0.02 * UNIT}
+        quiet |= {f"margin_{side}": -0.02}
     spread = {name: _column(value, n) for name, value in (quiet | columns).items()}
     frame = pl.DataFrame({"timestamp": times(n), "position": np.arange(n), **spread})
     return frame.with_columns(pl.col("^win_.*$").cast(pl.Int8))
@@ -136,5 +142,6 @@ def random_predictions(
         belief = 0.47 + skill * (chance - 0.47) + generator.normal(0.0, 0.004, n)
         columns |= {f"confidence_{side}": belief, f"posterior_{side}": belief}
         columns |= {f"lower_{side}": belief - 0.03, f"upper_{side}": belief + 0.03}
+        columns |= {f"expected_{side}": (belief - 0.5) * UNIT, f"margin_{side}": belief - 0.53}
         columns |= {f"win_{side}": win, f"gain_{side}": np.where(win == 1, 1e-3, -1e-3)}
     return predictions_of(n, **columns)

@@ -19,7 +19,8 @@ from kernels.synthetic import INSTRUMENTS, WALKS, draw
 from tasks.folder import bar_store
 from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.request import IngestRequest
-from tasks.intake.rows import planted_rows, source_rows
+from tasks.intake.rows import asked_walk, planted_rows, walk_rows
+from tasks.intake.truth import read_truth
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -194,6 +195,39 @@ def test_a_planted_walk_goes_by_its_instrument(tmp_path: Path, pair: str) -> Non
     assert stored["ask_close"].to_list() == made.ask_close.tolist()
 
 
+@pytest.mark.parametrize("pair", ["PLANTED", "PLANTED_LEAD", "PLANTED_LEADER"])
+def test_the_truth_of_planted_bars_is_kept_beside_them(tmp_path: Path, pair: str) -> None:
+    request = IngestRequest(pair=pair, source="planted", seed=3, bars=400, size=0.5)
+    ingest(request, tmp_path)
+    truth, stored = read_truth(pair, "H1"), bar_store().read(pair, "H1")
+    assert truth is not None
+    assert truth.select("timestamp", "close").equals(stored.select("timestamp", "close"))
+    assert truth.select("seed", "size", "horizon").unique().rows() == [(3, 0.5, 8)]
+    walk = draw(INSTRUMENTS[pair], 400, seed=3, size=0.5, horizon=8)
+    made = walk.leader if walk.leader and pair == "PLANTED_LEADER" else walk
+    for column, side in enumerate(("long", "short")):
+        for name in ("true_probability", "true_gain"):
+            told = truth[f"{name}_{side}"].to_list()
+            assert told == getattr(made, name)[:, column].tolist()
+
+
+def test_the_truth_is_of_the_walk_that_was_ingested_last(tmp_path: Path) -> None:
+    for seed, timeframe in ((1, "H1"), (2, "H1"), (3, "H4")):
+        request = IngestRequest(
+            pair="PLANTED", source="planted", seed=seed, timeframe=timeframe, bars=50
+        )
+        ingest(request, tmp_path)
+    for timeframe, seed, horizon in (("H1", 2, 8), ("H4", 3, 6)):
+        truth = read_truth("PLANTED", timeframe)
+        assert truth is not None
+        assert truth.select("seed", "horizon").unique().rows() == [(seed, horizon)]
+
+
+def test_real_bars_have_no_truth(tmp_path: Path) -> None:
+    ingest(IngestRequest(), tmp_path)
+    assert read_truth("EUR_USD", "H1") is None
+
+
 def test_each_synthetic_instrument_has_a_walk() -> None:
     assert set(INSTRUMENTS) == set(SYNTHETIC)
 
@@ -204,7 +238,7 @@ def test_the_size_of_an_edge_is_of_the_walk_and_of_the_name() -> None:
         for size in (0.5, 1.0)
     )
     assert (small.name, usual.name) == ("planted:3:size=0.5", "planted:3")
-    first, second = (source_rows(request)[0] for request in (small, usual))
+    first, second = (walk_rows(asked_walk(request, 8)) for request in (small, usual))
     assert first["timestamp"].equals(second["timestamp"])
     assert not first["close"].equals(second["close"])
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,19 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from infra.market.quotes import Costs
-from tasks.reports.pictures import (
-    draw,
-    draw_confidence,
-    draw_equity,
-    draw_metrics,
-    draw_price,
-    draw_reliability,
-    thin,
-)
+from tasks.reports.belief_pictures import draw_confidence, draw_reliability
+from tasks.reports.drawing import thin
+from tasks.reports.learner_pictures import draw_caution, draw_learners
+from tasks.reports.learners import STACK
+from tasks.reports.pictures import draw, draw_equity, draw_metrics, draw_price
+from tasks.reports.report import CAPTIONS
 from tasks.research.simulation import TRADES, Simulation, simulate
 from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
 
+LEARNT = ("learners", "caution")
+"""Pictures that say in words that nothing was learnt."""
 NO_TRADES = pl.DataFrame(schema=TRADES)
 NO_EQUITY = pl.DataFrame(
     schema={"timestamp": pl.Datetime("us", "UTC"), "equity": pl.Float64, "drawdown": pl.Float64}
@@ -62,10 +62,10 @@ def test_every_picture_of_a_backtest_is_drawn_small_and_the_same_again() -> None
     simulation = backtest(predictions)
     assert simulation.trades.height > 10
     pictures = draw(predictions, simulation, horizon=8)
-    assert list(pictures) == ["price", "equity", "confidence", "reliability", "metrics"]
-    for png in pictures.values():
+    assert list(pictures) == list(CAPTIONS)
+    for name, png in pictures.items():
         assert len(png) < 250_000
-        assert 0.01 < ink(png) < 0.6
+        assert (0.01 if name not in LEARNT else 0.001) < ink(png) < 0.6
     assert draw_equity(simulation.equity) == pictures["equity"]
 
 
@@ -101,7 +101,7 @@ def test_pictures_of_nothing_are_still_pictures(name: str) -> None:
 def test_holes_are_gaps_not_errors(name: str) -> None:
     predictions = random_predictions(400, seed=3)
     null, nan = pl.col("position") % 3 == 0, pl.col("position") > 350
-    floats = pl.col("^(confidence|lower|upper|entropy|coherence|stability|damped).*$")
+    floats = pl.col("^(confidence|lower|upper|margin|entropy|coherence|stability|damped).*$")
     holes = predictions.with_columns(
         pl.when(nan).then(math.nan).when(~null).then(floats).name.keep()
     )
@@ -117,6 +117,41 @@ def test_equity_without_trades_and_without_bars() -> None:
     flat = times.with_columns(equity=pl.lit(1.0), drawdown=pl.lit(0.0))
     assert ink(draw_equity(flat)) > 0.005
     assert ink(draw_equity(NO_EQUITY)) > 0.005
+
+
+LEARNERS: list[dict[str, Any]] = [
+    {"name": "neighbours", "weight": 0.31, "brier_skill": 0.061, "skill_low": 0.04},
+    {"name": "hours", "weight": 0.0, "brier_skill": -0.002, "skill_low": None},
+    {"name": STACK, "weight": None, "brier_skill": 0.09, "skill_low": 0.07},
+]
+TRIED: list[dict[str, Any]] = [
+    {"caution": 0.0, "test": 0.05, "past": 0.1, "trades": 90},
+    {"caution": 1.0, "test": 0.02, "past": 0.12, "trades": 40},
+    {"caution": "lower", "test": -0.01, "past": None, "trades": 3},
+]
+
+
+def test_what_was_learnt_is_drawn_and_the_same_again() -> None:
+    assert 0.01 < ink(draw_learners(LEARNERS)) < 0.6
+    assert draw_learners(LEARNERS) == draw_learners(LEARNERS)
+    louder = [{**LEARNERS[0], "weight": 0.9}, *LEARNERS[1:]]
+    assert draw_learners(louder) != draw_learners(LEARNERS)
+    base_rates = draw_learners(LEARNERS[-1:])
+    assert base_rates == draw_learners([])
+    assert ink(base_rates) > 0.001
+
+
+def test_the_caution_in_force_is_marked() -> None:
+    drawn = [
+        draw_caution({"in_force": chosen, "chosen_by": "past", "tried": TRIED})
+        for chosen in (0.0, 1.0, "lower")
+    ]
+    assert len(set(drawn)) == 3
+    assert all(0.01 < ink(png) < 0.6 for png in drawn)
+    unknown = [{**each, "past": None, "test": None} for each in TRIED]
+    told = {"in_force": 0.0, "chosen_by": "recipe", "tried": unknown}
+    assert ink(draw_caution(told)) > 0.005
+    assert ink(draw_caution(None)) > 0.005
 
 
 def test_a_single_bar_is_drawn() -> None:

@@ -26,13 +26,19 @@ ABOUT: dict[str, Any] = {
 FILES = {"report.html", *(f"{name}.png" for name in CAPTIONS)}
 
 
-def report(folder: Path, predictions: pl.DataFrame, about: dict[str, Any] | None = None) -> str:
+def report(
+    folder: Path,
+    predictions: pl.DataFrame,
+    about: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
+) -> str:
     test = predictions.filter(pl.col("split") == "test")
     signals = damped(test)
     simulation = simulate(
         test, signals, segments=one_segment(test.height), horizon=8, costs=Costs(spread=0.02)
     )
     summary = summarise(predictions, signals, simulation, horizon=8, about=about or ABOUT)
+    summary |= more or {}
     path = write_report(folder, predictions, signals, simulation, summary)
     assert path == folder / "report.html"
     assert {file.name for file in folder.iterdir()} == FILES
@@ -84,7 +90,7 @@ def test_it_is_one_file_that_loads_nothing(traded: str) -> None:
 
 def test_every_picture_is_inside_with_its_caption(traded: str) -> None:
     images = Page(traded).addresses
-    assert len(images) == len(CAPTIONS) == 5
+    assert len(images) == len(CAPTIONS) == 7
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
     for name, caption in CAPTIONS.items():
@@ -115,6 +121,41 @@ def test_the_last_trades_are_listed_newest_first(traded: str) -> None:
     assert entered == sorted(entered, reverse=True)
 
 
+LEARNT: dict[str, Any] = {
+    "learners": [
+        {"name": "last step", "weight": 0.314, "brier_skill": 0.0612, "skill_low": 0.04},
+        {"name": "all together", "weight": None, "brier_skill": 0.0912, "skill_low": None},
+    ],
+    "caution": {
+        "in_force": 0.5,
+        "chosen_by": "past",
+        "tried": [
+            {"caution": 0.5, "test": 0.05, "past": 0.1, "trades": 90},
+            {"caution": "lower", "test": 0.0, "past": None, "trades": 0},
+        ],
+    },
+}
+TRUTH = {"truth": {"sentence": "84 % of what could be known, 91 % of what could be earned"}}
+
+
+def test_learners_are_a_table(tmp_path: Path) -> None:
+    text = report(tmp_path, predictions_of(40), more=LEARNT)
+    table = text.partition('<table class="learners">')[2].partition("</table>")[0]
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table.partition("<tbody>")[2])
+    rows = [["last step", "0.31", "0.0612", "0.0400"], ["all together", "–", "0.0912", "–"]]
+    assert cells == [cell for row in rows for cell in row]
+    assert table.count('<tr class="all">') == 1
+    words = plain(text)
+    assert "Learner: last step" not in words
+    assert "0.5, what grew most on the past; most growth on the test span by 0.5" in words
+
+
+def test_the_truth_is_told_where_it_is_known(tmp_path: Path) -> None:
+    words = plain(report(tmp_path, predictions_of(40), more=LEARNT | TRUTH))
+    assert f"Its truth is known: {TRUTH['truth']['sentence']}." in words
+    assert "truth" not in plain(report(tmp_path, predictions_of(40), more=LEARNT)).lower()
+
+
 def test_it_works_on_a_phone_and_in_the_dark(traded: str) -> None:
     assert 'name="viewport" content="width=device-width' in traded
     assert "prefers-color-scheme: dark" in traded
@@ -122,8 +163,8 @@ def test_it_works_on_a_phone_and_in_the_dark(traded: str) -> None:
 
 def test_without_signals_it_says_so(tmp_path: Path) -> None:
     words = plain(report(tmp_path, random_predictions(600, seed=2)))
-    assert "no signal cleared break-even" in words
-    assert "There were no trades: no signal cleared break-even." in words
+    assert "There were no trades: no bar" in words
+    assert "expected net gain, less caution, was above zero" in words
 
 
 def test_it_is_written_even_of_nothing(tmp_path: Path) -> None:

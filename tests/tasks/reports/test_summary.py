@@ -15,7 +15,7 @@ from tasks.reports.format import interval, number, percent
 from tasks.reports.summary import Summary, as_markdown, as_table, print_table, summarise
 from tasks.research.simulation import Simulation, simulate
 from tasks.strategy.strategies import damped
-from tests.tasks.frames import one_segment, predictions_of, random_predictions
+from tests.tasks.frames import UNIT, one_segment, predictions_of, random_predictions
 
 HORIZON = 4
 ABOUT = {"pair": "EUR_USD", "timeframe": "H1", "data_hash": "ab12", "seed": 3}
@@ -53,6 +53,7 @@ def planted(n: int = 3000, *, seed: int = 1) -> pl.DataFrame:
         belief = 0.5 + 0.2 * sign * drift
         columns |= {f"confidence_{side}": belief, f"lower_{side}": belief - 0.05}
         columns |= {f"upper_{side}": belief + 0.05, f"win_{side}": (sign * later > 0).astype(int)}
+        columns |= {f"expected_{side}": (belief - 0.5) * UNIT, f"margin_{side}": belief - 0.55}
     columns["split"] = np.repeat(["library", "calibration", "test"], [n // 2, n // 4, n // 4])
     return predictions_of(n, **columns)
 
@@ -95,11 +96,11 @@ def test_a_constant_confidence_has_no_skill() -> None:
     assert summary["calibration"]["skill_low"] <= 0
 
 
-def test_no_signal_cleared_break_even() -> None:
+def test_no_gain_is_expected() -> None:
     summary = judge(random_predictions(900, seed=1), about=ABOUT)
     assert summary["signals"] == 0
     assert summary["sentence"].startswith(
-        "EUR_USD H1: no edge after costs: no signal cleared break-even"
+        "EUR_USD H1: no edge after costs: no bar's expected net gain, less caution, was above zero"
     )
     assert summary["trades"]["hit_rate"] is None
     assert summary["money"] == {
@@ -114,7 +115,7 @@ def test_no_signal_cleared_break_even() -> None:
 
 def test_signals_without_room_for_a_trade() -> None:
     predictions = planted().with_columns(
-        pl.when(pl.col("position") < 2999).then(0.1).otherwise(0.9).alias(f"lower_{side}")
+        pl.when(pl.col("position") < 2999).then(-0.1).otherwise(0.1).alias(f"margin_{side}")
         for side in ("long", "short")
     )
     summary = judge(predictions)
@@ -238,6 +239,23 @@ def test_the_table_and_the_markdown_say_the_same() -> None:
     for row in table:
         assert f"| {row['metric']} | " in markdown
     assert_json(summary)
+
+
+def test_learners_caution_and_truth_have_lines_where_they_are_known() -> None:
+    row = {"name": "neighbours", "weight": 0.31, "brier_skill": 0.061, "skill_low": None}
+    tried = [{"caution": 1.0, "test": 0.02, "past": 0.1, "trades": 4}]
+    learnt: dict[str, Any] = {
+        "learners": [row],
+        "caution": {"in_force": 1.0, "chosen_by": "recipe", "tried": tried},
+        "truth": {"sentence": "84 % of what could be known, 91 % of what could be earned"},
+    }
+    plain = judge(planted(), about=ABOUT)
+    lines = {line["metric"]: line["value"] for line in as_table(plain | learnt)}
+    assert lines["Learner: neighbours"] == "weight 0.31, skill 0.061 alone"
+    assert lines["Caution"].startswith("1, as was asked for; most growth on the test span by 1 ")
+    assert lines["Of the truth"] == learnt["truth"]["sentence"]
+    assert "| Learner: neighbours | weight 0.31" in as_markdown(plain | learnt)
+    assert not {"Caution", "Of the truth"} & {line["metric"] for line in as_table(plain)}
 
 
 def test_markdown_cannot_be_broken_by_a_name() -> None:

@@ -191,7 +191,7 @@ def _counted(study: Study) -> _Counted:
         timeline.starts,
         stride=frozen.stride,
     )
-    asked = queries(frozen)
+    asked = np.append(frozen.spans.library.positions(frozen.recipe.horizon), queries(frozen))
     found = library.find(
         paths[asked], asked, timeline, exclusion=frozen.recipe.horizon, engine="cpu"
     )

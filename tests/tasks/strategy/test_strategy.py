@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tasks.strategy.strategies import STRATEGIES, damped, strategy
+from tasks.strategy.strategies import BELIEFS, STRATEGIES, damped, strategy
 from tests.tasks.frames import predictions_of, random_predictions
 
 COLUMNS = [
@@ -20,6 +20,9 @@ COLUMNS = [
     "lower",
     "upper",
     "break_even",
+    "expected",
+    "doubt",
+    "margin",
     "entropy",
     "coherence",
     "stability",
@@ -27,8 +30,8 @@ COLUMNS = [
 ]
 
 
-def test_nothing_triggers_below_or_at_break_even() -> None:
-    signals = damped(predictions_of(3, lower_long=[0.49, 0.5, 0.2]))
+def test_nothing_triggers_at_or_below_zero() -> None:
+    signals = damped(predictions_of(3, margin_long=[-0.01, 0.0, -0.3]))
     assert signals.columns == COLUMNS
     assert signals.is_empty()
 
@@ -42,49 +45,52 @@ def test_a_bar_after_which_the_market_closes_gives_no_signal() -> None:
 def test_a_long_and_a_short_carry_their_own_numbers() -> None:
     frame = predictions_of(
         3,
-        lower_long=[0.52, 0.4, 0.4],
+        margin_long=[0.02, -0.1, -0.1],
         confidence_long=[0.56, 0.5, 0.5],
-        lower_short=[0.4, 0.53, 0.4],
+        margin_short=[-0.1, 0.03, -0.1],
         confidence_short=[0.5, 0.57, 0.5],
         break_even_short=0.51,
+        expected_short=1e-4,
     )
     signals = damped(frame)
     assert signals["position"].to_list() == [0, 1]
     assert signals["side"].to_list() == ["long", "short"]
     assert signals["action"].to_list() == ["BUY", "SELL"]
     assert signals["confidence"].to_list() == [0.56, 0.57]
-    assert signals["lower"].to_list() == [0.52, 0.53]
+    assert signals["margin"].to_list() == [0.02, 0.03]
     assert signals["break_even"].to_list() == [0.5, 0.51]
+    assert signals["expected"].to_list() == [frame["expected_long"][0], 1e-4]
     assert signals["timestamp"].to_list() == frame["timestamp"][:2].to_list()
 
 
+def test_neither_bound_nor_confidence_alone_makes_a_signal() -> None:
+    sure = {"confidence_long": 0.9, "lower_long": 0.8, "upper_long": 0.95}
+    assert damped(predictions_of(1, **sure)).is_empty()
+    unsure = {"confidence_long": 0.4, "lower_long": 0.1, "margin_long": 0.01}
+    assert damped(predictions_of(1, **unsure))["side"].to_list() == ["long"]
+
+
 @pytest.mark.parametrize(
-    ("lower_long", "lower_short", "break_even_short", "side"),
+    ("margin_long", "margin_short", "side"),
     [
-        (0.60, 0.55, 0.50, "long"),
-        (0.55, 0.60, 0.50, "short"),
-        (0.60, 0.62, 0.54, "long"),
-        (0.75, 0.75, 0.50, "long"),
-        (0.45, 0.55, 0.50, "short"),
-        (None, 0.55, 0.50, "short"),
-        (math.nan, 0.55, 0.50, "short"),
-        (0.55, math.nan, 0.50, "long"),
-        (0.55, 0.60, math.nan, "long"),
+        (0.10, 0.05, "long"),
+        (0.05, 0.10, "short"),
+        (0.25, 0.25, "long"),
+        (-0.05, 0.05, "short"),
+        (None, 0.05, "short"),
+        (math.nan, 0.05, "short"),
+        (0.05, math.nan, "long"),
     ],
 )
-def test_the_larger_margin_wins(
-    lower_long: float | None, lower_short: float, break_even_short: float, side: str
-) -> None:
-    frame = predictions_of(
-        1, lower_long=lower_long, lower_short=lower_short, break_even_short=break_even_short
-    )
+def test_the_larger_margin_wins(margin_long: float | None, margin_short: float, side: str) -> None:
+    frame = predictions_of(1, margin_long=margin_long, margin_short=margin_short)
     assert damped(frame)["side"].to_list() == [side]
 
 
-@pytest.mark.parametrize("name", ["confidence", "lower", "upper", "break_even"])
+@pytest.mark.parametrize("name", BELIEFS)
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf, -math.inf])
 def test_a_side_with_an_unknown_number_is_silent(name: str, missing: float | None) -> None:
-    frame = predictions_of(2, **({"lower_long": 0.6} | {f"{name}_long": missing}))
+    frame = predictions_of(2, **({"margin_long": 0.1} | {f"{name}_long": missing}))
     assert damped(frame).is_empty()
 
 
@@ -93,11 +99,11 @@ def test_all_nulls_and_no_rows_give_no_signals() -> None:
     nulls = frame.with_columns(pl.lit(None).alias(c) for c in frame.columns[2:])
     assert damped(nulls).columns == COLUMNS
     assert damped(nulls).is_empty()
-    assert damped(frame.head(0)).schema == damped(predictions_of(1, lower_long=0.6)).schema
+    assert damped(frame.head(0)).schema == damped(predictions_of(1, margin_long=0.1)).schema
 
 
 def test_unknown_metrics_become_null_not_nan() -> None:
-    signals = damped(predictions_of(1, lower_long=0.6, damped_value=math.nan))
+    signals = damped(predictions_of(1, margin_long=0.1, damped_value=math.nan))
     assert signals["damped_value"].to_list() == [None]
 
 
@@ -113,7 +119,7 @@ def test_each_row_alone_gives_the_signal_it_gives_in_the_frame() -> None:
 def test_truncation_and_poison_change_nothing_before(cut: int, poison: float | None) -> None:
     frame = random_predictions(120, seed=2, skill=1.0)
     later = pl.col("position") >= cut
-    beliefs = pl.col("^(confidence|lower|upper|break_even|damped_value)_?.*$")
+    beliefs = pl.col("^(confidence|lower|upper|break_even|expected|margin|damped_value)_?.*$")
     poisoned = frame.with_columns(
         pl.when(later).then(pl.lit(poison)).otherwise(beliefs).name.keep()
     )
