@@ -13,7 +13,7 @@ from scipy.special import expit
 from tasks.research.learners.folds import DRAWS, Folds
 from tasks.research.learners.rows import Floats, Labels
 
-INTERCEPT, WEIGHT = 0.1, 0.5
+INTERCEPT, WEIGHT = 0.03, 0.5
 """Deviations of the priors: of intercepts around 0, of weights around 0 (and never below)."""
 
 HOLDS, NEARLY = 0.9, 0.05
@@ -162,7 +162,13 @@ class Stack:
 
 
 def moved(said: Floats, base: Floats) -> Floats:
-    """Return how far log-odds lie from the base rate's; 0 where nothing was said."""
+    """Return how far log-odds lie from the base rate's; 0 where nothing was said.
+
+    Parameters
+    ----------
+    said : float64[n, 2] or float64[n, 2, l]
+    base : float64[2]
+    """
     sides = base if said.ndim == 2 else base[:, None]
     return np.nan_to_num(said - sides)
 

@@ -224,7 +224,17 @@ def _design(columns: Floats, centre: Floats, scale: Floats) -> Floats:
 
 
 def products(z: Floats, slopes: Floats) -> Floats:
-    """Multiply rows by vectors of slopes in one fixed order: a row's bits hang on no other."""
+    """Multiply rows by vectors of slopes in one fixed order: a row's bits hang on no other.
+
+    Parameters
+    ----------
+    z : float64[n, d]
+    slopes : float64[v, d]
+
+    Returns
+    -------
+    float64[n, v]
+    """
     total = np.zeros((len(z), len(slopes)))
     for column, slope in zip(z.T, slopes.T, strict=True):
         total += column[:, None] * slope
