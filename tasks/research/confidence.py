@@ -163,7 +163,10 @@ class Confidence:
         odds = self.stack.apply(said)
         deviation = np.empty_like(odds)
         for side in SIDES:
-            drawn = {number: fitted.draws(rows, side) for number, fitted in active.items()}
+            drawn = {}
+            for number, fitted in active.items():
+                own = fitted.draws(rows, side)
+                drawn[number] = said[:, side, number, None] if own is None else own
             deviation[:, side] = self.stack.deviation(side, drawn, len(rows))
         reach = BOUND * np.sqrt(deviation**2 + self.individual)
         beliefs = Beliefs(

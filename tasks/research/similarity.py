@@ -27,9 +27,12 @@ FOLDS = 4
 QUERIES, ROWS = 20_000, 10_000
 """Asked and searched at most while choosing."""
 
-COUNTS = (32, 64, 128, 256, 512)
+COUNTS = (32, 64, 128, 256)
 USUAL = 128
 """Neighbours, while weights are compared."""
+
+AFFORDED = 2**23
+"""Neighbours times rows of the library, at most: what every query of a long history costs."""
 
 RIDGES = (32.0, 256.0)
 STRENGTHS = (16.0, 128.0, 1024.0)
@@ -120,7 +123,7 @@ def choose(sample: Sample, plain: Standard, *, engine: str = "auto") -> Similari
         Of the library span.
     engine : {"auto", "cpu", "gpu"}
     """
-    trial = _Trial(sample, plain, engine)
+    trial = _Trial(sample, plain, engine, apart=sample.horizon)
     ways = [(way, lifted) for way in WEIGHTS for lifted in (False, True)]
     way, lifted = min(ways, key=lambda each: trial.loss(each[0], each[1], trial.usual))
     k = min(trial.counts, key=lambda count: trial.loss(way, lifted, count))
@@ -142,7 +145,9 @@ def told_apart(
     chosen : Similarity
     engine : {"auto", "cpu", "gpu"}
     """
-    trial, lifted = _Trial(sample, plain, engine), chosen.lift > 0
+    # outcomes of neighbouring bars are nearly one: half a horizon apart is enough
+    trial = _Trial(sample, plain, engine, apart=max(1, sample.horizon // 2))
+    lifted = chosen.lift > 0
     parts = []
     for fold in np.unique(trial.fold):
         wins, k_eff, _, _, asked, _ = trial.search(chosen.way, lifted, chosen.k, fold)
@@ -169,8 +174,11 @@ def relevance(trajectory: NDArray[np.float32], plain: Standard, win: NDArray[np.
 
 
 def last_step(*_: Any) -> Floats:
-    """Weigh the last step alone, float64[64]."""
-    return np.repeat([0.0, 1.0], [DIMENSIONS - 4, 4])
+    """Weigh the last step above all, float64[64].
+
+    Not alone: in four dimensions paths lie so close that a search can rule out hardly any.
+    """
+    return np.repeat([0.25, 1.0], [DIMENSIONS - 4, 4])
 
 
 def alike(*_: Any) -> Floats:
@@ -188,15 +196,16 @@ WEIGHTS: dict[str, Callable[..., Floats]] = {
 class _Trial:
     """Queries of each fold against rows that lie nowhere near it."""
 
-    def __init__(self, sample: Sample, plain: Standard, engine: str) -> None:
+    def __init__(self, sample: Sample, plain: Standard, engine: str, *, apart: int) -> None:
         thin = -(-len(sample.position) // QUERIES)
         self.sample = _every(sample, thin)
-        self.plain, self.engine = plain, engine
+        self.plain, self.engine, self.apart = plain, engine, apart
         position = self.sample.position
         self.fold = (position - position[0]) * FOLDS // (int(position[-1] - position[0]) + 1)
         rows = len(position) * (FOLDS - 1) // FOLDS
         self.step = -(-rows // ROWS)
-        self.counts = [k for k in COUNTS if k <= max(COUNTS[0], rows // self.step // 4)]
+        most = min(rows // self.step // 4, AFFORDED // (2 * len(sample.position)))
+        self.counts = [k for k in COUNTS if k <= max(COUNTS[0], most)]
         self.usual = min(USUAL, self.counts[-1])
         self.rates = self.sample.win.mean(axis=0)
         self._found: dict[Any, Any] = {}
@@ -253,8 +262,7 @@ class _Trial:
     def _searched(self, way: str, lift: bool, k: int, fold: int) -> Any:
         sample, told = self.sample, np.flatnonzero(self.fold == fold)
         first, last = sample.position[told[[0, -1]]]
-        # outcomes of neighbouring bars are nearly one: half a horizon apart is enough
-        asked = told[non_overlapping(sample.position[told], max(1, sample.horizon // 2))]
+        asked = told[non_overlapping(sample.position[told], self.apart)]
         gap = 2 * (sample.horizon + 1)
         away = (sample.position < first - gap) | (sample.position > last + gap)
         rows = np.flatnonzero(away)[:: self.step]

@@ -133,8 +133,8 @@ class Stack:
         Parameters
         ----------
         side : int
-        drawn : dict of int to float64[n, draws]
-            What each learner of weight said in its draws, by number.
+        drawn : dict of int to float64[n, draws] or float64[n, 1]
+            What each learner of weight said in its draws, by number; one for all where it has none.
         rows : int
             n.
         """

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.research.learners.folds import DRAWS, Folds
+from tasks.research.learners.folds import Folds
 from tasks.research.learners.learner import Trained
 from tasks.research.learners.rows import Floats, Labels, Rows
 
@@ -55,15 +55,14 @@ class Forest:
         said = [each.predict(looked, raw_score=True, num_threads=1) for each in self._boosters]
         return np.column_stack(said)
 
-    def draws(self, rows: Rows, side: int) -> Floats:
-        """Tell the same in each draw, float64[n, draws]: what it lacks, the stack's draws have.
+    def draws(self, rows: Rows, side: int) -> None:
+        """Tell nothing: it has no draws of its own.
 
         Parameters
         ----------
         rows : Rows
         side : int
         """
-        return np.repeat(self.apply(rows)[:, side, None], DRAWS, axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -18,7 +18,7 @@ class Fitted(Protocol):
         Each row depends on itself alone, bit for bit.
         """
 
-    def draws(self, rows: Rows, side: int) -> Floats:
+    def draws(self, rows: Rows, side: int) -> Floats | None:
         """Tell the log-odds of one side as other histories might have taught them.
 
         Parameters
@@ -29,7 +29,8 @@ class Fitted(Protocol):
 
         Returns
         -------
-        float64[n, DRAWS]
+        float64[n, DRAWS] or None
+            None where a learner has no draws of its own: those of its weight speak for it.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from kernels.cpu.linear import products as multiply
 from tasks.research.learners.folds import Folds
 from tasks.research.learners.learner import Trained
 from tasks.research.learners.rows import Floats, Labels, Rows
@@ -235,9 +236,8 @@ def products(z: Floats, slopes: Floats) -> Floats:
     -------
     float64[n, v]
     """
-    total = np.zeros((len(z), len(slopes)))
-    for column, slope in zip(z.T, slopes.T, strict=True):
-        total += column[:, None] * slope
+    total = np.empty((len(z), len(slopes)))
+    multiply(z, np.ascontiguousarray(slopes.T), total)
     return total
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.research.learners.folds import DRAWS, Folds
+from tasks.research.learners.folds import Folds
 from tasks.research.learners.learner import Trained
 from tasks.research.learners.rows import Floats, Labels, Rows
 
@@ -18,15 +18,14 @@ class AsSearched:
         """Tell the log-odds of the local fit, float64[n, 2]; NaN without neighbours."""
         return rows.local
 
-    def draws(self, rows: Rows, side: int) -> Floats:
-        """Tell the same in each draw, float64[n, draws]: what it lacks, the stack's draws have.
+    def draws(self, rows: Rows, side: int) -> None:
+        """Tell nothing: it has no draws of its own.
 
         Parameters
         ----------
         rows : Rows
         side : int
         """
-        return np.repeat(rows.local[:, side, None], DRAWS, axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: none."""
