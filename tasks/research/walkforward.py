@@ -101,17 +101,19 @@ def _sample(
     return Sample(position, trajectory, looked, win[position], recipe.horizon)
 
 
-LEARNT = 40_000
-"""Bars of library and calibration span that learners are fitted on, at most."""
+LEARNT, ASKED = 20_000, 10_000
+"""Bars of library and calibration span that learners are fitted on, and bars of the calibration
+span whose neighbours are asked: about so many at most. Long histories have long horizons, and what
+lies within one is nearly one outcome."""
 
 
 def queries(frozen: Frozen) -> NDArray[np.int64]:
     """Return the bars whose neighbours are searched in the library: int64[q], ascending.
 
-    In the calibration span some eight a horizon, in the test span every bar.
+    In the calibration span at most eight a horizon, in the test span every bar.
     """
     spans, horizon = frozen.spans, frozen.recipe.horizon
-    step = max(1, horizon // 8)
+    step = max(1, horizon // 8, math.ceil(len(spans.calibration) / ASKED))
     return np.concatenate([spans.calibration.positions(step), spans.test.positions()])
 
 

@@ -110,10 +110,9 @@ class Logistic:
         centre, scale = _moments(columns[whole])
         z = _design(columns, centre, scale)
         sides = [_Problem(z, labels.win[:, side], labels.weight * whole) for side in (0, 1)]
-        ridge, apart = _choose_ridge(sides, folds)
+        ridge, slopes, apart = _choose_ridge(sides, folds)
         before, ahead = folds.ahead()
         forward = np.column_stack([each.tell(each.solve(ridge, before), ahead) for each in sides])
-        slopes = [each.solve(ridge) for each in sides]
         drawn = [each.draws(b, ridge, folds) for each, b in zip(sides, slopes, strict=True)]
         fitted = Linear(self.columns, centre, scale, np.stack(slopes), np.stack(drawn), ridge)
         return Trained(fitted, apart, forward)
@@ -203,13 +202,15 @@ class _Problem:
         return np.asarray(slopes + moved.T)
 
 
-def _choose_ridge(sides: list[_Problem], folds: Folds) -> tuple[float, Floats]:
-    """Return the ridge of the most likely out-of-fold predictions, and these."""
+def _choose_ridge(sides: list[_Problem], folds: Folds) -> tuple[float, list[Floats], Floats]:
+    """Return the ridge of the most likely out-of-fold predictions, its slopes, and these."""
     tried = {}
+    slopes = [np.zeros(each.z.shape[1]) for each in sides]
     for ridge in RIDGES:
-        said = [each.apart(each.solve(ridge), ridge, folds) for each in sides]
+        slopes = [each.solve(ridge, start=b) for each, b in zip(sides, slopes, strict=True)]
+        said = [each.apart(b, ridge, folds) for each, b in zip(sides, slopes, strict=True)]
         likely = sum(each.likelihood(odds) for each, odds in zip(sides, said, strict=True))
-        tried[likely] = ridge, np.column_stack(said)
+        tried[likely] = ridge, slopes, np.column_stack(said)
     return tried[max(tried)]
 
 
