@@ -161,13 +161,11 @@ class Confidence:
         for number, fitted in active.items():
             said[:, :, number] = fitted.apply(rows)
         odds = self.stack.apply(said)
-        deviation = np.empty_like(odds)
-        for side in SIDES:
-            drawn = {}
-            for number, fitted in active.items():
-                own = fitted.draws(rows, side)
-                drawn[number] = said[:, side, number, None] if own is None else own
-            deviation[:, side] = self.stack.deviation(side, drawn, len(rows))
+        drawn = {}
+        for number, fitted in active.items():
+            own = fitted.draws(rows)
+            drawn[number] = said[:, :, number, None] if own is None else own
+        deviation = self.stack.deviation(drawn, len(rows))
         reach = BOUND * np.sqrt(deviation**2 + self.individual)
         beliefs = Beliefs(
             confidence=expit(odds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,7 @@ def with_costs(metrics: pl.DataFrame, bars: pl.DataFrame, recipe: Recipe) -> pl.
 
 def log_deviation(metrics: pl.DataFrame) -> NDArray[np.float64]:
     """Return the logarithm of each bar's deviation, float64[n]; NaN where it is zero."""
-    sigma = metrics["sigma"].to_numpy()
-    return np.asarray(np.log(np.where(sigma > 0, sigma, np.nan)))
+    return _log(metrics["sigma"].to_numpy())
 
 
 def features(
@@ -94,17 +94,21 @@ def rows_of(
         What the search said of some of them.
     """
     chosen = positions - first
-    metrics = measures.metrics[chosen]
+    metrics = measures.metrics
     leads = [name for name in metrics.columns if name.startswith(LEAD)]
+
+    def floats(names: Sequence[str]) -> NDArray[np.float64]:
+        return _floats([metrics[name].to_numpy()[chosen] for name in names], len(chosen))
+
     return Rows(
         position=positions,
-        time=metrics["timestamp"].dt.epoch("us").to_numpy(),
+        time=metrics["timestamp"].to_numpy()[chosen].astype("datetime64[us]").astype(np.int64),
         trajectory=measures.trajectory[chosen].reshape(len(chosen), -1),
-        volatility=log_deviation(metrics) - log_sigma,
-        cost=_floats(metrics, ["cost"])[:, 0],
-        momentum=_floats(metrics, MOMENTUM),
-        pattern=metrics["pattern"].to_numpy(),
-        leads=_floats(metrics, leads),
+        volatility=_log(metrics["sigma"].to_numpy()[chosen]) - log_sigma,
+        cost=floats(["cost"])[:, 0],
+        momentum=floats(MOMENTUM),
+        pattern=metrics["pattern"].to_numpy()[chosen],
+        leads=floats(leads),
         **_answered(positions, answers),
     )
 
@@ -121,10 +125,13 @@ def _answered(positions: NDArray[np.int64], answers: pl.DataFrame | None) -> dic
         k_eff[rows] = answers["k_eff"].to_numpy()[there]
         for side, name in enumerate(SIDES):
             wins[rows, side] = answers[f"wins_{name}"].to_numpy()[there]
-            local[rows, side] = _floats(answers, [f"local_{name}"])[there, 0]
+            local[rows, side] = answers[f"local_{name}"].to_numpy()[there]
     return {"wins": wins, "k_eff": k_eff, "local": local}
 
 
-def _floats(frame: pl.DataFrame, names: Any) -> NDArray[np.float64]:
-    columns = [frame[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in names]
-    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+def _floats(columns: list[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
+    return np.column_stack(columns) if columns else np.empty((rows, 0))
+
+
+def _log(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.where(sigma > 0, sigma, np.nan)))

@@ -169,7 +169,7 @@ class Model:
             columns[f"expected_{name}"] = beliefs.expected[:, side] * unit
             columns[f"doubt_{name}"] = beliefs.doubt[:, side] * unit
             columns[f"margin_{name}"] = margins[:, side]
-        return pl.DataFrame(columns).fill_nan(None)
+        return pl.DataFrame(columns, nan_to_null=True)
 
     def margins(self, beliefs: Beliefs) -> NDArray[np.float64]:
         """Return what is left after the caution in force, float64[n, 2].

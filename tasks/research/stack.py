@@ -127,24 +127,24 @@ class Stack:
                 total += weight * moved(said[:, :, learner], self.base)
         return np.asarray(self.base + self.slope * total)
 
-    def deviation(self, side: int, drawn: dict[int, Floats], rows: int) -> Floats:
-        """Tell how far the log-odds of a side might lie off, float64[n].
+    def deviation(self, drawn: dict[int, Floats], rows: int) -> Floats:
+        """Tell how far the log-odds of rows might lie off, float64[n, 2].
 
         Parameters
         ----------
-        side : int
-        drawn : dict of int to float64[n, draws] or float64[n, 1]
+        drawn : dict of int to float64[n, 2, draws] or float64[n, 2, 1]
             What each learner of weight said in its draws, by number; one for all where it has none.
         rows : int
             n.
         """
-        total = np.tile(self.drawn_intercepts[:, side], (rows, 1))
+        total = np.tile(self.drawn_intercepts.T, (rows, 1, 1))
         for learner, said in drawn.items():
-            total += self.drawn_weights[:, learner] * np.nan_to_num(said - self.base[side])
+            moves = said - self.base[:, None]
+            total += self.drawn_weights[:, learner] * np.where(np.isfinite(moves), moves, 0.0)
         total *= self.drawn_slopes
         # in one fixed order: a mean over rows of another length would sum in another
         mean = _sum(total) / DRAWS
-        return np.sqrt(_sum((total - mean[:, None]) ** 2) / (DRAWS - 1))
+        return np.sqrt(_sum((total - mean[..., None]) ** 2) / (DRAWS - 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -252,7 +252,7 @@ def _prior() -> Floats:
 
 
 def _sum(values: NDArray[np.float64]) -> Floats:
-    """Sum each row, [n, DRAWS] -> [n], in one order whatever n."""
-    while (half := values.shape[1] // 2) > 0:
-        values = values[:, :half] + values[:, half:]
-    return values[:, 0]
+    """Sum over draws, [n, 2, DRAWS] -> [n, 2], in one order whatever n."""
+    while (half := values.shape[2] // 2) > 0:
+        values = values[:, :, :half] + values[:, :, half:]
+    return values[:, :, 0]

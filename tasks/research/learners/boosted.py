@@ -55,14 +55,8 @@ class Forest:
         said = [each.predict(looked, raw_score=True, num_threads=1) for each in self._boosters]
         return np.column_stack(said)
 
-    def draws(self, rows: Rows, side: int) -> None:
-        """Tell nothing: it has no draws of its own.
-
-        Parameters
-        ----------
-        rows : Rows
-        side : int
-        """
+    def draws(self, rows: Rows) -> None:
+        """Tell nothing: it has no draws of its own."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

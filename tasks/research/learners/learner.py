@@ -18,19 +18,10 @@ class Fitted(Protocol):
         Each row depends on itself alone, bit for bit.
         """
 
-    def draws(self, rows: Rows, side: int) -> Floats | None:
-        """Tell the log-odds of one side as other histories might have taught them.
+    def draws(self, rows: Rows) -> Floats | None:
+        """Tell the log-odds as other histories might have taught them: float64[n, 2, DRAWS].
 
-        Parameters
-        ----------
-        rows : Rows
-        side : int
-            0 long, 1 short.
-
-        Returns
-        -------
-        float64[n, DRAWS] or None
-            None where a learner has no draws of its own: those of its weight speak for it.
+        None where a learner has no draws of its own: those of its weight speak for it.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -61,15 +61,10 @@ class Linear:
         """Tell the log-odds of rows, float64[n, 2]; NaN where a column is."""
         return products(self._design(rows), self.slopes)
 
-    def draws(self, rows: Rows, side: int) -> Floats:
-        """Tell the log-odds of rows under each draw, float64[n, draws].
-
-        Parameters
-        ----------
-        rows : Rows
-        side : int
-        """
-        return products(self._design(rows), self.drawn[side])
+    def draws(self, rows: Rows) -> Floats:
+        """Tell the log-odds of rows under each draw, float64[n, 2, draws]."""
+        drawn = self.drawn.reshape(-1, self.drawn.shape[-1])
+        return products(self._design(rows), drawn).reshape(len(rows), 2, -1)
 
     def _design(self, rows: Rows) -> Floats:
         return _design(self.columns(rows), self.centre, self.scale)

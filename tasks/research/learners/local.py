@@ -18,14 +18,8 @@ class AsSearched:
         """Tell the log-odds of the local fit, float64[n, 2]; NaN without neighbours."""
         return rows.local
 
-    def draws(self, rows: Rows, side: int) -> None:
-        """Tell nothing: it has no draws of its own.
-
-        Parameters
-        ----------
-        rows : Rows
-        side : int
-        """
+    def draws(self, rows: Rows) -> None:
+        """Tell nothing: it has no draws of its own."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: none."""

@@ -39,18 +39,13 @@ class Shrunk:
         """Tell the log-odds of the shrunk share of wins, float64[n, 2]; NaN without neighbours."""
         return np.asarray(logit(np.column_stack([self._mean(rows, side) for side in (0, 1)])))
 
-    def draws(self, rows: Rows, side: int) -> Floats:
-        """Tell quantiles of the posterior of the neighbourhood's win rate, float64[n, draws].
-
-        Parameters
-        ----------
-        rows : Rows
-        side : int
-        """
-        mean = self._mean(rows, side)
+    def draws(self, rows: Rows) -> Floats:
+        """Tell quantiles of the posterior of the neighbourhood's win rate, float64[n, 2, draws]."""
+        mean = np.column_stack([self._mean(rows, side) for side in (0, 1)])
         # of a beta distribution, carried to log-odds by its slope there
-        deviation = 1 / np.sqrt((rows.k_eff + self.strength[side] + 1) * mean * (1 - mean))
-        return np.asarray(logit(mean)[:, None] + deviation[:, None] * SCORES)
+        size = rows.k_eff[:, None] + np.array(self.strength) + 1
+        deviation = 1 / np.sqrt(size * mean * (1 - mean))
+        return np.asarray(logit(mean)[:, :, None] + deviation[:, :, None] * SCORES)
 
     def _mean(self, rows: Rows, side: int) -> Floats:
         rate, strength = self.base_rate[side], self.strength[side]
