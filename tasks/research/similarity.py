@@ -198,7 +198,8 @@ class _Trial:
         self.step = -(-rows // ROWS)
         self.counts = [k for k in COUNTS if k <= max(COUNTS[0], rows // self.step // 4)]
         self.usual = min(USUAL, self.counts[-1])
-        self.rates = self.sample.win.mean(axis=0)
+        # as of one outcome more that was half a win: no rate is 0 or 1
+        self.rates = (self.sample.win.sum(axis=0) + 0.5) / (len(position) + 1)
         self._found: dict[Any, Any] = {}
 
     def loss(self, way: str, lift: bool, k: int) -> float:

@@ -47,6 +47,8 @@ class Stack:
     drawn_weights : float64[draws, l]
     drawn_slopes : float64[draws]
         The same as other histories might have taught them.
+    drawn_base : float64[draws, 2]
+        How far the base rate would lie from what it is, in log-odds, in these.
     """
 
     base: Floats
@@ -56,6 +58,7 @@ class Stack:
     drawn_intercepts: Floats
     drawn_weights: Floats
     drawn_slopes: Floats
+    drawn_base: Floats
 
     @classmethod
     def fit(
@@ -97,6 +100,7 @@ class Stack:
             drawn_intercepts=drawn[:, :_INTERCEPTS],
             drawn_weights=drawn[:, _INTERCEPTS:],
             drawn_slopes=np.maximum(slope + deviation * scores, 0),
+            drawn_base=_drawn_base(base, labels, folds),
         )
 
     @classmethod
@@ -113,8 +117,8 @@ class Stack:
         deviation = 1 / np.sqrt((outcomes + 1) * rate * (1 - rate))
         scores = np.random.default_rng(0).standard_normal(DRAWS)
         drawn = np.outer(scores / scores.std(), deviation)
-        nothing = np.zeros((DRAWS, 0))
-        return cls(base, np.zeros(2), np.zeros(0), 1.0, drawn, nothing, np.ones(DRAWS))
+        still, nothing = np.zeros_like(drawn), np.zeros((DRAWS, 0))
+        return cls(base, np.zeros(2), np.zeros(0), 1.0, still, nothing, np.ones(DRAWS), drawn)
 
     def apply(self, said: Floats) -> Floats:
         """Combine what learners said, float64[n, 2, l], to log-odds, float64[n, 2].
@@ -142,6 +146,7 @@ class Stack:
         for learner, said in drawn.items():
             total += self.drawn_weights[:, learner] * np.nan_to_num(said - self.base[side])
         total *= self.drawn_slopes
+        total += self.drawn_base[:, side]
         # in one fixed order: a mean over rows of another length would sum in another
         mean = _sum(total) / DRAWS
         return np.sqrt(_sum((total - mean[:, None]) ** 2) / (DRAWS - 1))
@@ -225,6 +230,15 @@ class _Weights:
         slopes = np.concatenate([pull.sum(axis=0), np.einsum("ns,nsl->l", pull, self.x)])
         prior = self.precision * tried
         return loss + float(prior @ tried) / 2, slopes + prior
+
+
+def _drawn_base(base: Floats, labels: Labels, folds: Folds) -> Floats:
+    """Return how far base rates lie off under resampled blocks, in log-odds, float64[draws, 2]."""
+    known, rate = labels.weight > 0, expit(base)
+    pull = labels.weight[known, None] * (labels.win[known] - rate)
+    of_block = np.stack([np.bincount(folds.block[known], c, folds.blocks) for c in pull.T])
+    curvature = (labels.weight.sum() + 1) * rate * (1 - rate)
+    return np.asarray((folds.times - 1) @ of_block.T / curvature)
 
 
 def _confirmed(

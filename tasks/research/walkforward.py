@@ -63,6 +63,12 @@ def freeze(
     standard = fit_standard(measures.trajectory, learned)
     log_sigma = float(np.nanmean(log_deviation(measures.metrics)[learned]))
     sample = _sample(measures, outcomes, recipe, spans.library, standard, log_sigma)
+    if not len(sample.position):
+        raise BarsError(
+            f"no path of the library span lies on its stride of "
+            f"{recipe.stride_for(len(stamps))} bars: give a smaller stride, or ingest more bars"
+        )
+    won = outcomes.win[ended].sum(axis=0)
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
@@ -76,7 +82,7 @@ def freeze(
         standard=standard,
         similarity=choose(sample, standard, engine=engine),
         log_sigma=log_sigma,
-        base_rate=tuple(outcomes.win[ended].mean(axis=0).tolist()),
+        base_rate=tuple(((won + 0.5) / (len(ended) + 1)).tolist()),
     )
 
 
