@@ -94,7 +94,15 @@ class Boosted:
         return Trained(_grow(looked, labels, np.ones(len(rows), np.bool_)), apart, ahead)
 
     def load(self, plain: dict[str, Any]) -> Forest:
-        """Read what `Forest.to_dict` wrote."""
+        """Read what `Forest.to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            Where LightGBM is not installed: what the trees say would be missing from every sum.
+        """
+        if find_spec("lightgbm") is None:
+            raise ValueError("its trees need LightGBM: pip install 'sep-trader[trees]'")
         return Forest(tuple(plain["texts"]))
 
 
