@@ -112,9 +112,30 @@ def test_ruin_is_a_number() -> None:
     assert grown == pytest.approx(np.log(1e-9))
 
 
-def test_a_stride_without_a_path_is_refused() -> None:
-    with pytest.raises(BarsError, match="stride of 50000 bars: give a smaller stride"):
-        run(bars_of(drawn()), recipe_of(stride=50_000))
+@pytest.mark.parametrize("stride", [300, 1_200, 50_000])
+def test_a_library_of_few_paths_is_refused(stride: int) -> None:
+    with pytest.raises(BarsError, match=f"at least 20 are .* a smaller stride than {stride} bars"):
+        run(bars_of(drawn()), recipe_of(stride=stride))
+
+
+def holed(bars: int, first: int, last: int) -> pl.DataFrame:
+    """Return bars that a hole of 20 interrupts each 120: no bar in between has metrics."""
+    number = np.arange(bars)
+    lost = (number >= first) & (number < last) & ((number - first) % 120 < 20)
+    return bars_of(drawn(bars)).filter(pl.Series(~lost))
+
+
+@pytest.mark.parametrize(("first", "last"), [(1_300, 9_000), (700, 5_400)])
+def test_folds_that_have_nothing_to_learn_from_say_nothing(first: int, last: int) -> None:
+    """All that is known lies in one fold, or hardly any of it before the calibration span."""
+    holes = run(holed(9_000, first, last), recipe_of())
+    told = by_side(holes.predicted, "confidence")
+    assert ((told > 0) & (told < 1)).any()
+
+
+def test_holes_that_leave_no_paths_are_refused() -> None:
+    with pytest.raises(BarsError, match=r"has paths of \d+ outcomes .* fewer holes"):
+        run(holed(9_000, 276, 5_400), recipe_of())
 
 
 @pytest.mark.parametrize("leads", [["EUR_USD"], ["GBP_USD", "GBP_USD"], ["EURUSD"]])
