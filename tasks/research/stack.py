@@ -84,13 +84,15 @@ class Stack:
         Stacked generalisation (Wolpert 1992; Breiman 1996, whose weights are not negative either)
         in log-odds. Weights maximise the posterior; draws take one step of Newton's method from
         there under resampled blocks. The slope then asks the calibration span, told from before
-        it, whether what was learnt still holds: an edge that died is damped.
+        it by weights of before, whether what was learnt still holds: an edge that died is damped.
         """
         problem = _Weights(base, moved(apart, base), labels, folds)
         solved = problem.solve()
         drawn = problem.draws(solved)
         intercepts, weights = solved[:_INTERCEPTS], solved[_INTERCEPTS:]
-        slope, deviation = _confirmed(base, intercepts, weights, moved(ahead, base), labels)
+        before, _ = folds.ahead()
+        earlier = _Weights(base, moved(apart, base), labels.only(before), folds).solve()
+        slope, deviation = _confirmed(base, earlier, moved(ahead, base), labels)
         scores = np.random.default_rng(seed).standard_normal(DRAWS)
         return cls(
             base=base,
@@ -241,12 +243,11 @@ def _drawn_base(base: Floats, labels: Labels, folds: Folds) -> Floats:
     return np.asarray((folds.times - 1) @ of_block.T / curvature)
 
 
-def _confirmed(
-    base: Floats, intercepts: Floats, weights: Floats, x: Floats, labels: Labels
-) -> tuple[float, float]:
+def _confirmed(base: Floats, earlier: Floats, x: Floats, labels: Labels) -> tuple[float, float]:
     """Return the slope that the calibration span grants, mean and deviation of its posterior."""
     rows = (labels.weight > 0) & (x != 0).any(axis=(1, 2))
-    said, win = intercepts + x[rows] @ weights, labels.win[rows]
+    said = earlier[:_INTERCEPTS] + x[rows] @ earlier[_INTERCEPTS:]
+    win = labels.win[rows]
     weight = ALIKE * labels.weight[rows, None]
     likely = np.empty(len(SLOPES))
     for number, slope in enumerate(SLOPES):

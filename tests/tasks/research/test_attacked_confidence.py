@@ -23,7 +23,7 @@ from tasks.research.measure import BarsError
 from tasks.research.model import Model
 from tasks.research.recipe import Recipe
 from tests.tasks.research.judging import summary
-from tests.tasks.research.walks import Study, by_side, run
+from tests.tasks.research.walks import Study, by_side, run, study
 from tests.tasks.research.walks import bars_of as bars_of_walk
 
 
@@ -73,6 +73,13 @@ def test_bounds_of_long_trades_hold_the_doubt_of_the_base_rate() -> None:
         truth = walk.true_probability[each.test["position"].to_numpy()]
         above.append((truth >= by_side(each.test, "lower")).mean())
     assert np.mean(above) > 0.9
+
+
+def test_an_edge_that_died_is_not_confirmed_by_weights_that_saw_it_die() -> None:
+    """The drift ends with the library span: the calibration span must speak for itself."""
+    for name, least, most in (("dying", 0.0, 0.5), ("regime", 0.9, 1.1)):
+        stacks = [study(name, seed, 12_000).model.confidence.stack for seed in (0, 2)]
+        assert least < np.mean([stack.slope for stack in stacks]) < most
 
 
 def test_a_learnt_model_survives_its_file(told: Study, tmp_path: Path) -> None:
