@@ -14,8 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from flows.backtest import BacktestRequest
+from infra.stores.bulk import BarStore
 from kernels.synthetic import draw
 from tasks import document
+from tasks.backtest import take_bars
 from tasks.document import DocumentError
 from tasks.research.gains import growth
 from tasks.research.learners import boosted
@@ -143,6 +145,16 @@ def test_folds_that_have_nothing_to_learn_from_say_nothing(first: int, last: int
 def test_holes_that_leave_no_paths_are_refused() -> None:
     with pytest.raises(BarsError, match=r"has paths of \d+ outcomes .* fewer holes"):
         run(holed(9_000, 276, 5_400), recipe_of())
+
+
+def test_a_lead_without_bars_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BarStore(tmp_path / "bars")
+    store.write("EUR_USD", "H1", bars_of(drawn(300)))
+    monkeypatch.setattr("tasks.backtest.bar_store", lambda: store)
+    with pytest.raises(BarsError, match=r"no bars of GBP_USD H1 from 2015-01-05 .*run `ingest`"):
+        take_bars.fn(str(tmp_path), "EUR_USD", "H1", None, None, ["GBP_USD"])
 
 
 @pytest.mark.parametrize("leads", [["EUR_USD"], ["GBP_USD", "GBP_USD"], ["EURUSD"]])
