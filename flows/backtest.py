@@ -102,6 +102,12 @@ class BacktestRequest(Parameters):
         return self
 
     @model_validator(mode="after")
+    def _others(self) -> Self:
+        if self.pair in self.leads or len({*self.leads}) < len(self.leads):
+            raise ValueError(f"leads are other pairs than {self.pair}, each given once")
+        return self
+
+    @model_validator(mode="after")
     def _costs(self) -> Self:
         for name in ("spread", "slippage"):
             if getattr(self, name) is not None and getattr(self, f"{name}_pips") is not None:

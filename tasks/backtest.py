@@ -26,7 +26,7 @@ from tasks.reports.summary import summarise
 from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
-from tasks.research.measure import Measures, measure, refuse_bad_prices
+from tasks.research.measure import BarsError, Measures, measure, refuse_bad_prices
 from tasks.research.model import Frozen, Model
 from tasks.research.recipe import Recipe
 from tasks.research.registry import register
@@ -96,6 +96,11 @@ def take_bars(
 
 def _bars(pair: str, timeframe: str, start: datetime | None, end: datetime | None) -> pl.DataFrame:
     bars = without_empty_quotes(bar_store().read(pair, timeframe, start, end))
+    if bars.is_empty():
+        span = f" from {start or 'the first'} to {end or 'the last'}"
+        raise BarsError(
+            f"there are no bars of {pair} {timeframe}{span}: run `ingest` for them first"
+        )
     refuse_bad_prices(bars)
     return bars
 

@@ -75,7 +75,7 @@ def read(path: Path, kind: type[T]) -> T:
         form, name = document["format"], document["kind"]
         if (form, name) == (FORMAT, kind.__name__):
             return from_plain(kind, document["value"])
-    except (OSError, ValidationError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DocumentError(f"{path} is no {kind.__name__} that can be read: {error}") from error
     raise DocumentError(
         f"{path} holds a {name} of form {form}, wanted is a {kind.__name__} of form {FORMAT}: "

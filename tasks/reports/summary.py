@@ -23,6 +23,9 @@ from tasks.research.simulation import Simulation
 SPLITS = ("library", "calibration", "test")
 LEAST_OUTCOMES = 30
 EDGE, NO_EDGE = "edge after costs", "no edge after costs"
+BOUND = 1.6448536269514722
+"""Normal deviations of the 5 % bound of the net gain."""
+
 NO_SIGNAL = "no bar's expected net gain, less caution, was above zero"
 DISCLAIMER = "Research on the past, not financial advice."
 
@@ -69,10 +72,12 @@ def summarise(
 
     Notes
     -----
-    There is an edge only where the Wilson interval of the hit rate lies above break-even, the
-    net gain is above zero, the 5 % bound of the Brier skill (circular block bootstrap, blocks of
-    four outcomes' length or more, against the better of the library's and the test span's own base
-    rate) is above zero, and the test span holds at least 30 outcomes that do not overlap.
+    There is an edge only where the Wilson interval of the hit rate lies above break-even, the 5 %
+    bound of the net gain is above zero (who wins can be foretold without knowing where prices go:
+    by barriers and volatility, or by the spread), the 5 % bound of the Brier skill (circular block
+    bootstrap, blocks of four outcomes' length or more, against the better of the library's and the
+    test span's own base rate) is above zero, and the test span holds at least 30 outcomes that do
+    not overlap.
     """
     _refuse_in_sample(predictions, signals)
     summary: Summary = {
@@ -222,10 +227,18 @@ def _money(simulation: Simulation) -> Summary:
         "gross": finite(trades["gross"].sum()),
         "cost": finite(trades["cost"].sum()),
         "net": finite(gain.sum()),
+        "net_low": _net_low(gain),
         "growth": finite(equity["equity"][-1] - 1) if equity.height else 0.0,
         "profit_factor": finite(won / lost) if lost else None,
         "max_drawdown": finite(equity["drawdown"].min()) if equity.height else 0.0,
     }
+
+
+def _net_low(gain: NDArray[np.float64]) -> float | None:
+    """Return the 5 % bound of the net gain; trades do not overlap, so that they count singly."""
+    if gain.size < 2:
+        return None
+    return finite(gain.sum() - BOUND * np.sqrt(gain.size) * gain.std(ddof=1))
 
 
 def _reasons_against(summary: Summary) -> Iterator[str]:
@@ -247,6 +260,9 @@ def _reasons_against(summary: Summary) -> Iterator[str]:
         yield f"{reach}, which does not lie above break-even ({percent(trades['break_even'])})"
     if trades["count"] and not (money["net"] or 0.0) > 0:
         yield f"the net gain is {percent(money['net'], sign=True)}"
+    elif trades["count"] and not (money["net_low"] or 0.0) > 0:
+        bound = percent(money["net_low"], sign=True)
+        yield f"the net gain of {percent(money['net'], sign=True)} may be luck (5 % bound {bound})"
     if judged["outcomes"] and not (judged["skill_low"] or 0.0) > 0:
         skill = _skill_words(judged)
         yield f"confidence is not shown to beat the base rate (Brier skill {skill})"

@@ -79,6 +79,10 @@ class GainLine:
         return np.asarray(expit(base + needed))
 
 
+RUIN = 1e-9
+"""Share of the equity that is left, at the least: a short may lose more than there is."""
+
+
 def _plain_slope(gain: Floats, share: Floats) -> float:
     slopes = []
     for values in gain.T:
@@ -110,7 +114,7 @@ def growth(margin: Floats, gain: Floats, position: Ints, exit_bar: Ints) -> floa
     total, free = 0.0, -1
     for row in signals.tolist():
         if position[row] >= free:
-            total += log1p(gain[row, side[row]])
+            total += log1p(max(gain[row, side[row]], RUIN - 1))
             free = int(exit_bar[row, side[row]])
     return total
 

@@ -82,7 +82,7 @@ class Frozen:
     log_sigma : float
         Mean logarithm of a bar's deviation there.
     base_rate : tuple of float
-        Share of wins by side there.
+        Share of wins by side there, as of one outcome more that was half a win.
     lead_hashes : dict of str to str
         Content hash of the bars of each other pair that is looked at.
     """

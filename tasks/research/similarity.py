@@ -207,7 +207,8 @@ class _Trial:
         most = min(rows // self.step // 4, AFFORDED // (2 * len(sample.position)))
         self.counts = [k for k in COUNTS if k <= max(COUNTS[0], most)]
         self.usual = min(USUAL, self.counts[-1])
-        self.rates = self.sample.win.mean(axis=0)
+        # as of one outcome more that was half a win: no rate is 0 or 1
+        self.rates = (self.sample.win.sum(axis=0) + 0.5) / (len(position) + 1)
         self._found: dict[Any, Any] = {}
 
     def loss(self, way: str, lift: bool, k: int) -> float:

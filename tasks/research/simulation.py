@@ -238,7 +238,8 @@ def _equity(
     bars: pl.DataFrame, prices: Quotes, trades: pl.DataFrame, positions: _Positions
 ) -> pl.DataFrame:
     factor = np.ones(bars.height)
-    np.multiply.at(factor, positions.leave, 1 + trades["gain"].to_numpy())
+    # a short may lose more than there is: then nothing is left, and no debt becomes a gain
+    np.multiply.at(factor, positions.leave, np.maximum(1 + trades["gain"].to_numpy(), 0.0))
     equity = np.cumprod(factor)
     for entry, leave, side, paid in zip(
         positions.bar + 1, positions.leave, positions.side, trades["entry_price"], strict=True

@@ -47,6 +47,8 @@ class Stack:
     drawn_weights : float64[draws, l]
     drawn_slopes : float64[draws]
         The same as other histories might have taught them.
+    drawn_base : float64[draws, 2]
+        How far the base rate would lie from what it is, in log-odds, in these.
     """
 
     base: Floats
@@ -56,6 +58,7 @@ class Stack:
     drawn_intercepts: Floats
     drawn_weights: Floats
     drawn_slopes: Floats
+    drawn_base: Floats
 
     @classmethod
     def fit(
@@ -81,13 +84,15 @@ class Stack:
         Stacked generalisation (Wolpert 1992; Breiman 1996, whose weights are not negative either)
         in log-odds. Weights maximise the posterior; draws take one step of Newton's method from
         there under resampled blocks. The slope then asks the calibration span, told from before
-        it, whether what was learnt still holds: an edge that died is damped.
+        it by weights of before, whether what was learnt still holds: an edge that died is damped.
         """
         problem = _Weights(base, moved(apart, base), labels, folds)
         solved = problem.solve()
         drawn = problem.draws(solved)
         intercepts, weights = solved[:_INTERCEPTS], solved[_INTERCEPTS:]
-        slope, deviation = _confirmed(base, intercepts, weights, moved(ahead, base), labels)
+        before, _ = folds.ahead()
+        earlier = _Weights(base, moved(apart, base), labels.only(before), folds).solve()
+        slope, deviation = _confirmed(base, earlier, moved(ahead, base), labels)
         scores = np.random.default_rng(seed).standard_normal(DRAWS)
         return cls(
             base=base,
@@ -97,6 +102,7 @@ class Stack:
             drawn_intercepts=drawn[:, :_INTERCEPTS],
             drawn_weights=drawn[:, _INTERCEPTS:],
             drawn_slopes=np.maximum(slope + deviation * scores, 0),
+            drawn_base=_drawn_base(base, labels, folds),
         )
 
     @classmethod
@@ -113,8 +119,8 @@ class Stack:
         deviation = 1 / np.sqrt((outcomes + 1) * rate * (1 - rate))
         scores = np.random.default_rng(0).standard_normal(DRAWS)
         drawn = np.outer(scores / scores.std(), deviation)
-        nothing = np.zeros((DRAWS, 0))
-        return cls(base, np.zeros(2), np.zeros(0), 1.0, drawn, nothing, np.ones(DRAWS))
+        still, nothing = np.zeros_like(drawn), np.zeros((DRAWS, 0))
+        return cls(base, np.zeros(2), np.zeros(0), 1.0, still, nothing, np.ones(DRAWS), drawn)
 
     def apply(self, said: Floats) -> Floats:
         """Combine what learners said, float64[n, 2, l], to log-odds, float64[n, 2].
@@ -142,6 +148,7 @@ class Stack:
             moves = said - self.base[:, None]
             total += self.drawn_weights[:, learner] * np.where(np.isfinite(moves), moves, 0.0)
         total *= self.drawn_slopes
+        total += self.drawn_base.T
         # in one fixed order: a mean over rows of another length would sum in another
         mean = _sum(total) / DRAWS
         return np.sqrt(_sum((total - mean[..., None]) ** 2) / (DRAWS - 1))
@@ -227,12 +234,20 @@ class _Weights:
         return loss + float(prior @ tried) / 2, slopes + prior
 
 
-def _confirmed(
-    base: Floats, intercepts: Floats, weights: Floats, x: Floats, labels: Labels
-) -> tuple[float, float]:
+def _drawn_base(base: Floats, labels: Labels, folds: Folds) -> Floats:
+    """Return how far base rates lie off under resampled blocks, in log-odds, float64[draws, 2]."""
+    known, rate = labels.weight > 0, expit(base)
+    pull = labels.weight[known, None] * (labels.win[known] - rate)
+    of_block = np.stack([np.bincount(folds.block[known], c, folds.blocks) for c in pull.T])
+    curvature = (labels.weight.sum() + 1) * rate * (1 - rate)
+    return np.asarray((folds.times - 1) @ of_block.T / curvature)
+
+
+def _confirmed(base: Floats, earlier: Floats, x: Floats, labels: Labels) -> tuple[float, float]:
     """Return the slope that the calibration span grants, mean and deviation of its posterior."""
     rows = (labels.weight > 0) & (x != 0).any(axis=(1, 2))
-    said, win = intercepts + x[rows] @ weights, labels.win[rows]
+    said = earlier[:_INTERCEPTS] + x[rows] @ earlier[_INTERCEPTS:]
+    win = labels.win[rows]
     weight = ALIKE * labels.weight[rows, None]
     likely = np.empty(len(SLOPES))
     for number, slope in enumerate(SLOPES):

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from kernels.evaluation import non_overlapping
 from kernels.outcomes import SIDES, Outcomes
 from kernels.paths import Standard, fit_standard
 from tasks.research.knowledge import features, log_deviation
@@ -20,7 +21,7 @@ from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
 from tasks.research.similarity import Sample, choose, told_apart
-from tasks.research.spans import Span, split
+from tasks.research.spans import MINIMUM_OUTCOMES, Span, split
 from tasks.research.timeline import Timeline
 from tasks.version import code_version
 
@@ -63,6 +64,8 @@ def freeze(
     standard = fit_standard(measures.trajectory, learned)
     log_sigma = float(np.nanmean(log_deviation(measures.metrics)[learned]))
     sample = _sample(measures, outcomes, recipe, spans.library, standard, log_sigma)
+    _refuse_few(sample, recipe.stride_for(len(stamps)))
+    won = outcomes.win[ended].sum(axis=0)
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
@@ -76,8 +79,18 @@ def freeze(
         standard=standard,
         similarity=choose(sample, standard, engine=engine),
         log_sigma=log_sigma,
-        base_rate=tuple(outcomes.win[ended].mean(axis=0).tolist()),
+        base_rate=tuple(((won + 0.5) / (len(ended) + 1)).tolist()),
     )
+
+
+def _refuse_few(sample: Sample, stride: int) -> None:
+    apart = int(non_overlapping(sample.position, sample.horizon).sum())
+    if apart < MINIMUM_OUTCOMES:
+        raise BarsError(
+            f"the library span has paths of {apart} outcomes that do not overlap, of which at "
+            f"least {MINIMUM_OUTCOMES} are needed: ingest bars with fewer holes, shorten the "
+            f"horizon, or give a smaller stride than {stride} bars"
+        )
 
 
 def _sample(

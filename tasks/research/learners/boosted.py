@@ -79,15 +79,23 @@ class Boosted:
             return None
         looked = columns(rows)
         apart = np.full((len(rows), 2), np.nan)
-        for fitted, told in folds:
-            apart[told] = _grow(looked, labels, fitted).apply(rows.take(told))
-        before, later = folds.ahead()
-        ahead = np.full((len(rows), 2), np.nan)
-        ahead[later] = _grow(looked, labels, before).apply(rows.take(later))
+        ahead = apart.copy()
+        pairs = [(apart, each) for each in folds] + [(ahead, folds.ahead())]
+        for said, (fitted, told) in pairs:
+            if (fitted & (labels.weight > 0)).any() and told.any():
+                said[told] = _grow(looked, labels, fitted).apply(rows.take(told))
         return Trained(_grow(looked, labels, np.ones(len(rows), np.bool_)), apart, ahead)
 
     def load(self, plain: dict[str, Any]) -> Forest:
-        """Read what `Forest.to_dict` wrote."""
+        """Read what `Forest.to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            Where LightGBM is not installed: what the trees say would be missing from every sum.
+        """
+        if find_spec("lightgbm") is None:
+            raise ValueError("its trees need LightGBM: pip install 'sep-trader[trees]'")
         return Forest(tuple(plain["texts"]))
 
 

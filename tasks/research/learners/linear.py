@@ -140,9 +140,11 @@ class _Problem:
         chosen: NDArray[np.bool_] | None = None,
         start: Floats | None = None,
     ) -> Floats:
-        """Return intercept and slopes on some of the rows, by Newton's method."""
+        """Return intercept and slopes on some of the rows, by Newton's method; NaN on none."""
         kept = slice(None) if chosen is None else chosen[self.rows]
         z, win, weight = self.z[kept], self.win[kept], self.weight[kept]
+        if not len(weight):
+            return np.full(z.shape[1], np.nan)
         slopes = np.zeros(z.shape[1]) if start is None else start
         prior = _precision(z.shape[1], ridge * weight.sum())
         for _ in range(STEPS):
@@ -164,7 +166,7 @@ class _Problem:
         """Return the log-odds of each row by a fit that saw nothing near it.
 
         One step of Newton's method leads from the fit on all rows to that without some of them:
-        log-odds are small, so that the curvature hardly moves.
+        log-odds are small, so that the curvature hardly moves. NaN where no rows are left.
         """
         p = expit(self.z @ slopes)
         pull, weight = self.weight * (self.win - p), self.weight * p * (1 - p)
@@ -172,6 +174,8 @@ class _Problem:
         said = np.full(len(self.all), np.nan)
         for fitted, told in folds:
             out = ~fitted[self.rows]
+            if out.all():
+                continue
             left = whole - (self.z[out] * weight[out, None]).T @ self.z[out]
             prior = _precision(len(slopes), ridge * self.weight[~out].sum())
             gradient = self.z[~out].T @ pull[~out] - prior * slopes
@@ -181,9 +185,10 @@ class _Problem:
         return said
 
     def likelihood(self, said: Floats) -> float:
-        """Return the weighted log likelihood of log-odds."""
-        said = said[self.rows]
-        return -float((self.weight * np.logaddexp(0, np.where(self.win > 0, -said, said))).sum())
+        """Return the weighted log likelihood of log-odds; rows of which nothing is said count 0."""
+        heard = np.isfinite(said[self.rows])
+        odds, win = said[self.rows][heard], self.win[heard]
+        return -float((self.weight[heard] * np.logaddexp(0, np.where(win > 0, -odds, odds))).sum())
 
     def draws(self, slopes: Floats, ridge: float, folds: Folds) -> Floats:
         """Return the slopes under each resample of blocks, by one step of Newton's method."""

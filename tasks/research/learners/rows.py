@@ -116,6 +116,10 @@ class Labels:
         kinds = [self.weight @ (self.win[:, side] == kind) for side in (0, 1) for kind in (0, 1)]
         return float(min(kinds))
 
+    def only(self, chosen: NDArray[np.bool_]) -> Labels:
+        """Return labels under which no other rows weigh anything."""
+        return Labels(self.win, np.where(chosen, self.weight, 0.0))
+
     def take(self, chosen: Chosen) -> Labels:
         """Return some of the rows."""
         return Labels(self.win[chosen], self.weight[chosen])

@@ -78,6 +78,19 @@ def test_costs_take_a_planted_edge_away() -> None:
     assert summary["money"]["gross"] > 0 > summary["money"]["net"]
 
 
+def test_a_gain_that_luck_explains_is_no_edge() -> None:
+    """A hit rate above break-even, a Brier skill and a gain, and yet no proof of any edge."""
+    predictions = planted()
+    signals, simulation = backtest(predictions)
+    gain = simulation.trades["gain"].to_numpy()
+    blown = np.where(gain > 0, gain, gain - (gain.sum() - 1e-6) / (gain <= 0).sum())
+    lucky = simulation._replace(trades=simulation.trades.with_columns(gain=blown))
+    summary = summarise(predictions, signals, lucky, horizon=HORIZON)
+    assert summary["money"]["net"] > 0 > summary["money"]["net_low"]
+    assert len(summary["reasons"]) == 1
+    assert summary["reasons"][0].startswith("the net gain of 0.00 % may be luck (5 % bound −")
+
+
 def test_confidence_worse_than_the_base_rate_is_no_edge_however_the_trades_went() -> None:
     predictions = planted()
     signals, simulation = backtest(predictions)
@@ -107,6 +120,7 @@ def test_no_gain_is_expected() -> None:
         "gross": 0.0,
         "cost": 0.0,
         "net": 0.0,
+        "net_low": None,
         "growth": 0.0,
         "profit_factor": None,
         "max_drawdown": 0.0,
