@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.errors import SepError
 from tasks.research.learners.folds import DRAWS, Folds
 from tasks.research.learners.learner import Trained
-from tasks.research.learners.rows import Floats, Labels, Rows
+from tasks.research.learners.rows import Chosen, Floats, Labels, Rows
 
 TREES: Final = 60
 SETTINGS: Final = {
@@ -30,6 +31,10 @@ SETTINGS: Final = {
     "verbose": -1,
 }
 """Shallow and slow: outcomes overlap, so that far fewer speak than there are rows."""
+
+
+class NoTrees(SepError, RuntimeError):
+    """A model has trees, and LightGBM is not installed; the message says the way out."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Boosted:
     """Trees on the last step, momentum, volatility, cost and hour: a `Learner`."""
 
     def fit(self, rows: Rows, labels: Labels, folds: Folds) -> Trained | None:
-        """Grow trees; None where LightGBM is not installed.
+        """Grow trees; None where LightGBM is not installed, or nobody won or lost.
 
         Parameters
         ----------
@@ -82,19 +87,32 @@ class Boosted:
         labels : Labels
         folds : Folds
         """
-        if find_spec("lightgbm") is None or not len(rows):
+        if find_spec("lightgbm") is None or not _has_both_kinds(labels, slice(None)):
             return None
         looked = columns(rows)
         apart = np.full((len(rows), 2), np.nan)
         for fitted, told in folds:
-            apart[told] = _grow(looked, labels, fitted).apply(rows.take(told))
+            if _has_both_kinds(labels, fitted):
+                apart[told] = _grow(looked, labels, fitted).apply(rows.take(told))
         before, later = folds.ahead()
         ahead = np.full((len(rows), 2), np.nan)
-        ahead[later] = _grow(looked, labels, before).apply(rows.take(later))
+        if _has_both_kinds(labels, before):
+            ahead[later] = _grow(looked, labels, before).apply(rows.take(later))
         return Trained(_grow(looked, labels, np.ones(len(rows), np.bool_)), apart, ahead)
 
     def load(self, plain: dict[str, Any]) -> Forest:
-        """Read what `Forest.to_dict` wrote."""
+        """Read what `Forest.to_dict` wrote.
+
+        Raises
+        ------
+        NoTrees
+            If LightGBM is not installed.
+        """
+        if find_spec("lightgbm") is None:
+            raise NoTrees(
+                "the model has boosted trees, which need LightGBM: run "
+                "`pip install 'sep-trader[trees]'`, or train again without it"
+            )
         return Forest(tuple(plain["texts"]))
 
 
@@ -111,6 +129,11 @@ def columns(rows: Rows) -> Floats:
             rows.leads,
         ]
     )
+
+
+def _has_both_kinds(labels: Labels, chosen: Chosen) -> bool:
+    """Say whether, on both sides, some won and some lost: of one kind trees would be too sure."""
+    return labels.take(chosen).rarest() > 0
 
 
 def _grow(looked: Floats, labels: Labels, chosen: NDArray[np.bool_]) -> Forest:
