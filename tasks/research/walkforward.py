@@ -19,7 +19,7 @@ from tasks.research.measure import BarsError, Measures
 from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
-from tasks.research.similarity import Sample, choose, told_apart
+from tasks.research.similarity import Sample, choose, shares, told_apart
 from tasks.research.spans import Span, split
 from tasks.research.timeline import Timeline
 from tasks.version import code_version
@@ -76,7 +76,7 @@ def freeze(
         standard=standard,
         similarity=choose(sample, standard, engine=engine),
         log_sigma=log_sigma,
-        base_rate=tuple(outcomes.win[ended].mean(axis=0).tolist()),
+        base_rate=tuple(shares(outcomes.win[ended]).tolist()),
     )
 
 
