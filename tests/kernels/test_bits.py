@@ -151,7 +151,7 @@ def test_bad_input_is_named() -> None:
         transitions(bits + np.uint8(2), valid, segments)
     for events in (transitions, patterns):
         with pytest.raises(TypeError, match="valid must be bool, not uint8"):
-            events(bits, bits, segments)
+            events(bits, bits, segments)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"segments must have shape \(3\), not \(2,\)"):
             events(bits, valid, segments[:2])
     with pytest.raises(ValueError, match="window must be at least 1, not 0"):
