@@ -17,6 +17,7 @@ SepError
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
 ├── NothingStored               no row of a source is a bar
+├── NoTrees                     a model has trees, and LightGBM is not installed
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer
 ├── RemovalError                there are no such bars to be removed or put back

@@ -54,8 +54,9 @@ def momentum(
     require_array("log_price", log_price, "float64", (None,))
     require_array("sigma", sigma, "float64", (len(log_price),))
     require_segments(segments, len(log_price))
-    if min(memories) <= 0:
-        raise ValueError(f"memories must be above 0 bars, not {min(memories)}")
+    wrong = [memory for memory in memories if not memory > 0]
+    if wrong:
+        raise ValueError(f"memories must be above 0 bars, not {wrong[0]}")
     weights = np.exp(-np.outer(1 / np.array(memories), np.arange(WINDOW)))
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     out = np.full((len(log_price), len(memories)), np.nan)

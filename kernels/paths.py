@@ -115,7 +115,7 @@ def unit_paths(trajectory: Array, standard: Standard) -> Array:
     for rows in _blocks(len(flat)):
         z = (flat[rows] - mean) / deviation
         if standard.lift:
-            z[:, 0] = standard.lift
+            z[:, 0] = xp.where(xp.isnan(z[:, 0]), xp.nan, standard.lift)
         length = xp.sqrt(_row_sum(z * z))
         paths[rows] = z / xp.where(length > 0, length, xp.nan)
     return paths

@@ -159,6 +159,35 @@ def transitions(bits: Codes, valid: NDArray[np.bool_], segment: NDArray[np.int32
     return events
 
 
+# --- 3. Momentum and runs of bits ---------------------------------------------------------
+
+
+def momentum(
+    log_price: Floats, sigma: Floats, segment: NDArray[np.int32], memories: tuple[float, ...]
+) -> Floats:
+    out = np.full((len(log_price), len(memories)), np.nan)
+    for t in range(256, len(log_price)):
+        if segment[t - 256] != segment[t] or not sigma[t] > 0:
+            continue
+        returns = [log_price[t - j] - log_price[t - j - 1] for j in range(256)]
+        for m, memory in enumerate(memories):
+            weights = [exp(-j / memory) for j in range(256)]
+            total = sum(w * r for w, r in zip(weights, returns, strict=True))
+            out[t, m] = total / (sigma[t] * sqrt(sum(w * w for w in weights)))
+    return out
+
+
+def patterns(
+    bits: Codes, valid: NDArray[np.bool_], segment: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    numbers = np.full(len(bits), -1, np.int64)
+    for t in range(len(bits)):
+        known = [int(bits[u]) for u in range(t + 1) if segment[u] == segment[t] and valid[u]]
+        if len(known) >= 5:
+            numbers[t] = sum(bit * 2**j for j, bit in enumerate(reversed(known[-5:])))
+    return numbers
+
+
 # --- 4. Damping ---------------------------------------------------------------------------
 
 WINDOWS = [round(8 * 2 ** (k / 3)) for k in range(16)]
@@ -257,12 +286,18 @@ def damped_value(log_price: Floats, sigma: float, t: int, n: int, rate: float) -
 # --- 5. Paths and neighbours ---
 
 
-def unit_paths(trajectory: Any, mean: Any, deviation: Any) -> Any:
-    """Standardised trajectories scaled to unit length; NaN rows where there is none."""
+def unit_paths(
+    trajectory: Any, mean: Any, deviation: Any, weight: Any = 1.0, lift: float = 0.0
+) -> Any:
+    """Standardised, weighed trajectories scaled to unit length, with a lift in place of the first
+    dimension if there is one; NaN rows where there is none.
+    """
     flat = np.asarray(trajectory, np.float64).reshape(len(trajectory), 64)
     paths = np.full_like(flat, np.nan)
     for t, row in enumerate(flat):
-        z = (row - mean) / deviation
+        z = weight * (row - mean) / deviation
+        if lift and not np.isnan(z[0]):
+            z[0] = lift
         length = np.sqrt((z * z).sum())
         if length > 0:
             paths[t] = z / length

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from tasks.research.gains import GainLine, choose_caution
@@ -124,8 +125,8 @@ class Confidence:
 
         Notes
         -----
-        Where a side has fewer than `LEAST` separate wins or losses, all that is said is the base
-        rate, with its interval.
+        Where a side has fewer than `LEAST` separate wins or losses, or no learner finds anything
+        to look at, all that is said is the base rate, with its interval, and no gain is expected.
         """
         usable = np.isfinite(past.gain).all(axis=1) & np.isfinite(past.rows.metrics).all(axis=1)
         usable &= past.unit > 0
@@ -134,13 +135,16 @@ class Confidence:
         base = logit([labels.rate(side) for side in SIDES])
         if labels.rarest() < LEAST:
             return cls._of_base_rates(past, labels, base)
-        return _Fit(past, labels, base, learners).confidence()
+        fit = _Fit(past, labels, base, learners)
+        return fit.confidence() if fit.trained else cls._of_base_rates(past, labels, base)
 
     @classmethod
     def _of_base_rates(cls, past: Past, labels: Labels, base: Floats) -> Confidence:
         stack = Stack.of_base_rates(base, float(labels.weight.sum()))
-        line = GainLine.fit(*_gains(past, labels, np.zeros_like(past.gain)))
-        return cls({}, stack, line, 0.0, 0.0, {})
+        line = GainLine.fit(*_gains(past, np.arange(len(past.rows)), labels, 0 * labels.win))
+        # what so few trades brought in the mean is no reason for another
+        careful = GainLine(tuple(min(mean, 0.0) for mean in line.mean), line.slope)
+        return cls({}, stack, careful, 0.0, 0.0, {})
 
     def tell(self, rows: Rows) -> Beliefs:
         """Say what is believed of bars; each row depends on itself alone, bit for bit.
@@ -259,17 +263,12 @@ class _Fit:
         draft = Confidence(
             learners={name: each.fitted for name, each in self.trained.items()},
             stack=stack,
-            line=GainLine.fit(*self._gains(odds - self.base)),
+            line=GainLine.fit(*_gains(self.past, self.rows, self.labels, odds - self.base)),
             individual=max(INDIVIDUAL * float(odds[known].var(axis=0).mean()), LEAST_INDIVIDUAL**2),
             caution=0.0,
             growths={},
         )
         return self._with_caution(draft, odds)
-
-    def _gains(self, told: Floats) -> tuple[Floats, Floats, Floats]:
-        known = self.labels.weight > 0
-        gain = (self.past.gain / self.past.unit[:, None])[self.rows]
-        return gain[known], told[known], self.labels.weight[known]
 
     def _with_caution(self, draft: Confidence, odds: Floats) -> Confidence:
         past, rows = self.past, self.rows
@@ -284,6 +283,10 @@ class _Fit:
         return Confidence(**{**vars(draft), "caution": caution, "growths": growths})
 
 
-def _gains(past: Past, labels: Labels, told: Floats) -> tuple[Floats, Floats, Floats]:
+def _gains(
+    past: Past, rows: Ints, labels: Labels, told: NDArray[Any]
+) -> tuple[Floats, NDArray[Any], Floats]:
+    """Return gains in units, what was told and weights, of those of some rows that are known."""
     known = labels.weight > 0
-    return (past.gain / past.unit[:, None])[known], told[known], labels.weight[known]
+    gain = past.gain[rows[known]] / past.unit[rows[known], None]
+    return gain, told[known], labels.weight[known]

@@ -13,6 +13,9 @@ from tasks.research.learners.rows import Floats, Ints
 CAUTIONS = (0.0, 0.25, 0.5, 1.0, 1.645, 2.5)
 """Deviations of its own doubt that an expected gain must exceed: tried on the past, and shown."""
 
+RUIN = -0.999
+"""Least net return that is counted: nobody loses more than all, whose logarithm is no number."""
+
 SLOPE = 0.15
 """Deviation of the prior of a line's slope, in deviations of the horizon a unit of log-odds."""
 
@@ -74,13 +77,9 @@ class GainLine:
             Log-odds of the base rate.
         """
         # a slope of nothing: no probability is enough, or any
-        ways = np.where(np.array(self.mean) < 0, np.inf, -np.inf)
+        ways = np.where(np.array(self.mean) > 0, -np.inf, np.inf)
         needed = -np.array(self.mean) / self.slope if self.slope > 0 else ways
         return np.asarray(expit(base + needed))
-
-
-RUIN = 1e-9
-"""Share of the equity that is left, at the least: a short may lose more than there is."""
 
 
 def _plain_slope(gain: Floats, share: Floats) -> float:
@@ -114,7 +113,7 @@ def growth(margin: Floats, gain: Floats, position: Ints, exit_bar: Ints) -> floa
     total, free = 0.0, -1
     for row in signals.tolist():
         if position[row] >= free:
-            total += log1p(max(gain[row, side[row]], RUIN - 1))
+            total += log1p(max(gain[row, side[row]], RUIN))
             free = int(exit_bar[row, side[row]])
     return total
 

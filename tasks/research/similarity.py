@@ -173,6 +173,18 @@ def relevance(trajectory: NDArray[np.float32], plain: Standard, win: NDArray[np.
     return np.asarray(weight / weight.max()) if weight.max() > 0 else np.ones(DIMENSIONS)
 
 
+def shares(win: NDArray[np.int8]) -> Floats:
+    """Return the share of wins by side, float64[2]: never none or all, of which no odds are.
+
+    Parameters
+    ----------
+    win : int8[n, 2]
+        At least one bar's, all known.
+    """
+    least = 0.5 / len(win)
+    return np.asarray(np.clip(win.mean(axis=0), least, 1 - least))
+
+
 def last_step(*_: Any) -> Floats:
     """Weigh the last step above all, float64[64].
 
@@ -207,8 +219,7 @@ class _Trial:
         most = min(rows // self.step // 4, AFFORDED // (2 * len(sample.position)))
         self.counts = [k for k in COUNTS if k <= max(COUNTS[0], most)]
         self.usual = min(USUAL, self.counts[-1])
-        # as of one outcome more that was half a win: no rate is 0 or 1
-        self.rates = (self.sample.win.sum(axis=0) + 0.5) / (len(position) + 1)
+        self.rates = shares(self.sample.win)
         self._found: dict[Any, Any] = {}
 
     def loss(self, way: str, lift: bool, k: int) -> float:

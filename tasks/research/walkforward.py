@@ -20,7 +20,7 @@ from tasks.research.measure import BarsError, Measures
 from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
-from tasks.research.similarity import Sample, choose, told_apart
+from tasks.research.similarity import Sample, choose, shares, told_apart
 from tasks.research.spans import MINIMUM_OUTCOMES, Span, split
 from tasks.research.timeline import Timeline
 from tasks.version import code_version
@@ -65,7 +65,6 @@ def freeze(
     log_sigma = float(np.nanmean(log_deviation(measures.metrics)[learned]))
     sample = _sample(measures, outcomes, recipe, spans.library, standard, log_sigma)
     _refuse_few(sample, recipe.stride_for(len(stamps)))
-    won = outcomes.win[ended].sum(axis=0)
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
@@ -79,7 +78,7 @@ def freeze(
         standard=standard,
         similarity=choose(sample, standard, engine=engine),
         log_sigma=log_sigma,
-        base_rate=tuple(((won + 0.5) / (len(ended) + 1)).tolist()),
+        base_rate=tuple(shares(outcomes.win[ended]).tolist()),
     )
 
 

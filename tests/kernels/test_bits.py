@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.bits import COLUMNS, encode_bits, transitions, volatility
+from kernels.bits import COLUMNS, PATTERN, encode_bits, patterns, transitions, volatility
 from kernels.device import array_module, to_host
 from tests import naive
 from tests.kernels.series import SIZES, assert_same_bits, edges, walk
@@ -69,6 +69,38 @@ def test_events_match_the_reference(n: int, share: float, engine: str) -> None:
     np.testing.assert_array_equal(computed, naive.transitions(bits, valid, segments))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 6, 63, 64, 65, 300])
+def test_patterns_match_the_reference(n: int, share: float) -> None:
+    rng = np.random.default_rng(n + 1)
+    valid = rng.random(n) < share
+    bits = (rng.random(n) < 0.5).astype(np.uint8)
+    segments = np.cumsum(rng.random(n) < 0.03, dtype=np.int32)
+    computed = patterns(bits, valid, segments)
+    assert computed.dtype == np.int64
+    np.testing.assert_array_equal(computed, naive.patterns(bits, valid, segments))
+    cut = n // 2
+    np.testing.assert_array_equal(patterns(bits[:cut], valid[:cut], segments[:cut]), computed[:cut])
+
+
+def test_every_run_has_a_number_of_its_own_and_ties_keep_it() -> None:
+    bits = np.array([1, 0, 1, 1, 0, 0, 0, 0, 0, 1], np.uint8)
+    valid = np.array([1, 1, 1, 1, 1, 0, 1, 1, 1, 1], np.bool_)
+    assert patterns(bits, valid, edges(10)).tolist() == [-1] * 4 + [22, 22, 12, 24, 16, 1]
+    assert PATTERN == 5
+    again = patterns(bits, valid, edges(10, 6))
+    assert again.tolist() == [-1] * 4 + [22, 22] + [-1] * 4
+
+
+def test_bits_that_are_none_say_nothing_of_a_pattern() -> None:
+    valid = np.random.default_rng(3).random(500) < 0.7
+    bits = (np.random.default_rng(4).random(500) < 0.5).astype(np.uint8)
+    poisoned = np.where(valid, bits, 255).astype(np.uint8)
+    np.testing.assert_array_equal(
+        patterns(poisoned, valid, SEGMENTS[:500]), patterns(bits, valid, SEGMENTS[:500])
+    )
+
+
 @pytest.mark.parametrize("window", [1, 64])
 def test_volatility_matches_the_reference(window: int, engine: str) -> None:
     log_price = np.log(BARS["close"])
@@ -117,7 +149,10 @@ def test_bad_input_is_named() -> None:
         encode_bits(bars, segments, engine="npu")
     with pytest.raises(ValueError, match="bits must be 0 or 1"):
         transitions(bits + np.uint8(2), valid, segments)
-    with pytest.raises(TypeError, match="valid must be bool, not uint8"):
-        transitions(bits, bits, segments)
+    for events in (transitions, patterns):
+        with pytest.raises(TypeError, match="valid must be bool, not uint8"):
+            events(bits, bits, segments)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"segments must have shape \(3\), not \(2,\)"):
+            events(bits, valid, segments[:2])
     with pytest.raises(ValueError, match="window must be at least 1, not 0"):
         volatility(bars["close"], segments, window=0)

@@ -40,6 +40,38 @@ def test_unit_paths_are_those_of_the_slow_twin(
     assert engine
 
 
+WEIGHTS = {
+    "some": np.random.default_rng(1).uniform(0, 1, 64),
+    "last step": np.repeat([0.0, 1.0], [60, 4]),
+}
+
+
+@pytest.mark.parametrize("lift", [0.0, 0.1, 30.0])
+@pytest.mark.parametrize("way", WEIGHTS)
+def test_weighed_and_lifted_paths_are_those_of_the_slow_twin(
+    engine: str, native: Native, way: str, lift: float
+) -> None:
+    values, weight = trajectories(300), WEIGHTS[way]
+    values[7, 0, 0], values[8, 15, 3] = np.nan, np.nan
+    plain = fit_standard(trajectories(200), np.arange(100))
+    out = to_host(unit_paths(native(values), plain.weighted(weight, lift)))
+    expected = naive.unit_paths(values, plain.mean, plain.deviation, weight, lift)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    assert np.isnan(out[7:9]).all()
+    assert engine
+
+
+def test_a_great_lift_tells_distances() -> None:
+    values = trajectories(60, np.float64)
+    values = values[np.isfinite(values).all(axis=(1, 2))]
+    plain = fit_standard(values, np.arange(len(values)))
+    a = unit_paths(values, plain.weighted(np.ones(64), 1000.0)).astype(np.float64)
+    z = ((values.reshape(-1, 64) - plain.mean) / plain.deviation)[:, 1:]
+    squared = ((z[:, None] - z) ** 2).sum(axis=2)
+    apart = ((a[:, None] - a) ** 2).sum(axis=2) * 1000.0**2
+    np.testing.assert_allclose(apart, squared, rtol=2e-3, atol=1e-6)
+
+
 def test_a_path_depends_on_its_row_alone(
     engine: str, native: Native, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,3 +134,7 @@ def test_bad_input_is_named() -> None:
         Standard(np.zeros(64), np.zeros(64))
     with pytest.raises(ValueError, match="mean must be"):
         Standard(np.zeros(63), np.ones(64))
+    with pytest.raises(ValueError, match="deviation must be above zero"):
+        Standard(np.zeros(64), np.ones(64)).weighted(np.full(64, np.nan), 0.0)
+    with pytest.raises(ValueError, match="deviation must be above zero"):
+        Standard(np.zeros(64), np.ones(64)).weighted(np.full(64, -1.0), 0.0)

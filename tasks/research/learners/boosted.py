@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.errors import SepError
 from tasks.research.learners.folds import Folds
 from tasks.research.learners.learner import Trained
-from tasks.research.learners.rows import Floats, Labels, Rows
+from tasks.research.learners.rows import Chosen, Floats, Labels, Rows
 
 TREES: Final = 60
 SETTINGS: Final = {
@@ -30,6 +31,10 @@ SETTINGS: Final = {
     "verbose": -1,
 }
 """Shallow and slow: outcomes overlap, so that far fewer speak than there are rows."""
+
+
+class NoTrees(SepError, ValueError):
+    """A model has trees, and LightGBM is not installed; the message says the way out."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Boosted:
     """Trees on the last step, momentum, volatility, cost and hour: a `Learner`."""
 
     def fit(self, rows: Rows, labels: Labels, folds: Folds) -> Trained | None:
-        """Grow trees; None where LightGBM is not installed.
+        """Grow trees; None where LightGBM is not installed, or nobody won or lost.
 
         Parameters
         ----------
@@ -75,14 +80,14 @@ class Boosted:
         labels : Labels
         folds : Folds
         """
-        if find_spec("lightgbm") is None or not len(rows):
+        if find_spec("lightgbm") is None or not _has_both_kinds(labels, slice(None)):
             return None
         looked = columns(rows)
         apart = np.full((len(rows), 2), np.nan)
         ahead = apart.copy()
         pairs = [(apart, each) for each in folds] + [(ahead, folds.ahead())]
         for said, (fitted, told) in pairs:
-            if (fitted & (labels.weight > 0)).any() and told.any():
+            if _has_both_kinds(labels, fitted) and told.any():
                 said[told] = _grow(looked, labels, fitted).apply(rows.take(told))
         return Trained(_grow(looked, labels, np.ones(len(rows), np.bool_)), apart, ahead)
 
@@ -91,11 +96,14 @@ class Boosted:
 
         Raises
         ------
-        ValueError
-            Where LightGBM is not installed: what the trees say would be missing from every sum.
+        NoTrees
+            If LightGBM is not installed.
         """
         if find_spec("lightgbm") is None:
-            raise ValueError("its trees need LightGBM: pip install 'sep-trader[trees]'")
+            raise NoTrees(
+                "the model has boosted trees, which need LightGBM: run "
+                "`pip install 'sep-trader[trees]'`, or train again without it"
+            )
         return Forest(tuple(plain["texts"]))
 
 
@@ -112,6 +120,11 @@ def columns(rows: Rows) -> Floats:
             rows.leads,
         ]
     )
+
+
+def _has_both_kinds(labels: Labels, chosen: Chosen) -> bool:
+    """Say whether, on both sides, some won and some lost: of one kind trees would be too sure."""
+    return labels.take(chosen).rarest() > 0
 
 
 def _grow(looked: Floats, labels: Labels, chosen: NDArray[np.bool_]) -> Forest:

@@ -61,7 +61,7 @@ class Folds:
         """
         offset = position - position[0]
         span = int(offset[-1]) + 1
-        size = max(horizon, min(4 * horizon, span // 20), span // MOST_BLOCKS)
+        size = max(horizon, min(4 * horizon, span // 20), -(-span // MOST_BLOCKS))
         # blocks without rows are none: a resample has as many as there are
         block = np.unique(offset // size, return_inverse=True)[1]
         count = int(block[-1]) + 1

@@ -20,7 +20,8 @@ RIDGES = (0.003, 0.03, 0.3, 3.0)
 
 STEPS, ENOUGH = 25, 1e-5
 NEARLY_FREE = 1e-6
-"""Precision of an intercept's prior: enough for a system that can be solved."""
+"""Precision of an intercept's prior, and the least of others: enough for a system that can be
+solved, even if no row is left to fit on."""
 
 FLOOR = 1e-9
 """Least deviation of a column that is no constant, beside its mean."""
@@ -243,7 +244,7 @@ def products(z: Floats, slopes: Floats) -> Floats:
 
 
 def _precision(size: int, precision: float) -> Floats:
-    prior = np.full(size, precision)
+    prior = np.full(size, max(precision, NEARLY_FREE))
     prior[0] = NEARLY_FREE
     return prior
 

@@ -19,7 +19,7 @@ from kernels.synthetic import draw
 from tasks import document
 from tasks.backtest import take_bars
 from tasks.document import DocumentError
-from tasks.research.gains import growth
+from tasks.research.gains import RUIN, growth
 from tasks.research.learners import boosted
 from tasks.research.measure import BarsError
 from tasks.research.model import Model
@@ -110,7 +110,9 @@ def test_a_model_with_trees_is_refused_without_lightgbm(
     )
     document.write(tmp_path / "model.json", replace(told.model, confidence=grown))
     monkeypatch.setattr(boosted, "find_spec", lambda _: None)
-    with pytest.raises(DocumentError, match=r"need LightGBM: pip install 'sep-trader\[trees\]'"):
+    with pytest.raises(
+        DocumentError, match=r"need LightGBM: run `pip install 'sep-trader\[trees\]'`"
+    ):
         document.read(tmp_path / "model.json", Model)
 
 
@@ -118,7 +120,7 @@ def test_ruin_is_a_number() -> None:
     """A short whose price doubles loses more than there is."""
     margin, gain = np.array([[-1.0, 1.0]]), np.array([[1.5, -1.5]])
     grown = growth(margin, gain, np.array([0]), np.array([[9, 9]]))
-    assert grown == pytest.approx(np.log(1e-9))
+    assert grown == pytest.approx(np.log1p(RUIN))
 
 
 @pytest.mark.parametrize("stride", [300, 1_200, 50_000])

@@ -90,12 +90,19 @@ def study(name: str, seed: int, bars: int = BARS, size: float = 1.0, **changes: 
     return replace(run(bars_of(walk), recipe_of(name, **changes), others), walk=walk)
 
 
+def measured(
+    bars: pl.DataFrame, recipe: Recipe, others: dict[str, pl.DataFrame]
+) -> tuple[Measures, Outcomes]:
+    """Return what is known of bars, and what became of their trades."""
+    measures = measure(bars, recipe.pair, recipe.timeframe, engine="cpu")
+    measures = with_leads(measures, others, recipe, engine="cpu")
+    measures = replace(measures, metrics=with_costs(measures.metrics, bars, recipe))
+    return measures, resolve(bars, measures.metrics, recipe, engine="cpu")
+
+
 def run(bars: pl.DataFrame, recipe: Recipe, others: dict[str, pl.DataFrame] | None = None) -> Study:
     """Run the chain on bars, on the CPU."""
-    measures = measure(bars, recipe.pair, recipe.timeframe, engine="cpu")
-    measures = with_leads(measures, others or {}, recipe, engine="cpu")
-    measures = replace(measures, metrics=with_costs(measures.metrics, bars, recipe))
-    outcomes = resolve(bars, measures.metrics, recipe, engine="cpu")
+    measures, outcomes = measured(bars, recipe, others or {})
     frozen = freeze(measures, outcomes, recipe, "data", engine="cpu")
     _, answers = replay(measures, outcomes, frozen, engine="cpu")
     model = train(measures, outcomes, frozen, answers)
