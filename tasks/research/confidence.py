@@ -234,7 +234,10 @@ class Confidence:
 
 
 class _Fit:
-    """One training: learners on all rows, the stack on those whose neighbours were counted."""
+    """One training: learners on all rows, the stack on those whose neighbours were counted.
+
+    It is on all rows, too, if of few neighbours were counted.
+    """
 
     def __init__(
         self, past: Past, labels: Labels, base: Floats, learners: Mapping[str, Learner]
@@ -245,12 +248,15 @@ class _Fit:
         folds = Folds.cut(rows.position, **cut)
         trained = {name: each.fit(rows, labels, folds) for name, each in learners.items()}
         self.trained = {name: each for name, each in trained.items() if each is not None}
-        self.rows = (
-            np.flatnonzero(rows.k_eff > 0) if (rows.k_eff > 0).any() else np.arange(len(rows))
-        )
-        position = rows.position[self.rows]
-        self.labels = Labels.of(position, labels.win[self.rows], past.horizon)
-        self.folds = Folds.cut(position, **cut)
+        counted = np.flatnonzero(rows.k_eff > 0)
+        enough = self._labels(labels, counted).rarest() >= LEAST
+        self.rows = counted if enough else np.arange(len(rows))
+        self.labels = self._labels(labels, self.rows)
+        self.folds = Folds.cut(rows.position[self.rows], **cut)
+
+    def _labels(self, labels: Labels, chosen: Ints) -> Labels:
+        position = self.past.rows.position[chosen]
+        return Labels.of(position, labels.win[chosen], self.past.horizon)
 
     def confidence(self) -> Confidence:
         apart, ahead = (

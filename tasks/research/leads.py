@@ -9,7 +9,7 @@ import polars as pl
 
 from infra.market.timeframes import bar_length
 from tasks.research.knowledge import LEAD
-from tasks.research.measure import Measures, measure
+from tasks.research.measure import BarsError, Measures, measure
 from tasks.research.recipe import Recipe
 
 COLUMNS = ("damped_value", "momentum_4", "momentum_16")
@@ -34,6 +34,11 @@ def with_leads(
     -------
     Measures
         With columns `lead_<pair>_<what>`: nought where nothing was known for `STALE` bars.
+
+    Raises
+    ------
+    BarsError
+        If another pair has no bars, or bad ones.
     """
     metrics = measures.metrics
     for pair in recipe.leads:
@@ -48,6 +53,10 @@ def with_leads(
 
 
 def _said(bars: pl.DataFrame, pair: str, recipe: Recipe, engine: str) -> pl.DataFrame:
+    if bars.is_empty():
+        raise BarsError(
+            f"there are no bars of {pair}, which the recipe looks at: run `ingest` first"
+        )
     known = measure(
         bars,
         pair,

@@ -289,6 +289,24 @@ def test_learners_that_find_nothing_leave_the_base_rate() -> None:
     careful(fitted, rows(50, seed=1), 0.05)
 
 
+@pytest.mark.parametrize("few", [1, 7])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_few_bars_whose_neighbours_were_counted_do_not_speak_for_all(
+    few: int, ended: bool
+) -> None:
+    known = past(900, by_momentum)
+    asked = np.arange(900) % (900 // few) == 0
+    counted = replace(
+        known.rows, k_eff=np.where(asked, 20, 0), wins=np.where(asked, 15, 0)[:, None].repeat(2, 1)
+    )
+    win = known.win if ended else np.where(asked[:, None], -1, known.win).astype(np.int8)
+    fitted = Confidence.fit(replace(known, rows=counted, win=win))
+    told = fitted.tell(rows(200, seed=1))
+    assert np.isfinite(told.lower).all()
+    assert fitted.weights["momentum"] > 0.4
+    np.testing.assert_allclose(fitted.line.mean, 0, atol=0.2)
+
+
 def test_just_enough_of_each_kind_is_learnt_from() -> None:
     n, few = 400, int(LEAST)
     asked = rows(n, position=np.arange(n) * 4)

@@ -258,7 +258,7 @@ def test_a_leader_without_bars_says_what_to_do(tmp_path: Path) -> None:
     study = whole.study
     store = stored(tmp_path, whole.recipe.pair, whole.bars, {})
     library, _ = replay(study.measures, study.outcomes, study.model.frozen, engine="cpu")
-    with pytest.raises(BarsError, match="run `ingest`"):
+    with pytest.raises(BarsError, match=r"no bars of PLANTED_LEADER, .*: run `ingest`"):
         predict_newest(
             study.model,
             library,
