@@ -7,7 +7,7 @@ expected net gain, and resampled histories say how far both may lie off.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ class Confidence:
         stack = Stack.of_base_rates(base, float(labels.weight.sum()))
         line = GainLine.fit(*_gains(past, np.arange(len(past.rows)), labels, 0 * labels.win))
         # what so few trades brought in the mean is no reason for another
-        careful = GainLine(tuple(min(mean, 0.0) for mean in line.mean), line.slope)
+        careful = replace(line, mean=tuple(min(mean, 0.0) for mean in line.mean))
         return cls({}, stack, careful, 0.0, 0.0, {})
 
     def tell(self, rows: Rows) -> Beliefs:
@@ -176,7 +176,7 @@ class Confidence:
             lower=expit(odds - reach),
             upper=expit(odds + reach),
             expected=self.line.expected(odds - self.stack.base),
-            doubt=self.line.slope * deviation,
+            doubt=self.line.doubt(odds - self.stack.base, deviation),
         )
         unknown = ~np.isfinite(rows.metrics).all(axis=1)
         for column in vars(beliefs).values():
@@ -214,7 +214,7 @@ class Confidence:
         return {
             "learners": {name: fitted.to_dict() for name, fitted in self.learners.items()},
             "stack": self.stack.to_dict(),
-            "line": {"mean": list(self.line.mean), "slope": self.line.slope},
+            "line": asdict(self.line) | {"mean": list(self.line.mean)},
             "individual": self.individual,
             "caution": self.caution,
             "growths": list(self.growths.items()),
@@ -226,7 +226,7 @@ class Confidence:
         return cls(
             learners={name: LEARNERS[name].load(said) for name, said in plain["learners"].items()},
             stack=Stack.from_dict(plain["stack"]),
-            line=GainLine(tuple(plain["line"]["mean"]), plain["line"]["slope"]),
+            line=GainLine(**{**plain["line"], "mean": tuple(plain["line"]["mean"])}),
             individual=plain["individual"],
             caution=plain["caution"],
             growths=dict(plain["growths"]),

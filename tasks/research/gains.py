@@ -16,7 +16,7 @@ CAUTIONS = (0.0, 0.25, 0.5, 1.0, 1.645, 2.5)
 RUIN = -0.999
 """Least net return that is counted: nobody loses more than all, whose logarithm is no number."""
 
-SLOPE = 0.15
+SLOPE = 0.3
 """Deviation of the prior of a line's slope, in deviations of the horizon a unit of log-odds."""
 
 
@@ -30,10 +30,14 @@ class GainLine:
         At the base rate, by side: what a trade brings if nothing is known of it.
     slope : float
         By which a unit of log-odds above the base rate moves it.
+    mean_deviation, slope_deviation : float
+        How far both may lie off.
     """
 
     mean: tuple[float, ...]
     slope: float
+    mean_deviation: float = 0.0
+    slope_deviation: float = 0.0
 
     @classmethod
     def fit(cls, gain: Floats, moved: Floats, weight: Floats) -> GainLine:
@@ -62,11 +66,29 @@ class GainLine:
         precision = SLOPE**-2.0
         slope = (pulled + precision * _plain_slope(gain, share)) / (told + precision)
         at_base = mean - max(slope, 0.0) * centre
-        return cls(tuple(at_base.tolist()), max(slope, 0.0))
+        return cls(
+            mean=tuple(at_base.tolist()),
+            slope=max(slope, 0.0),
+            mean_deviation=float(np.sqrt(variance / weight.sum())),
+            slope_deviation=float((told + precision) ** -0.5),
+        )
 
     def expected(self, moved: Floats) -> Floats:
         """Tell expected net gains, float64[n, 2], of log-odds less those of the base rate."""
         return np.asarray(self.mean) + self.slope * moved
+
+    def doubt(self, moved: Floats, deviation: Floats) -> Floats:
+        """Tell how far expected gains may lie off, float64[n, 2], by what the line does.
+
+        Parameters
+        ----------
+        moved : float64[n, 2]
+            Log-odds less those of the base rate.
+        deviation : float64[n, 2]
+            How far these may lie off.
+        """
+        by_slope = self.slope_deviation * moved
+        return np.sqrt((self.slope * deviation) ** 2 + by_slope**2 + self.mean_deviation**2)
 
     def break_even(self, base: Floats) -> Floats:
         """Tell the probability at which a trade is worth nothing, float64[2].

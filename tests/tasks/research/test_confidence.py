@@ -129,7 +129,9 @@ def test_bounds_are_normal_deviations_of_draws_and_of_the_bar(known: Past) -> No
     reach = BOUND * np.sqrt(deviation**2 + fitted.individual)
     np.testing.assert_allclose(logit(told.lower[:, 0]), logit(told.confidence[:, 0]) - reach)
     np.testing.assert_allclose(logit(told.upper[:, 0]), logit(told.confidence[:, 0]) + reach)
-    np.testing.assert_allclose(told.doubt[:, 0], fitted.line.slope * deviation)
+    moved = logit(told.confidence) - stack.base
+    doubt = fitted.line.doubt(moved, np.column_stack([deviation, deviation]))
+    np.testing.assert_allclose(told.doubt[:, 0], doubt[:, 0])
 
 
 def test_a_bar_without_metrics_is_told_nothing(known: Past, fitted: Confidence) -> None:

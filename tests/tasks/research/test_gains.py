@@ -86,7 +86,7 @@ def test_one_kind_of_outcome_gives_a_line(gain: float) -> None:
 def test_nothing_known_is_worth_nothing() -> None:
     nothing = np.empty((0, 2))
     line = GainLine.fit(nothing, nothing, np.empty(0))
-    assert line == GainLine((0.0, 0.0), 0.0)
+    assert (line.mean, line.slope) == ((0.0, 0.0), 0.0)
     assert (expit(np.zeros(2)) < line.break_even(np.zeros(2))).all()
 
 
