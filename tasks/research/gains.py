@@ -69,7 +69,7 @@ class GainLine:
         return cls(
             mean=tuple(at_base.tolist()),
             slope=max(slope, 0.0),
-            mean_deviation=float(np.sqrt(variance / weight.sum())),
+            mean_deviation=float(np.sqrt(variance / max(weight.sum(), 1.0))),
             slope_deviation=float((told + precision) ** -0.5),
         )
 
