@@ -16,6 +16,7 @@ from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
+from tasks.research.pool import pooled
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import closing, resolve
 from tasks.research.simulation import Simulation, simulate
@@ -90,14 +91,22 @@ def study(name: str, seed: int, bars: int = BARS, size: float = 1.0, **changes: 
     return replace(run(bars_of(walk), recipe_of(name, **changes), others), walk=walk)
 
 
-def run(bars: pl.DataFrame, recipe: Recipe, others: dict[str, pl.DataFrame] | None = None) -> Study:
-    """Run the chain on bars, on the CPU."""
+def run(
+    bars: pl.DataFrame,
+    recipe: Recipe,
+    others: dict[str, pl.DataFrame] | None = None,
+    pool: dict[str, pl.DataFrame] | None = None,
+) -> Study:
+    """Run the chain on bars, with those of leads and of a pool, on the CPU."""
+    recipe = replace(recipe, pool=tuple(pool or ()))
     measures = measure(bars, recipe.pair, recipe.timeframe, engine="cpu")
     measures = with_leads(measures, others or {}, recipe, engine="cpu")
     measures = replace(measures, metrics=with_costs(measures.metrics, bars, recipe))
     outcomes = resolve(bars, measures.metrics, recipe, engine="cpu")
     frozen = freeze(measures, outcomes, recipe, "data", engine="cpu")
-    _, answers = replay(measures, outcomes, frozen, engine="cpu")
+    library, answers = replay(measures, outcomes, frozen, engine="cpu")
+    if pool:
+        _, answers = pooled(measures, frozen, library, answers, pool, engine="cpu")
     model = train(measures, outcomes, frozen, answers)
     predicted = predictions(measures, outcomes, model, answers)
     return Study(None, bars, measures, outcomes, model, answers, predicted)
