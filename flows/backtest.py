@@ -82,8 +82,8 @@ class BacktestRequest(Parameters):
     )
     pool: list[Pair] = Field(
         default_factory=list,
-        description="Other pairs whose past paths may be neighbours, too: for a pair whose own "
-        "history is short.",
+        description="Other pairs whose past paths may be neighbours, too, all of them up to the "
+        "last bar: for a pair whose own history is short.",
     )
     caution: Caution | None = Field(
         None,
