@@ -80,6 +80,11 @@ class BacktestRequest(Parameters):
     leads: list[Pair] = Field(
         default_factory=list, description="Other pairs whose moves are looked at, too."
     )
+    pool: list[Pair] = Field(
+        default_factory=list,
+        description="Other pairs whose past paths may be neighbours, too, all of them up to the "
+        "last bar: for a pair whose own history is short.",
+    )
     caution: Caution | None = Field(
         None,
         description="Deviations of its own doubt that an expected net gain must exceed, or "
@@ -141,6 +146,7 @@ class BacktestRequest(Parameters):
             encoder=self.encoder,
             stride=self.stride,
             leads=tuple(self.leads) or None,
+            pool=tuple(self.pool) or None,
             caution=self.caution,
             strategy=self.strategy,
             seed=self.seed,
@@ -158,11 +164,12 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     run = RunFolder.of("backtest", str(flow_run.get_id()))
     folder, pair, timeframe = str(run.path), request.pair, request.timeframe
     start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
-    bars = take_bars(folder, pair, timeframe, start, end, list(request.leads))
+    bars = take_bars(folder, pair, timeframe, start, end, list(request.leads), list(request.pool))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, recipe, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
-    searched = search_paths(folder, recipe, bars["hash"], bars["lead_hashes"], measured["engine"])
+    hashes = (bars["hash"], bars["lead_hashes"], bars["pool_hashes"])
+    searched = search_paths(folder, recipe, *hashes, measured["engine"])
     logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
     model = train_model(folder)
     simulate_trades(folder)

@@ -28,6 +28,7 @@ from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import BarsError, Measures, measure, refuse_bad_prices
 from tasks.research.model import Frozen, Model
+from tasks.research.pool import pooled
 from tasks.research.recipe import Recipe
 from tasks.research.registry import register
 from tasks.research.resolve import closing, resolve
@@ -43,7 +44,7 @@ FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
 """What of a summary is recorded with its model."""
 
 
-@step("bars", version=2)
+@step("bars", version=3)
 def take_bars(
     folder: str,
     pair: str,
@@ -51,6 +52,7 @@ def take_bars(
     start: str | None,
     end: str | None,
     leads: list[str],
+    pool: list[str],
 ) -> dict[str, Any]:
     """Fix the bars the run works on, whatever is ingested meanwhile.
 
@@ -63,35 +65,49 @@ def take_bars(
         ISO times of the first bar, and of one past the last; None: all there are.
     leads : list of str
         Other pairs that are looked at.
+    pool : list of str
+        Other pairs whose past is asked, too: all of it, up to the last bar.
 
     Returns
     -------
     dict
-        `rows`, `hash`, `first` and `last` bar, `lead_hashes` by other pair.
+        `rows`, `hash`, `first` and `last` bar, `lead_hashes` and `pool_hashes` by other pair.
 
     Raises
     ------
     BarsError
-        If there are none, or prices are not numbers.
+        If there are none, of one of the pairs, or prices are not numbers.
     """
     run = RunFolder(Path(folder))
     span = [datetime.fromisoformat(edge) if edge else None for edge in (start, end)]
     bars = _bars(pair, timeframe, *span)
     keep(bars, run.bars)
     first, last = bars["timestamp"][0], bars["timestamp"][-1]
-    others = [_bars(lead, timeframe, first, last + timedelta.resolution) for lead in leads]
-    if leads:
-        named = [
-            each.with_columns(pair=pl.lit(lead)) for lead, each in zip(leads, others, strict=True)
-        ]
-        keep(pl.concat(named, how="diagonal"), run.leads)
+    stop = last + timedelta.resolution
+    looked_at = {lead: _bars(lead, timeframe, first, stop) for lead in leads}
+    pooled_with = {other: _bars(other, timeframe, None, stop) for other in pool}
+    _keep_others(looked_at, run.leads)
+    _keep_others(pooled_with, run.pool_bars)
     return {
         "rows": len(bars),
         "hash": content_hash(bars),
         "first": first.isoformat(),
         "last": last.isoformat(),
-        "lead_hashes": dict(zip(leads, map(content_hash, others), strict=True)),
+        "lead_hashes": {pair: content_hash(each) for pair, each in looked_at.items()},
+        "pool_hashes": {pair: content_hash(each) for pair, each in pooled_with.items()},
     }
+
+
+def _keep_others(bars: dict[str, pl.DataFrame], path: Path) -> None:
+    named = [each.with_columns(pair=pl.lit(pair)) for pair, each in bars.items()]
+    if named:
+        keep(pl.concat(named, how="diagonal"), path)
+
+
+def _others(path: Path) -> dict[str, pl.DataFrame]:
+    parts = pl.read_parquet(path).partition_by("pair", as_dict=True, include_key=False)
+    # a pair without quotes got empty ones beside a pair that has some
+    return {str(key[0]): without_empty_quotes(frame) for key, frame in parts.items()}
 
 
 def _bars(pair: str, timeframe: str, start: datetime | None, end: datetime | None) -> pl.DataFrame:
@@ -134,9 +150,7 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
         engine=engine,
     )
     if plan.leads:
-        others = pl.read_parquet(run.leads).partition_by("pair", as_dict=True, include_key=False)
-        leads = {str(key[0]): frame for key, frame in others.items()}
-        measures = with_leads(measures, leads, plan, engine=engine)
+        measures = with_leads(measures, _others(run.leads), plan, engine=engine)
     keep(with_costs(measures.metrics, bars, plan), run.metrics)
     flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
     names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
@@ -151,12 +165,13 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     }
 
 
-@step("search", version=3)
+@step("search", version=4)
 def search_paths(
     folder: str,
     recipe: dict[str, Any],
     data_hash: str,
     lead_hashes: dict[str, str],
+    pool_hashes: dict[str, str],
     engine: str,
 ) -> dict[str, Any]:
     """Learn what similar means, build the path library, ask each bar's neighbours, causally.
@@ -169,21 +184,22 @@ def search_paths(
         A plain `Recipe`.
     data_hash : str
         Content hash of the bars.
-    lead_hashes : dict
-        The same of other pairs.
+    lead_hashes, pool_hashes : dict
+        The same of other pairs that are looked at, and of those of the pool.
     engine : {"cpu", "gpu"}
         The one that measured them: a run's numbers come from one engine, and say which.
 
     Returns
     -------
     dict
-        `library` and `queries` (rows), `memory` (how they were cut), `k`, `stride`, `spans`.
+        `library`, `pool` and `queries` (rows), `memory` (how they were cut), `k`, `stride`,
+        `spans`.
     """
     run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     measures = _measures(run)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
     frozen = freeze(measures, outcomes, plan, data_hash, engine=engine)
-    frozen = replace(frozen, lead_hashes=lead_hashes)
+    frozen = replace(frozen, lead_hashes=lead_hashes, pool_hashes=pool_hashes)
     shown = create_progress_artifact(0.0, key="search", description="nearest past paths")
     library, counts = replay(
         measures,
@@ -193,10 +209,17 @@ def search_paths(
         progress=lambda share: update_progress_artifact(shown, 100 * share),  # type: ignore[arg-type]
     )
     library.write(run.library)
+    rows = 0
+    if plan.pool:
+        bars = _others(run.pool_bars)
+        pool, counts = pooled(measures, frozen, library, counts, bars, engine=engine)
+        pool.write(run.pool)
+        rows = len(pool)
     keep(counts, run.counts)
     document.write(run.frozen, frozen)
     return {
         "library": len(library),
+        "pool": rows,
         "queries": len(counts),
         "memory": memory_plan(len(library), len(counts), k=frozen.similarity.k, engine=engine),
         "k": frozen.similarity.k,

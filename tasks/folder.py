@@ -54,11 +54,13 @@ class RunFolder:
 
     bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate", "report"), "run")
     leads = File("leads.parquet", "bars", ("measure",), "run")
+    pool_bars = File("pool_bars.parquet", "bars", ("search",), "run")
     metrics = File("metrics.parquet", "measure", ("search", "train", "simulate", "report"), "run")
     trajectory = File("trajectory.parquet", "measure", ("search", "train"), "run")
     counts = File("counts.parquet", "search", ("train",), "run")
     frozen = File("frozen.json", "search", ("train",), "run")
     library = File("library.parquet", "search", ("predict",), "model")
+    pool = File("pool.parquet", "search", ("predict",), "model")
     model = File("model.json", "train", ("simulate", "report", "register", "predict"), "model")
     opinions = File("opinions.parquet", "train", ("report",), "report")
     predictions = File("predictions.parquet", "train", ("simulate", "report"), "report")

@@ -16,6 +16,7 @@ from tasks.live import publish
 from tasks.live.newest import NoBars, predict_newest
 from tasks.research import registry
 from tasks.research.model import Model
+from tasks.research.pool import Pool
 from tasks.research.registry import ModelRefused
 from tasks.research.stored import open_library
 from tasks.steps import step
@@ -86,6 +87,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
             model,
             open_library(model, trained.library, engine=engine),
             store,
+            pool=Pool.read(trained.pool) if model.frozen.recipe.pool else None,
             as_of=datetime.fromisoformat(as_of),
             count=bars,
             engine=engine,

@@ -83,6 +83,8 @@ def test_every_learner_is_described_with_its_columns() -> None:
         wins=np.zeros((1, 2), np.int64),
         k_eff=np.zeros(1, np.int64),
         local=nothing[:, :2],
+        pooled_wins=np.zeros((1, 2), np.int64),
+        pooled_k_eff=np.zeros(1, np.int64),
     )
     for name, learner in LEARNERS.items():
         if isinstance(learner, Logistic):

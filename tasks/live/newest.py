@@ -17,6 +17,7 @@ from tasks.research.leads import with_leads
 from tasks.research.library import Library, PathLibrary
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
+from tasks.research.pool import Pool
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve, with_distances
 from tasks.research.search import search
@@ -71,6 +72,7 @@ def predict_newest(
     *,
     as_of: datetime,
     count: int = 1,
+    pool: Pool | None = None,
     engine: str = "auto",
 ) -> pl.DataFrame:
     """Predict the newest complete bars.
@@ -87,6 +89,9 @@ def predict_newest(
         Nothing after it is looked at; a bar counts once it is closed.
     count : int
         How many of the newest bars.
+    pool : Pool, optional
+        As the model's training left it, where its recipe names one. Rows of the model's own pair
+        are added here likewise; those of other pairs are as they were until the next training.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
@@ -100,10 +105,14 @@ def predict_newest(
         If no bar of the pair is complete at `as_of`.
     NoSuchBar
         If the library knows a bar that the store does not have.
+    ValueError
+        If the model's recipe names a pool and none is passed.
     """
     recipe = model.frozen.recipe
+    if recipe.pool and pool is None:
+        raise ValueError(f"the model {model.model_id} asks a pool: pass the one of its training")
     tiered = TieredBars(store)
-    window = _window(tiered, model, as_of, count=count, last=library.last)
+    window = _window(tiered, model, as_of, count=count, last=_last(library, pool))
     measures = measure(
         window.bars,
         recipe.pair,
@@ -114,11 +123,13 @@ def predict_newest(
     )
     measures = with_leads(measures, _leads(tiered, recipe, window, count), recipe, engine=engine)
     measures = replace(measures, metrics=with_costs(measures.metrics, window.bars, recipe))
-    library = library.extend(_resolved(model, window, measures, engine))
+    resolved = _resolved(model, window, measures, engine)
+    library = library.extend(resolved)
     positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)
     newest = positions - window.first
+    paths = model.frozen.paths(measures.trajectory[newest])
     answers = search(
-        model.frozen.paths(measures.trajectory[newest]),
+        paths,
         model.frozen.features(measures)[newest],
         positions,
         library,
@@ -126,11 +137,20 @@ def predict_newest(
         rule=model.frozen.rule,
         engine=engine,
     )
+    if pool is not None:
+        pool = pool.extend(resolved, window.timeline)
+        rule = model.frozen.rule
+        answers = pool.ask(answers, paths, window.timeline, rule=rule, engine=engine)
     told = model.predict(*asked(measures, model.frozen, answers, window.first))
     bars = with_distances(measures.metrics, recipe).with_columns(
         position=pl.int_range(window.first, window.stop, dtype=pl.Int64)
     )
     return bars.join(told, on="position", how="inner", maintain_order="left").fill_nan(None)
+
+
+def _last(library: PathLibrary, pool: Pool | None) -> np.datetime64:
+    """Return the bar since which rows may be missing; NaT where all may."""
+    return library.last if pool is None else np.minimum(library.last, pool.last)
 
 
 def _leads(bars: TieredBars, recipe: Recipe, window: Window, count: int) -> dict[str, pl.DataFrame]:

@@ -114,19 +114,21 @@ def rows_of(
 
 
 def _answered(positions: NDArray[np.int64], answers: pl.DataFrame | None) -> dict[str, Any]:
-    n = len(positions)
-    k_eff, wins = np.zeros(n, np.int64), np.zeros((n, 2), np.int64)
-    local = np.full((n, 2), np.nan)
-    if answers is not None and n:
-        asked = answers["position"].to_numpy()
-        place = np.searchsorted(positions, asked)
-        there = positions[np.minimum(place, n - 1)] == asked
-        rows = place[there]
-        k_eff[rows] = answers["k_eff"].to_numpy()[there]
-        for side, name in enumerate(SIDES):
-            wins[rows, side] = answers[f"wins_{name}"].to_numpy()[there]
-            local[rows, side] = answers[f"local_{name}"].to_numpy()[there]
-    return {"wins": wins, "k_eff": k_eff, "local": local}
+    told: dict[str, Any] = {"local": np.full((len(positions), 2), np.nan)}
+    for pool in ("", "pooled_"):
+        told[f"{pool}wins"] = np.zeros((len(positions), 2), np.int64)
+        told[f"{pool}k_eff"] = np.zeros(len(positions), np.int64)
+    if answers is None or not len(positions):
+        return told
+    asked = answers["position"].to_numpy()
+    place = np.searchsorted(positions, asked)
+    there = positions[np.minimum(place, len(positions) - 1)] == asked
+    for name, column in told.items():
+        sides = [name] if column.ndim == 1 else [f"{name}_{side}" for side in SIDES]
+        if sides[0] in answers.columns:
+            said = np.column_stack([answers[each].to_numpy()[there] for each in sides])
+            column[place[there]] = said.reshape(-1, *column.shape[1:]).astype(column.dtype)
+    return told
 
 
 def _floats(columns: list[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:

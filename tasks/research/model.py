@@ -85,6 +85,8 @@ class Frozen:
         Share of wins by side there, as of one outcome more that was half a win.
     lead_hashes : dict of str to str
         Content hash of the bars of each other pair that is looked at.
+    pool_hashes : dict of str to str
+        The same of all bars, up to the last one, of each pair of the pool.
     """
 
     recipe: Recipe
@@ -101,6 +103,7 @@ class Frozen:
     log_sigma: float
     base_rate: tuple[float, ...]
     lead_hashes: dict[str, str] = field(default_factory=dict)
+    pool_hashes: dict[str, str] = field(default_factory=dict)
 
     def paths(self, trajectory: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the paths that are compared, float32[n, 64], of trajectories [n, 16, 4]."""

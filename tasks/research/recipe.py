@@ -47,6 +47,8 @@ class Recipe:
         weekend, from a signal of the last bar before it.
     leads : tuple of str
         Other pairs whose damped values are looked at.
+    pool : tuple of str
+        Other pairs whose past paths may be neighbours, too.
     caution : float, "lower" or None
         Deviations of its own doubt that an expected net gain must exceed for a signal; "lower"
         for the rule that the lower bound of confidence must exceed break-even; None for what
@@ -67,6 +69,7 @@ class Recipe:
     weekend: bool = False
     encoder: str = "direction"
     leads: tuple[str, ...] = ()
+    pool: tuple[str, ...] = ()
     caution: float | Literal["lower"] | None = None
     stride: int | None = None
     seed: int = 0
@@ -80,6 +83,9 @@ class Recipe:
             raise ValueError("spread and slippage must not be negative")
         if isinstance(self.caution, float | int) and not 0 <= self.caution < math.inf:
             raise ValueError(f"caution is a number from 0 on, or 'lower', not {self.caution}")
+
+        if self.pair in self.pool or len(set(self.pool)) < len(self.pool):
+            raise ValueError(f"a pool is of other pairs than {self.pair}, each named once")
 
     @property
     def costs(self) -> Costs:

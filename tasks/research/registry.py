@@ -215,8 +215,13 @@ def _check_code(model: Model, chosen: Entry) -> None:
 def _check_bars(model: Model, chosen: Entry, store: BarStore) -> None:
     frozen = model.frozen
     end = frozen.last_bar + timedelta.resolution
-    for pair, digest in {chosen.pair: frozen.data_hash, **frozen.lead_hashes}.items():
-        bars = store.read(pair, chosen.timeframe, frozen.first_bar, end)
+    since_first = {chosen.pair: frozen.data_hash, **frozen.lead_hashes}
+    looked_at = [
+        *((pair, digest, frozen.first_bar) for pair, digest in since_first.items()),
+        *((pair, digest, None) for pair, digest in frozen.pool_hashes.items()),
+    ]
+    for pair, digest, start in looked_at:
+        bars = store.read(pair, chosen.timeframe, start, end)
         if content_hash(without_empty_quotes(bars)) != digest:
             raise ModelRefused(
                 f"{_title(chosen)} was trained on {frozen.bars:,} bars from {frozen.first_bar} to "

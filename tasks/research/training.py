@@ -29,7 +29,7 @@ def train(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.Da
         Of all bars; likewise.
     frozen : Frozen
     answers : polars.DataFrame
-        What `search` returned; likewise.
+        What `replay` returned, and the pool said; likewise.
 
     Returns
     -------
@@ -130,5 +130,6 @@ def units(metrics: pl.DataFrame) -> NDArray[np.float64]:
 
 
 def _identity(frozen: Frozen) -> str:
-    leads = [f"{pair}:{digest}" for pair, digest in sorted(frozen.lead_hashes.items())]
-    return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version, *leads)
+    others = (*sorted(frozen.lead_hashes.items()), *sorted(frozen.pool_hashes.items()))
+    hashes = [f"{pair}:{digest}" for pair, digest in others]
+    return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version, *hashes)

@@ -161,6 +161,22 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert len(doubled) == 0
 
 
+def test_a_pool_is_kept_with_its_model(stack: Stack, tested: Path) -> None:
+    """The live cycle asks the pool that the backtest left, to the same answer."""
+    own = {"pair": "PLANTED_REVERSAL", "timeframe": "H1"}
+    complete(stack, "ingest/local", **own, source="planted", seed=5, bars=BARS)
+    run = complete(stack, "backtest/local", **own, pool=["PLANTED"])
+    folder = tested.parent / run
+    assert (folder / "pool.parquet").exists()
+    assert not (folder / "pool_bars.parquet").exists()
+    assert "pooled" in document.read(folder / "model.json", Model).confidence.learners
+    stack.sep("model", "champion", model_of(folder))
+    cycle = complete(stack, "signals/H1", pairs=[own["pair"]], as_of=closes(folder), bars=3)
+    live = told(stack.home / "runs" / "signals" / cycle / own["pair"])
+    columns = [name for name in live.columns if name != "segment"]
+    assert_frame_equal(live.select(columns), told(folder).tail(3).select(columns), check_exact=True)
+
+
 def test_a_late_cycle_is_stale_and_publishes_nothing(stack: Stack, tested: Path) -> None:
     before = len(published())
     late = datetime.fromisoformat(closes(tested)) + 2 * HOUR

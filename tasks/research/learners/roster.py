@@ -16,6 +16,7 @@ from tasks.research.learners import (
     momentum,
     neighbours,
     patterns,
+    pooled,
     trajectory,
 )
 from tasks.research.learners.learner import Learner
@@ -23,6 +24,7 @@ from tasks.research.learners.learner import Learner
 LEARNERS: Mapping[str, Learner] = MappingProxyType(
     {
         "neighbours": neighbours.LEARNER,
+        "pooled": pooled.LEARNER,
         "local": local.LEARNER,
         "last step": last_step.LEARNER,
         "metrics": metrics.LEARNER,

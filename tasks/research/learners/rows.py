@@ -41,6 +41,10 @@ class Rows:
         Number of these; 0 without any.
     local : float64[n, 2]
         Log-odds of the locally weighted fit on the neighbours; NaN without any.
+    pooled_wins : int64[n, 2]
+        Of the neighbours in the pool of several pairs.
+    pooled_k_eff : int64[n]
+        Number of these; 0 without a pool.
     """
 
     position: Ints
@@ -54,6 +58,8 @@ class Rows:
     wins: Ints
     k_eff: Ints
     local: Floats
+    pooled_wins: Ints
+    pooled_k_eff: Ints
 
     def __post_init__(self) -> None:
         lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}

@@ -156,7 +156,7 @@ def test_a_lead_without_bars_is_named(
     store.write("EUR_USD", "H1", bars_of(drawn(300)))
     monkeypatch.setattr("tasks.backtest.bar_store", lambda: store)
     with pytest.raises(BarsError, match=r"no bars of GBP_USD H1 from 2015-01-05 .*run `ingest`"):
-        take_bars.fn(str(tmp_path), "EUR_USD", "H1", None, None, ["GBP_USD"])
+        take_bars.fn(str(tmp_path), "EUR_USD", "H1", None, None, ["GBP_USD"], [])
 
 
 @pytest.mark.parametrize("leads", [["EUR_USD"], ["GBP_USD", "GBP_USD"], ["EURUSD"]])

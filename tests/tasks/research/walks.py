@@ -16,6 +16,7 @@ from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure
 from tasks.research.model import Model
+from tasks.research.pool import pooled
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import closing, resolve
 from tasks.research.simulation import Simulation, simulate
@@ -100,11 +101,19 @@ def measured(
     return measures, resolve(bars, measures.metrics, recipe, engine="cpu")
 
 
-def run(bars: pl.DataFrame, recipe: Recipe, others: dict[str, pl.DataFrame] | None = None) -> Study:
-    """Run the chain on bars, on the CPU."""
+def run(
+    bars: pl.DataFrame,
+    recipe: Recipe,
+    others: dict[str, pl.DataFrame] | None = None,
+    pool: dict[str, pl.DataFrame] | None = None,
+) -> Study:
+    """Run the chain on bars, with those of leads and of a pool, on the CPU."""
+    recipe = replace(recipe, pool=tuple(pool or ()))
     measures, outcomes = measured(bars, recipe, others or {})
     frozen = freeze(measures, outcomes, recipe, "data", engine="cpu")
-    _, answers = replay(measures, outcomes, frozen, engine="cpu")
+    library, answers = replay(measures, outcomes, frozen, engine="cpu")
+    if pool:
+        _, answers = pooled(measures, frozen, library, answers, pool, engine="cpu")
     model = train(measures, outcomes, frozen, answers)
     predicted = predictions(measures, outcomes, model, answers)
     return Study(None, bars, measures, outcomes, model, answers, predicted)
