@@ -116,7 +116,10 @@ def keep(
         If the disk is full.
     """
     with replaced(path) as draft:
-        frame.write_parquet(draft, compression=compression)
+        # what is not worth its compression is read whole, once
+        frame.write_parquet(
+            draft, compression=compression, statistics=compression != "uncompressed"
+        )
 
 
 def bar_store() -> BarStore:

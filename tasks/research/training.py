@@ -126,7 +126,7 @@ def asked(
 
 def units(metrics: pl.DataFrame) -> NDArray[np.float64]:
     """Return the deviation of the horizon of each bar, float64[n]; NaN where it is zero."""
-    return metrics["unit"].fill_null(float("nan")).to_numpy()
+    return metrics["unit"].to_numpy()  # what is null comes as NaN
 
 
 def _identity(frozen: Frozen) -> str:

@@ -319,7 +319,7 @@ def test_the_bars_of_a_pool_are_all_up_to_the_pairs_last(
     kept = pl.read_parquet(RunFolder(tmp_path).pool_bars)
     assert kept["timestamp"].equals(whole.other["timestamp"].head(5_000))
     assert list(told["pool_hashes"]) == [OTHER]
-    with pytest.raises(BarsError, match="no bars of PLANTED_FAT H1 .*run `ingest`"):
+    with pytest.raises(BarsError, match=r"no bars of PLANTED_FAT H1 .*run `ingest`"):
         take_bars.fn(str(tmp_path), "PLANTED", "H1", None, None, [], ["PLANTED_FAT"])
 
 
