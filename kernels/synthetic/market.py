@@ -43,16 +43,23 @@ def new_york(time: Ints) -> Ints:
 
 def _sunday(years: NDArray[np.datetime64], month: int, nth: int) -> Ints:
     """Return midnight (UTC) of the nth Sunday of a month, 0 being January."""
-    start = (years.astype("datetime64[M]") + month).astype("datetime64[D]").astype(np.int64)
+    start = (
+        (years.astype("datetime64[M]") + np.timedelta64(month, "M"))
+        .astype("datetime64[D]")
+        .astype(np.int64)
+    )
     return (start + (3 - start) % 7 + 7 * (nth - 1)) * _DAY * _HOUR
 
 
 def _holiday(local: Ints) -> NDArray[np.bool_]:
     closed = np.zeros(len(local), np.bool_)
     years = np.unique((local // _DAY).astype("datetime64[D]").astype("datetime64[Y]"))
-    for year in (*years, years[-1] + 1):
+    for year in (*years, years[-1] + np.timedelta64(1, "Y")):
         for month, day in ((0, 1), (11, 25)):
-            date = (year.astype("datetime64[M]") + month).astype("datetime64[D]") + (day - 1)
+            date = (year.astype("datetime64[M]") + np.timedelta64(month, "M")).astype(
+                "datetime64[D]"
+            )
+            date += np.timedelta64(day - 1, "D")
             eve = np.busday_offset(date, -1, roll="forward").astype(np.int64) * _DAY + 13
             morrow = (date.astype(np.int64) + 1) * _DAY + 19
             closed |= (local >= eve) & (local < morrow)
