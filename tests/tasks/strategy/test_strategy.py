@@ -37,7 +37,7 @@ def test_nothing_triggers_at_or_below_zero() -> None:
 
 
 def test_a_bar_after_which_the_market_closes_gives_no_signal() -> None:
-    frame = predictions_of(3, lower_long=0.6, closing=[False, True, False])
+    frame = predictions_of(3, margin_long=0.1, closing=[False, True, False])
     assert damped(frame)["position"].to_list() == [0, 2]
     assert damped(frame.drop("closing"))["position"].to_list() == [0, 1, 2]
 

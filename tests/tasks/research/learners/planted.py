@@ -30,6 +30,8 @@ def rows(n: int, *, seed: int = 0, **columns: Any) -> Rows:
         "leads": np.empty((n, 0)),
         "wins": np.zeros((n, 2), np.int64),
         "k_eff": np.zeros(n, np.int64),
+        "pooled_wins": np.zeros((n, 2), np.int64),
+        "pooled_k_eff": np.zeros(n, np.int64),
         "local": np.full((n, 2), np.nan),
     }
     return Rows(**{**usual, **columns})

@@ -205,6 +205,7 @@ def test_every_learner_of_the_roster_answers_in_the_same_form() -> None:
     asked = asked_of(rates(n, 0.5), n=n)
     noise = np.random.default_rng(8).standard_normal((n, 5))
     asked = replace(asked, local=noise[:, :2], leads=noise[:, 2:])
+    asked = replace(asked, pooled_wins=asked.wins, pooled_k_eff=asked.k_eff)
     labels, cut = labelled(asked, asked.momentum[:, 0])
     later = asked.position >= cut.forward
     for name, learner in LEARNERS.items():
