@@ -13,8 +13,9 @@ from scipy.special import expit
 from tasks.research.learners.folds import DRAWS, Folds
 from tasks.research.learners.rows import Floats, Labels
 
-INTERCEPT, WEIGHT = 0.03, 0.5
-"""Deviations of the priors: of intercepts around 0, of weights around 0 (and never below)."""
+INTERCEPT, WEIGHT = 0.03, 0.3
+"""Deviations of the priors: of intercepts around 0, and of weights (never below 0) around the
+probability that a learner alone, among all of them and the base rate, is right."""
 
 HOLDS, NEARLY = 0.9, 0.05
 """What is believed of the slope before the calibration span speaks: that what was learnt still
@@ -82,9 +83,11 @@ class Stack:
         Notes
         -----
         Stacked generalisation (Wolpert 1992; Breiman 1996, whose weights are not negative either)
-        in log-odds. Weights maximise the posterior; draws take one step of Newton's method from
-        there under resampled blocks. The slope then asks the calibration span, told from before
-        it by weights of before, whether what was learnt still holds: an edge that died is damped.
+        in log-odds. Weights maximise a posterior whose prior leans on Bayesian model averaging
+        (Hoeting et al. 1999): of learners that know the same the better one leads. Draws take one
+        step of Newton's method from there under resampled blocks. The slope then asks the
+        calibration span, told from before it by weights of before, whether what was learnt still
+        holds: an edge that died is damped.
         """
         problem = _Weights(base, moved(apart, base), labels, folds)
         solved = problem.solve()
@@ -190,6 +193,7 @@ class _Weights:
         self.win, self.weight = labels.win[known], ALIKE * labels.weight[known, None]
         count = x.shape[2]
         self.precision = np.repeat([INTERCEPT**-2.0, WEIGHT**-2.0], [_INTERCEPTS, count])
+        self.centre = np.concatenate([np.zeros(_INTERCEPTS), self._alone()])
 
     def solve(self) -> Floats:
         """Return intercepts and weights of the greatest posterior."""
@@ -230,8 +234,21 @@ class _Weights:
         loss = float((self.weight * (np.logaddexp(0, odds) - self.win * odds)).sum())
         pull = self.weight * (expit(odds) - self.win)
         slopes = np.concatenate([pull.sum(axis=0), np.einsum("ns,nsl->l", pull, self.x)])
-        prior = self.precision * tried
-        return loss + float(prior @ tried) / 2, slopes + prior
+        off = tried - self.centre
+        prior = self.precision * off
+        return loss + float(prior @ off) / 2, slopes + prior
+
+    def _alone(self) -> Floats:
+        """Return the probability of each learner to be the one that is right, float64[l].
+
+        Of all and the base rate, alike beforehand, given the rows (Hoeting et al. 1999).
+        """
+        said = self.base[:, None] + np.insert(self.x, 0, 0.0, axis=2)
+        won = self.win[:, :, None]
+        each = self.weight[:, :, None] * (won * said - np.logaddexp(0, said))
+        likely = each.sum(axis=(0, 1))
+        belief = np.exp(likely - likely.max())
+        return np.asarray(belief[1:] / belief.sum())
 
 
 def _drawn_base(base: Floats, labels: Labels, folds: Folds) -> Floats:

@@ -56,7 +56,7 @@ def test_a_planted_edge_is_told(fitted: Confidence) -> None:
     asked = rows(3_000, seed=9, leads=np.zeros((3_000, 3)))
     told, truth = fitted.tell(asked), expit(by_momentum(asked))
     assert np.corrcoef(told.confidence[:, 0], truth)[0, 1] > 0.97
-    assert np.abs(told.confidence[:, 0] - truth).mean() < 0.03
+    assert np.abs(told.confidence[:, 0] - truth).mean() < 0.035
     assert np.abs(told.confidence.sum(axis=1) - 1).mean() < 0.05
     assert ((told.lower < told.confidence) & (told.confidence < told.upper)).all()
     assert (told.lower[:, 0] <= truth).mean() > 0.9
