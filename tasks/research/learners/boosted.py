@@ -68,6 +68,17 @@ class Forest:
         return {"texts": list(self.texts)}
 
 
+def installed() -> bool:
+    """Say whether LightGBM is there, and the library of threads (libgomp) that it needs."""
+    if find_spec("lightgbm") is None:
+        return False
+    try:
+        import_module("lightgbm")
+    except OSError:
+        return False
+    return True
+
+
 class Boosted:
     """Trees on the last step, momentum, volatility, cost and hour: a `Learner`."""
 
@@ -80,7 +91,7 @@ class Boosted:
         labels : Labels
         folds : Folds
         """
-        if find_spec("lightgbm") is None or not _has_both_kinds(labels, slice(None)):
+        if not installed() or not _has_both_kinds(labels, slice(None)):
             return None
         looked = columns(rows)
         apart = np.full((len(rows), 2), np.nan)
@@ -99,7 +110,7 @@ class Boosted:
         NoTrees
             If LightGBM is not installed.
         """
-        if find_spec("lightgbm") is None:
+        if not installed():
             raise NoTrees(
                 "the model has boosted trees, which need LightGBM: run "
                 "`pip install 'sep-trader[trees]'`, or train again without it"
