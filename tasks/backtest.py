@@ -26,7 +26,7 @@ from tasks.reports.summary import summarise
 from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
-from tasks.research.measure import BarsError, Measures, measure, refuse_bad_prices
+from tasks.research.measure import BarsError, Measures, measure_by, refuse_bad_prices
 from tasks.research.model import Frozen, Model
 from tasks.research.pool import pooled
 from tasks.research.recipe import Recipe
@@ -141,14 +141,7 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
     chosen = choose_engine(engine)
     bars = pl.read_parquet(run.bars)
-    measures = measure(
-        bars,
-        plan.pair,
-        plan.timeframe,
-        encoder=plan.encoder,
-        params=plan.damping,
-        engine=engine,
-    )
+    measures = measure_by(plan, bars, engine=engine)
     if plan.leads:
         measures = with_leads(measures, _others(run.leads), plan, engine=engine)
     keep(with_costs(measures.metrics, bars, plan), run.metrics)

@@ -15,7 +15,7 @@ from infra.stores.tiers import TieredBars
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.library import Library, PathLibrary
-from tasks.research.measure import Measures, measure
+from tasks.research.measure import Measures, measure_by
 from tasks.research.model import Model
 from tasks.research.pool import Pool
 from tasks.research.recipe import Recipe
@@ -113,14 +113,7 @@ def predict_newest(
         raise ValueError(f"the model {model.model_id} asks a pool: pass the one of its training")
     tiered = TieredBars(store)
     window = _window(tiered, model, as_of, count=count, last=_last(library, pool))
-    measures = measure(
-        window.bars,
-        recipe.pair,
-        recipe.timeframe,
-        encoder=recipe.encoder,
-        params=recipe.damping,
-        engine=engine,
-    )
+    measures = measure_by(recipe, window.bars, engine=engine)
     measures = with_leads(measures, _leads(tiered, recipe, window, count), recipe, engine=engine)
     measures = replace(measures, metrics=with_costs(measures.metrics, window.bars, recipe))
     resolved = _resolved(model, window, measures, engine)

@@ -286,7 +286,7 @@ class _Fit:
             past.rows.position[rows],
             past.exit_bar[rows],
         )
-        return Confidence(**{**vars(draft), "caution": caution, "growths": growths})
+        return replace(draft, caution=caution, growths=growths)
 
 
 def _gains(

@@ -9,7 +9,7 @@ import polars as pl
 
 from infra.market.timeframes import bar_length
 from tasks.research.knowledge import LEAD
-from tasks.research.measure import BarsError, Measures, measure
+from tasks.research.measure import BarsError, Measures, measure_by
 from tasks.research.recipe import Recipe
 
 COLUMNS = ("damped_value", "momentum_4", "momentum_16")
@@ -57,13 +57,6 @@ def _said(bars: pl.DataFrame, pair: str, recipe: Recipe, engine: str) -> pl.Data
         raise BarsError(
             f"there are no bars of {pair}, which the recipe looks at: run `ingest` first"
         )
-    known = measure(
-        bars,
-        pair,
-        recipe.timeframe,
-        encoder=recipe.encoder,
-        params=recipe.damping,
-        engine=engine,
-    )
+    known = measure_by(recipe, bars, pair=pair, engine=engine)
     named = {f"{LEAD}{pair}_{name}": pl.col(name).cast(pl.Float64) for name in COLUMNS}
     return known.metrics.select("timestamp", **named)

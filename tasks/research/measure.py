@@ -16,6 +16,7 @@ from kernels.bits import encode_bits, patterns, transitions, volatility
 from kernels.damping import DampingParams, damp
 from kernels.momentum import MEMORIES, momentum
 from kernels.segments import segments as find_segments
+from tasks.research.recipe import Recipe
 
 MOMENTUM = tuple(f"momentum_{memory:.0f}" for memory in MEMORIES)
 """Columns of the averages of returns."""
@@ -103,6 +104,29 @@ def measure(
         **{name: averages[:, m] for m, name in enumerate(MOMENTUM)},
     )
     return Measures(metrics, damping.trajectory)
+
+
+def measure_by(
+    recipe: Recipe, bars: pl.DataFrame, *, pair: str | None = None, engine: str = "auto"
+) -> Measures:
+    """Measure bars as a recipe says; see `measure`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    bars : polars.DataFrame
+    pair : str, optional
+        Of another pair than the recipe's.
+    engine : {"auto", "cpu", "gpu"}
+    """
+    return measure(
+        bars,
+        pair or recipe.pair,
+        recipe.timeframe,
+        encoder=recipe.encoder,
+        params=recipe.damping,
+        engine=engine,
+    )
 
 
 def segments_of(bars: pl.DataFrame, pair: str, timeframe: str) -> NDArray[np.int32]:

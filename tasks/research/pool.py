@@ -18,7 +18,7 @@ from kernels.outcomes import SIDES
 from kernels.tally import count_wins
 from tasks.folder import keep
 from tasks.research.library import NEVER, Library
-from tasks.research.measure import Measures, measure
+from tasks.research.measure import Measures, measure_by
 from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
@@ -235,14 +235,7 @@ def pooled(
 def _past(bars: pl.DataFrame, pair: str, frozen: Frozen, engine: str) -> Library:
     """Return the past of another pair: trades by the model's rules, at that pair's usual costs."""
     recipe = _recipe_of(pair, frozen.recipe)
-    measures = measure(
-        bars,
-        pair,
-        recipe.timeframe,
-        encoder=recipe.encoder,
-        params=recipe.damping,
-        engine=engine,
-    )
+    measures = measure_by(recipe, bars, engine=engine)
     return Library.build(
         frozen.paths(measures.trajectory),
         np.empty((len(bars), 0), np.float32),
