@@ -118,13 +118,31 @@ class Settings(BaseSettings):
         "(`https`, or `http` on loopback).",
     )
 
+    broker: Literal["paper", "oanda"] = Field(
+        default="paper",
+        description="Who fills orders: `paper` (recorded prices, no money) or `oanda`.",
+    )
+    oanda_trading_token: SecretStr | None = Field(
+        default=None,
+        description="Access token of OANDA for orders, on the executing machine alone; it is shown "
+        "nowhere.",
+    )
+    oanda_environment: str = Field(
+        default="practice",
+        description="OANDA's venue for orders: `practice`, `live` (see `sep live arm`), or the "
+        "address of a simulator on loopback.",
+    )
+    oanda_account: str | None = Field(
+        default=None,
+        description="Account at OANDA for orders; unset: the token's only one.",
+    )
     account_currency: str = Field(
         default="USD",
         pattern=r"^[A-Z]{3}$",
         description="Currency in which profits and balances are told.",
     )
 
-    @field_validator("oanda_url")
+    @field_validator("oanda_url", "oanda_environment")
     @classmethod
     def _safe(cls, url: str) -> str:
         """A token is not sent in clear to another machine."""

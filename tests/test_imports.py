@@ -53,6 +53,7 @@ def test_kernels_need_only_arrays(package: str) -> None:
 ROOMS = {
     "infra/bars": set(),
     "infra/files": set(),
+    "infra/clock": set(),
     "infra/topology": set(),
     "infra/pinning": {"infra/topology"},
     "infra/market": {"infra/bars", "infra/files", "infra/settings"},
@@ -70,7 +71,7 @@ ROOMS = {
     | {"infra/site"},
     "infra/sources": {"infra/bars", "infra/market", "infra/settings", "infra/stores"},
     "infra/brokers": {"infra/bars", "infra/market", "infra/settings", "infra/sources"}
-    | {"infra/stores"},
+    | {"infra/stores", "infra/clock", "infra/postgres"},
     "infra/health": {"infra/files", "infra/postgres", "infra/records", "infra/stores"},
     "infra/backups": {"infra/files", "infra/postgres", "infra/servers", "infra/settings"}
     | {"infra/stores"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     MetaData,
+    Numeric,
     Text,
     UniqueConstraint,
     func,
@@ -40,6 +42,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        Decimal: Numeric,
         float: Double,
         int: BigInteger,
         str: Text,
@@ -268,6 +271,9 @@ class Signal(Base):
     lower: Mapped[float | None]
     upper: Mapped[float | None]
     break_even: Mapped[float | None]
+    expected: Mapped[float | None]
+    doubt: Mapped[float | None]
+    margin: Mapped[float | None]
     entropy: Mapped[float | None]
     coherence: Mapped[float | None]
     stability: Mapped[float | None]
@@ -280,117 +286,3 @@ class Signal(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))
     run_id: Mapped[str | None]
     published_at: Mapped[datetime] = _now()
-
-
-class Lease(Base):
-    """Who may act under a name, until when; `token` grows with every change of holder."""
-
-    __tablename__ = "lease"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    holder: Mapped[str]
-    token: Mapped[int] = mapped_column(server_default=text("1"))
-    expires_at: Mapped[datetime]
-
-
-class Intent(Base):
-    """What the executor decided to do about a signal: at most one entry and one exit each."""
-
-    __tablename__ = "intent"
-    __table_args__ = (
-        UniqueConstraint("signal_id", "kind"),
-        CheckConstraint("kind IN ('entry', 'exit')", name="kind"),
-        CheckConstraint("side IN ('long', 'short')", name="side"),
-    )
-
-    id: Mapped[int] = _identity()
-    signal_id: Mapped[int] = mapped_column(ForeignKey("signal.id"))
-    kind: Mapped[str]
-    account: Mapped[str]
-    pair: Mapped[str]
-    side: Mapped[str]
-    units: Mapped[float | None]
-    stop_price: Mapped[float | None]
-    target_price: Mapped[float | None]
-    state: Mapped[str] = mapped_column(server_default=text("'claimed'"), index=True)
-    token: Mapped[int]
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
-
-
-class IntentEvent(Base):
-    """The order journal: what happened to an intent, in order, never changed."""
-
-    __tablename__ = "intent_event"
-
-    id: Mapped[int] = _identity()
-    intent_id: Mapped[int] = mapped_column(ForeignKey("intent.id"), index=True)
-    event: Mapped[str]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    token: Mapped[int]
-    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-
-
-class Fill(Base):
-    """An execution as the broker reports it; `transaction` is the broker's own number."""
-
-    __tablename__ = "fill"
-    __table_args__ = (UniqueConstraint("account", "transaction"),)
-
-    id: Mapped[int] = _identity()
-    intent_id: Mapped[int] = mapped_column(ForeignKey("intent.id"), index=True)
-    account: Mapped[str]
-    transaction: Mapped[str]
-    pair: Mapped[str]
-    side: Mapped[str]
-    units: Mapped[float]
-    price: Mapped[float]
-    cost: Mapped[float] = mapped_column(server_default=text("0"))
-    bar_ts: Mapped[datetime | None]
-    filled_at: Mapped[datetime] = _now()
-
-
-class Position(Base):
-    """A trade from its entry to its exit; one open trade for each account, pair, strategy."""
-
-    __tablename__ = "position"
-    __table_args__ = (
-        Index(
-            "uq_position_open",
-            "account",
-            "pair",
-            "timeframe",
-            "strategy",
-            unique=True,
-            postgresql_where=text("closed_at IS NULL"),
-        ),
-        CheckConstraint("side IN ('long', 'short')", name="side"),
-    )
-
-    id: Mapped[int] = _identity()
-    account: Mapped[str]
-    strategy: Mapped[str]
-    pair: Mapped[str]
-    timeframe: Mapped[str]
-    signal_id: Mapped[int] = mapped_column(ForeignKey("signal.id"), index=True)
-    side: Mapped[str]
-    units: Mapped[float]
-    entry_price: Mapped[float]
-    stop_price: Mapped[float | None]
-    target_price: Mapped[float | None]
-    opened_at: Mapped[datetime]
-    exit_price: Mapped[float | None]
-    exit_reason: Mapped[str | None]
-    profit: Mapped[float | None]
-    closed_at: Mapped[datetime | None]
-
-
-class Equity(Base):
-    """Balance and equity of an account over time."""
-
-    __tablename__ = "equity"
-
-    account: Mapped[str] = mapped_column(primary_key=True)
-    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
-    balance: Mapped[float]
-    equity: Mapped[float]

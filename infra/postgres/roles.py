@@ -36,11 +36,19 @@ GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "champion": ("SELECT", "SELECT"),
     "signal": ("SELECT, INSERT", "SELECT"),
     "lease": ("", "SELECT, INSERT, UPDATE"),
-    "intent": ("", "SELECT, INSERT, UPDATE (state, token, updated_at)"),
+    "intent": (
+        "",
+        "SELECT, INSERT, UPDATE (state, note, checkpoint, token, sent_at, updated_at)",
+    ),
     "intent_event": ("", "SELECT, INSERT"),
     "fill": ("", "SELECT, INSERT"),
     "position": ("", "SELECT, INSERT, UPDATE"),
     "equity": ("", "SELECT, INSERT, UPDATE"),
+    "venue": ("", "SELECT, INSERT, UPDATE"),
+    "control": ("", "SELECT, INSERT"),
+    "heartbeat": ("SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE"),
+    "paper_account": ("", "SELECT, INSERT, UPDATE"),
+    "paper_transaction": ("", "SELECT, INSERT"),
 }
 """Privileges of research and executor on each table; a table that is not here is closed to both."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from infra.errors import SepError
 from infra.postgres.database import session
-from infra.postgres.models import Lease
+from infra.postgres.trading import Lease
 
 LENGTH = timedelta(minutes=2)
 

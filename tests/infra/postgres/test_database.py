@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from infra.postgres import database as db
-from infra.postgres.models import Bar, Base, Equity, Model, Signal
+from infra.postgres.models import Bar, Base, Model, Signal
+from infra.postgres.trading import Equity
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

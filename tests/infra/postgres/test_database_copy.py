@@ -16,7 +16,8 @@ from sqlalchemy import Connection, text
 
 from infra.postgres import copy as pgcopy
 from infra.postgres import database as db
-from infra.postgres.models import Bar, Equity, IngestCursor
+from infra.postgres.models import Bar, IngestCursor
+from infra.postgres.trading import Equity
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 SCHEMA: dict[str, pl.DataType] = {

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.bars import PRICES, QUOTES
 from infra.postgres import database as db
-from infra.postgres.models import Bar, Base, Equity
+from infra.postgres.models import Bar, Base
+from infra.postgres.trading import Equity
 from tests.infra.databases import anywhere, timescale
 
 __all__ = ["anywhere"]
