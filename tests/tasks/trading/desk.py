@@ -45,9 +45,9 @@ class BookBroker:
     """A broker on a book.
 
     `wire` holds what happens to the next changes: ``refuse`` (surely not sent), ``lose`` (it never
-    arrives, and nobody knows), ``mute`` (done, and the answer is lost), ``delay`` (nobody knows, and
-    it is done only when `arrive` is called), ``naked`` (done, without the stop); `deaf` makes all
-    questions fail.
+    arrives, and nobody knows), ``mute`` (done, and the answer is lost), ``delay`` (nobody knows,
+    and it is done only when `arrive` is called), ``naked`` (done, without the stop); `deaf` makes
+    all questions fail.
     """
 
     clock: VirtualClock
