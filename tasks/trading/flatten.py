@@ -141,9 +141,7 @@ def _by_journal(
             said[trade.id] = "closed" if closed else "; ".join(report.findings)
 
 
-def _directly(
-    broker: Broker, now: datetime, trades: Iterable[Trade], said: dict[str, str]
-) -> None:
+def _directly(broker: Broker, now: datetime, trades: Iterable[Trade], said: dict[str, str]) -> None:
     for trade in trades:
         name = f"{PREFIX}flatten-{trade.id}-{int(now.timestamp())}"
         match broker.close(trade.id, name):
