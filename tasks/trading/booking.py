@@ -47,12 +47,10 @@ def book(
         The last line of the log, if all up to it are there: from now on it counts as read.
         Without it financing is left to the reading of the log, which sees each line once.
     """
-    news = []
+    whole = read_to is not None
     with session() as opened:
         journal.lease.fence(opened)
-        for line in transactions:
-            if _booked(journal, opened, line, whole=read_to is not None):
-                news.append(line)
+        news = [line for line in transactions if _booked(journal, opened, line, whole=whole)]
         if read_to is not None:
             opened.execute(
                 update(Venue)

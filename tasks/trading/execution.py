@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, or_, select
 
 from infra.brokers.broker import Broker, BrokerError
 from infra.clock import Clock
-from infra.market.instruments import SYNTHETIC
 from infra.market.timeframes import bar_length
 from infra.postgres.database import session
 from infra.postgres.models import Signal
@@ -20,7 +19,7 @@ from tasks.trading import control, equity, exits, heartbeat, orders
 from tasks.trading.journal import Journal
 from tasks.trading.lease import Held
 from tasks.trading.orders import Desk
-from tasks.trading.plan import plan, refusal
+from tasks.trading.plan import judged, plan, refusal
 from tasks.trading.reconcile import Reconciled, reconcile
 from tasks.trading.report import Report
 from tasks.trading.risk.limits import Limits
@@ -44,8 +43,8 @@ class Executor:
     clock : Clock
     limits : Limits
     sizing : Sizing
-    dead_man : float
-        Minutes without a word from the signal side after which nothing is entered; 0: never.
+    dead_man : timedelta
+        So long without a word from the signal side, and nothing is entered; zero: never.
     reached : callable
         Is told of each step of an order.
     """
@@ -55,7 +54,7 @@ class Executor:
     clock: Clock
     limits: Limits
     sizing: Sizing
-    dead_man: float = 0.0
+    dead_man: timedelta = timedelta(0)
     reached: Callable[[str], None] = _pass
 
 
@@ -141,13 +140,13 @@ class _Entering:
 
 
 def _enter(executor: Executor, desk: Desk, report: Report) -> None:
+    entering = _Entering(executor, desk, report, {})
+    prepared = [intent for intent in desk.journal.unfinished() if intent.state == "PREPARED"]
     stopped = _stopped(executor)
     if stopped is not None:
         report.finding(f"nothing is entered: {stopped}")
-    entering = _Entering(executor, desk, report, {})
-    for intent in desk.journal.unfinished():
-        if intent.state == "PREPARED":
-            _resume(entering, intent)
+    for intent in prepared:
+        _resume(entering, intent, stopped)
     if stopped is not None:
         return
     for signal in _fresh(executor):
@@ -157,17 +156,36 @@ def _enter(executor: Executor, desk: Desk, report: Report) -> None:
             report.finding(f"{signal.pair}: its signal waits: {error}")
 
 
-def _resume(entering: _Entering, intent: Intent) -> None:
-    """A run died between writing an intent and sending it; the same guards hold as for a new one."""
-    journal = entering.desk.journal
+def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
+    """What a dead run wrote and did not send goes the way of a new signal, by the same guards."""
+    executor, desk, report = entering.executor, entering.desk, entering.report
     if intent.kind == "exit":
-        journal.move(intent, "DENIED", "a run died before it was sent; the trade is looked at anew")
+        desk.journal.move(intent, "DENIED", "it was not sent; the trade is looked at anew")
         return
-    signal = journal.signal(intent)
-    if signal.valid_until <= entering.executor.clock.now():
-        journal.move(intent, "EXPIRED", f"it was valid until {signal.valid_until}")
+    signal = desk.journal.signal(intent)
+    late = _expired(executor, signal)
+    if late is not None:
+        desk.journal.move(intent, "EXPIRED", late)
+        return
+    waits = stopped or _waits(executor, desk, signal)
+    if waits is None:
+        try:
+            _again(entering, intent, signal)
+        except BrokerError as error:
+            waits = str(error)
+    if waits is not None:
+        report.finding(f"{signal.pair}: its order waits: {waits}")
+
+
+def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
+    executor, journal = entering.executor, entering.desk.journal
+    reason = control.refuse_pair(executor.broker, signal.pair) or _held(executor.account, signal)
+    reason = reason or judged(signal, intent, entering.situation(signal.pair), executor.limits)
+    if reason is not None:
+        journal.move(intent, "DENIED", reason)
+        entering.report.refused.append(entering.row(signal, reason=reason))
     else:
-        journal.move(intent, "DENIED", "a run died before it was sent")
+        _send(entering, intent, signal)
 
 
 def _consider(entering: _Entering, signal: Signal) -> None:
@@ -176,7 +194,11 @@ def _consider(entering: _Entering, signal: Signal) -> None:
     if waits is not None:
         report.finding(f"{signal.pair}: its signal waits: {waits}")
         return
-    reason = refusal(signal) or _synthetic(executor, signal) or _held(executor.account, signal)
+    reason = (
+        refusal(signal)
+        or control.refuse_pair(executor.broker, signal.pair)
+        or _held(executor.account, signal)
+    )
     if reason is not None:
         _deny(entering, signal, reason, {})
         return
@@ -248,12 +270,6 @@ def _waits(executor: Executor, desk: Desk, signal: Signal) -> str | None:
         return halted
     if signal.pair in desk.journal.fenced():
         return "nobody knows yet what became of an order in this pair"
-    return None
-
-
-def _synthetic(executor: Executor, signal: Signal) -> str | None:
-    if signal.pair in SYNTHETIC and not executor.broker.synthetic:
-        return f"{signal.pair} is made up, and {executor.broker.name} is a real venue"
     return None
 
 

@@ -12,7 +12,14 @@ from typing import Any
 from sqlalchemy import select
 
 from infra.brokers.broker import BrokerError, Done, Price, Trade
-from infra.market.fills import exit_due
+from infra.market.fills import (
+    HOLE_BARS,
+    HOLE_TIME,
+    Due,
+    exit_due,
+    exit_due_by_calendar,
+    lateness,
+)
 from infra.market.timeframes import bar_length
 from infra.postgres.database import session
 from infra.postgres.models import Signal
@@ -136,19 +143,26 @@ def _timed(
     desk: Desk, position: Position, signal: Signal, now: datetime, report: Report
 ) -> Ending | None:
     """Say whether a position's time is up: by the bars that began, or by the calendar alone."""
-    after = signal.bar_ts + bar_length(signal.timeframe)
-    begun: list[datetime] | None
+    if now < _soonest(signal):
+        return None
+    rule = (signal.horizon, signal.pair, signal.timeframe)
     try:
-        candles = desk.broker.candles(signal.pair, signal.timeframe, after)
-        begun = [candle.time for candle in candles]
+        candles = desk.broker.candles(signal.pair, signal.timeframe, signal.bar_ts)
+        due = exit_due([candle.time for candle in candles], *rule)
     except BrokerError as error:
         report.finding(f"{position.pair}: its bars cannot be read, the calendar decides: {error}")
-        begun = None
-    due = exit_due(signal.pair, signal.timeframe, signal.bar_ts, signal.horizon, now, begun)
+        at = exit_due_by_calendar(signal.bar_ts, *rule)
+        due = Due(at, "time") if at <= now else None
     if due is None:
         return None
-    late = round((now - due.at).total_seconds())
+    late = round(lateness(due.at, now).total_seconds())
     return Ending(due.reason, {"due": due.at.isoformat(), "late": late})
+
+
+def _soonest(signal: Signal) -> datetime:
+    """Return before when neither time nor a hole can end a trade: then nobody is asked."""
+    bar = bar_length(signal.timeframe)
+    return signal.bar_ts + min((signal.horizon + 1) * bar, bar + max(HOLE_BARS * bar, HOLE_TIME))
 
 
 def _opposite(position: Position, now: datetime) -> Signal | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from infra.brokers.broker import Price, Terms
 from infra.market.instruments import usual_costs
 from infra.postgres.models import Signal
+from infra.postgres.trading import Intent
 from tasks.trading.risk.engine import Verdict, judge
 from tasks.trading.risk.limits import Limits
 from tasks.trading.risk.situation import Proposal, Situation
@@ -70,6 +71,29 @@ def plan(signal: Signal, situation: Situation, limits: Limits, sizing: Sizing) -
     order["units"] = sized.units
     verdict = judge(_proposal(signal, order, price), situation, limits)
     return Plan(order, _refusal(verdict), {**detail, "rules": _shown(verdict)})
+
+
+def judged(signal: Signal, intent: Intent, situation: Situation, limits: Limits) -> str | None:
+    """Say why an order that was written down earlier may not be sent now; None if it may.
+
+    Parameters
+    ----------
+    signal : Signal
+    intent : Intent
+        ``PREPARED``.
+    situation : Situation
+        Of now.
+    limits : Limits
+    """
+    price = situation.prices.get(signal.pair)
+    if price is None:
+        return f"the broker has no price of {signal.pair}"
+    order = {
+        "units": intent.units,
+        "quoted": price.ask if signal.side == "long" else price.bid,
+        "stop_price": intent.stop_price,
+    }
+    return _refusal(judge(_proposal(signal, order, price), situation, limits))
 
 
 def prices_of(signal: Signal, price: Price, terms: Terms) -> dict[str, Decimal | None]:
