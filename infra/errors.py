@@ -3,6 +3,7 @@
 ```
 SepError
 ├── BackupError, DumpError      a backup was not made, or is not whole
+├── BadTime                     what was typed is no time
 ├── BarsError                   bars cannot be measured
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
@@ -13,6 +14,7 @@ SepError
 ├── LeaseHeld, LeaseLost        another executor acts
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
+├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
