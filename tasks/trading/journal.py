@@ -205,14 +205,15 @@ class Journal:
         with session() as opened:
             return opened.scalar(counted) or 0
 
-    def unknown(self, names: Collection[str]) -> list[str]:
+    def unknown(self, names: Collection[str | None]) -> list[str]:
         """Return which names of orders look like ours and are in no intent of this account."""
+        ours = {name for name in names if (name or "").startswith(PREFIX)}
         mine = select(Intent.client_id).where(
-            Intent.account == self.account, Intent.client_id.in_(names)
+            Intent.account == self.account, Intent.client_id.in_(ours)
         )
         with session() as opened:
-            known = set(opened.scalars(mine)) if names else set()
-        return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+            known = set(opened.scalars(mine)) if ours else set()
+        return sorted(str(name) for name in ours - known)
 
     def signal(self, intent: Intent) -> Signal:
         """Return the signal of an intent."""

@@ -119,12 +119,15 @@ def _read(desk: Desk, last: int, account: Account) -> tuple[Account, list[Transa
         lines = desk.broker.since(last)
         last = lines[-1].id if lines else last
         news += book(desk.journal, lines, read_to=last)
-        names = {line.client_id for line in lines if line.kind == "order" and line.client_id}
-        strangers += desk.journal.unknown(names)
+        strangers += desk.journal.unknown({line.client_id for line in lines if _is_entry(line)})
         if account.transaction == last:
             return account, news, [f"order {name} is not in the journal" for name in strangers]
         account = desk.broker.account()
     raise BrokerError(f"the account changed {_READINGS} times while its log was read")
+
+
+def _is_entry(line: Transaction) -> bool:
+    return line.kind == "order" and line.trade is None
 
 
 def _ours(trade: Trade, positions: dict[str, Position]) -> bool:
