@@ -3,6 +3,7 @@
 ```
 SepError
 ├── BackupError, DumpError      a backup was not made, or is not whole
+├── BadTime                     what was typed is no time
 ├── BarsError                   bars cannot be measured
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
@@ -14,6 +15,7 @@ SepError
 ├── LimitsError                 limits of risk are not what they may be
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
+├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full

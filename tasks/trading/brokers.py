@@ -1,0 +1,86 @@
+"""The broker that the settings name; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from infra.brokers.broker import Broker
+from infra.clock import Clock
+from infra.errors import SepError
+from infra.settings import Settings
+
+PAPER: Final = "paper"
+"""The account on paper that orders go to as a rule."""
+SHADOW: Final = "shadow:"
+"""Before an account's name: the paper account that trades the same signals."""
+
+
+class NoBroker(SepError, ValueError):
+    """The settings name no broker that could be asked; the message says what lacks."""
+
+
+def account_of(settings: Settings) -> str:
+    """Return the account that the settings mean.
+
+    Raises
+    ------
+    NoBroker
+        If the broker is a venue, and no account is named nor has the token only one.
+    """
+    if settings.broker == "paper":
+        return PAPER
+    if settings.oanda_account:
+        return settings.oanda_account
+    from infra.clock import WallClock
+
+    return broker_of(settings, None, WallClock()).account().id
+
+
+def broker_of(settings: Settings, account: str | None, clock: Clock) -> Broker:
+    """Return the broker of an account: paper, for an account on paper, or what the settings name.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str or None
+        None: the only one of a venue's token.
+    clock : Clock
+
+    Raises
+    ------
+    NoBroker
+        If the venue's token is not set.
+    """
+    if is_paper(settings, account):
+        from infra.brokers.paper import PaperBroker
+
+        return PaperBroker.of(account or PAPER, clock)
+    if settings.oanda_trading_token is None:
+        raise NoBroker("SEP_BROKER is oanda: set SEP_OANDA_TRADING_TOKEN, on this machine alone")
+    from infra.brokers.oanda.broker import OandaBroker
+
+    token = settings.oanda_trading_token.get_secret_value()
+    return OandaBroker(token, settings.oanda_environment, account, clock)
+
+
+def is_paper(settings: Settings, account: str | None) -> bool:
+    """Say whether an account is on paper.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str or None
+        None: the one that the settings mean.
+    """
+    return settings.broker == "paper" or (account or "").startswith(SHADOW) or account == PAPER
+
+
+def shadow_of(settings: Settings, account: str) -> str | None:
+    """Return the paper account that trades an account's signals, too; None where none does.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str
+    """
+    return None if is_paper(settings, account) or not settings.shadow else SHADOW + account

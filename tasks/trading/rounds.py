@@ -1,0 +1,96 @@
+"""A round of an account: its lease taken, the work done, the lease given back whatever happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from socket import gethostname
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.clock import Clock
+from infra.errors import SepError
+from infra.settings import Settings
+from tasks.trading import heartbeat
+from tasks.trading.brokers import account_of, broker_of, shadow_of
+from tasks.trading.lease import Held, acquire
+
+if TYPE_CHECKING:
+    from tasks.trading.execution import Executor, Report
+
+
+def holder(what: str) -> str:
+    """Return a name for one attempt at something: no other attempt has it."""
+    return f"{what} {gethostname()}:{os.getpid()} {uuid4().hex[:8]}"
+
+
+@contextmanager
+def leased(account: str, name: str, clock: Clock) -> Iterator[Held]:
+    """Hold the lease of an account.
+
+    Parameters
+    ----------
+    account : str
+    name : str
+        Of the holder, see `holder`.
+    clock : Clock
+
+    Raises
+    ------
+    LeaseHeld
+        If another executor acts.
+    """
+    held = acquire(f"execute:{account}", name, clock)
+    try:
+        yield held
+    finally:
+        with suppress(SepError, SQLAlchemyError):  # it ends by itself, and hides no other error
+            held.release()
+
+
+def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
+    """Return the executor of an account, as the settings describe it.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str
+    clock : Clock
+    """
+    from tasks.trading.execution import Executor
+    from tasks.trading.risk.limits import Limits
+
+    limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
+    dead_man = settings.dead_man_minutes
+    return Executor(account, broker, clock, limits, limits.sizing, dead_man=dead_man)
+
+
+def exits(executor: Executor, what: str) -> Report:
+    """Make one round of reconciliation, stop checks and exits, and say that the executor lives.
+
+    Parameters
+    ----------
+    executor : Executor
+    what : str
+        Who makes it.
+
+    Raises
+    ------
+    LeaseHeld
+        If another executor acts.
+    """
+    from tasks.trading import execution
+
+    with leased(executor.account, holder(what), executor.clock) as lease:
+        report = execution.exit_cycle(executor, lease)
+    heartbeat.beat(heartbeat.EXECUTOR, executor.clock, {"account": executor.account, "by": what})
+    return report
+
+
+def accounts(settings: Settings) -> list[str]:
+    """Return the accounts that are looked after: the settings' own, and its shadow on paper."""
+    account = account_of(settings)
+    return [each for each in (account, shadow_of(settings, account)) if each is not None]
