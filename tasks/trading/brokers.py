@@ -11,6 +11,8 @@ from infra.settings import Settings
 
 PAPER: Final = "paper"
 """The account on paper that orders go to as a rule."""
+REPLAY: Final = "replay"
+"""The account on paper of replays, whose clock is in the past."""
 SHADOW: Final = "shadow:"
 """Before an account's name: the paper account that trades the same signals."""
 
@@ -72,7 +74,25 @@ def is_paper(settings: Settings, account: str | None) -> bool:
     account : str or None
         None: the one that the settings mean.
     """
-    return settings.broker == "paper" or (account or "").startswith(SHADOW) or account == PAPER
+    named = account in (PAPER, REPLAY) or (account or "").startswith(SHADOW)
+    return settings.broker == "paper" or named
+
+
+def require_paper(settings: Settings, account: str) -> None:
+    """Refuse an account that is not on paper.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str
+
+    Raises
+    ------
+    NoBroker
+        If it is on a venue.
+    """
+    if not is_paper(settings, account):
+        raise NoBroker(f"a replay is on paper, and {account} is not: leave the account out")
 
 
 def shadow_of(settings: Settings, account: str) -> str | None:
