@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from socket import gethostname
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,7 +20,8 @@ from tasks.trading.brokers import account_of, broker_of, shadow_of
 from tasks.trading.lease import Held, acquire
 
 if TYPE_CHECKING:
-    from tasks.trading.execution import Executor, Report
+    from tasks.trading.execution import Executor
+    from tasks.trading.report import Report
 
 
 def holder(what: str) -> str:
@@ -65,7 +67,8 @@ def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     from tasks.trading.risk.limits import Limits
 
     limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
-    dead_man = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
+    minutes = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
+    dead_man = timedelta(minutes=minutes)
     return Executor(account, broker, clock, limits, limits.sizing, dead_man=dead_man)
 
 
