@@ -146,7 +146,9 @@ def test_frame_comes_back_bit_for_bit(
     frame = equity_frame(values).sort("account", "timestamp")
     with db.engine().connect() as connection:
         assert db.copy_frame(frame, Equity, connection=connection) == frame.height
-        back = db.read_frame("SELECT * FROM equity", connection=connection)
+        back = db.read_frame(
+            "SELECT account, timestamp, balance, equity FROM equity", connection=connection
+        )
     assert back.sort("account", "timestamp").equals(frame)
     assert back.schema == frame.schema
 
@@ -207,8 +209,8 @@ def test_published_signal_is_never_changed(database: str, change: str) -> None:
 def test_intent_is_claimed_by_one_executor(database: str) -> None:
     publish(model(), signal())
     claim = text(
-        "INSERT INTO intent (signal_id, kind, account, pair, side, token) "
-        "VALUES (1, 'entry', 'paper', 'EUR_USD', 'long', 1) "
+        "INSERT INTO intent (signal_id, kind, account, client_id, pair, side, token) "
+        "VALUES (1, 'entry', 'paper', 'c', 'EUR_USD', 'long', 1) "
         "ON CONFLICT DO NOTHING RETURNING id"
     )
     with db.session() as session:

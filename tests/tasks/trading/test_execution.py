@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,9 @@ class Site:
 
 
 @pytest.fixture
-def site(database: str) -> Site:
+def site(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("SEP_DATABASE_URL", database)
+    monkeypatch.setenv("SEP_HOME", str(tmp_path))  # halts are kept in a file, too
     with session() as opened:
         opened.add(model())
     clock = VirtualClock(START)
