@@ -12,6 +12,7 @@ SepError
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts
+├── LimitsError                 limits of risk are not what they may be
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
 ├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
@@ -27,6 +28,7 @@ SepError
 ├── SiteError                   there is no such machine, or it lacks a server
 ├── StoreError, TierError       bars are damaged, or not on this machine
 ├── TooShort                    a history is too short to be split
+├── UnfitFigure                 a figure that risk is judged by is missing
 └── UnknownInstrument           no instrument goes by that name
 ```
 
