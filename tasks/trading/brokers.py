@@ -61,8 +61,8 @@ def broker_of(settings: Settings, account: str | None, clock: Clock) -> Broker:
         raise NoBroker("SEP_BROKER is oanda: set SEP_OANDA_TRADING_TOKEN, on this machine alone")
     from infra.brokers.oanda.broker import OandaBroker
 
-    token = settings.oanda_trading_token.get_secret_value()
-    return OandaBroker(token, settings.oanda_environment, account, clock)
+    chosen = account or settings.oanda_account
+    return OandaBroker(settings.oanda_trading_token, settings.oanda_environment, chosen, clock)
 
 
 def is_paper(settings: Settings, account: str | None) -> bool:

@@ -47,26 +47,26 @@ def age(name: str, now: datetime) -> timedelta | None:
     return None if at is None else now - at
 
 
-def silence(limit: timedelta, now: datetime) -> str | None:
+def silence(minutes: float, now: datetime) -> str | None:
     """Say that the signal side has been silent for too long; None if it lives.
 
     A sign of life from further ahead than the limit is none: the clocks disagree.
 
     Parameters
     ----------
-    limit : timedelta
-        How long it may be silent; zero: nobody looks.
+    minutes : float
+        For how many it may be silent; zero: nobody looks.
     now : datetime
         With a zone.
     """
-    if limit <= timedelta(0):
+    if minutes <= 0:
         return None
     past = age(SIGNALS, now)
     if past is None:
         return "the signal side has never given a sign of life"
-    if abs(past) <= limit:
-        return None
     silent = past / timedelta(minutes=1)
+    if abs(silent) <= minutes:
+        return None
     if silent < 0:
         return f"the signal side's clock is {-silent:.0f} minutes ahead"
     return f"the signal side has been silent for {silent:.0f} minutes"

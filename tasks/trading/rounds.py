@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from socket import gethostname
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -68,8 +67,7 @@ def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
 
     limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
     minutes = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
-    dead_man = timedelta(minutes=minutes)
-    return Executor(account, broker, clock, limits, limits.sizing, dead_man=dead_man)
+    return Executor(account, broker, clock, limits, limits.sizing, dead_man=minutes)
 
 
 def exits(executor: Executor, what: str) -> Report:
