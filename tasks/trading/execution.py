@@ -190,6 +190,8 @@ def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
 
 def _consider(entering: _Entering, signal: Signal) -> None:
     executor, desk, report = entering.executor, entering.desk, entering.report
+    if _expired(executor, signal):
+        return
     waits = _waits(executor, desk, signal)
     if waits is not None:
         report.finding(f"{signal.pair}: its signal waits: {waits}")

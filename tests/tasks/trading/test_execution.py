@@ -166,7 +166,8 @@ def test_what_is_not_to_be_traded_is_not(site: Site, changes: dict[str, Any]) ->
 @pytest.mark.parametrize("missing", ["confidence", "lower", "break_even"])
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_signal_without_numbers_is_denied(site: Site, missing: str, value: float | None) -> None:
-    publish(0, **{missing: value})
+    changes: dict[str, Any] = {missing: value}
+    publish(0, **changes)
     site.run(1)
     assert states() == ["DENIED"]
     assert site.broker.sent == []
