@@ -324,6 +324,20 @@ def test_a_trade_of_ours_that_the_journal_does_not_know_halts(site: Site) -> Non
     assert site.broker.sent == []
 
 
+def test_an_order_of_ours_that_the_journal_lost_halts(site: Site) -> None:
+    """The journal was restored from a backup; the trade has come and gone since."""
+    from infra.brokers.holdings import Request
+
+    book = site.broker.book
+    (*_, fill) = book.enter(Request(PAIR, Decimal(5), "sep-1"), site.clock.now())
+    book.close(next(iter(book.trades)), None, None, fill.at)
+    publish(0)
+    report = site.run(1)
+    assert any("sep-1 is not in the journal" in sentence for sentence in report.findings)
+    assert site.broker.sent == []
+    assert site.later(60).entered == []
+
+
 def test_an_account_that_was_reset_halts(site: Site) -> None:
     publish(0)
     site.run(1)
