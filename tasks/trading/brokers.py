@@ -54,15 +54,25 @@ def broker_of(settings: Settings, account: str | None, clock: Clock) -> Broker:
         If the venue's token is not set.
     """
     if is_paper(settings, account):
-        from infra.brokers.paper import PaperBroker
-
-        return PaperBroker.of(account or PAPER, clock)
+        return _paper(settings, account or PAPER, clock)
     if settings.oanda_trading_token is None:
         raise NoBroker("SEP_BROKER is oanda: set SEP_OANDA_TRADING_TOKEN, on this machine alone")
     from infra.brokers.oanda.broker import OandaBroker
 
     chosen = account or settings.oanda_account
     return OandaBroker(settings.oanda_trading_token, settings.oanda_environment, chosen, clock)
+
+
+def _paper(settings: Settings, account: str, clock: Clock) -> Broker:
+    """Prices are those of the bulk store where there is one: at home; else the database's."""
+    from infra.brokers.keeping import Database
+    from infra.brokers.paper import PaperBroker
+    from infra.brokers.prices import DatabasePrices, StorePrices
+    from infra.stores.bulk import BarStore
+
+    bars = settings.home / "bars"
+    prices = StorePrices(BarStore(bars)) if bars.is_dir() else DatabasePrices()
+    return PaperBroker(prices, Database(account), clock, account, settings.account_currency)
 
 
 def is_paper(settings: Settings, account: str | None) -> bool:
