@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import datetime, time
 from decimal import Decimal
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.settings import PROJECT
 from tasks.trading.risk.engine import judge
 from tasks.trading.risk.hours import both, minutes
 from tasks.trading.risk.limits import FILE, PER_PAIR, Limits, LimitsError, allowed
 from tasks.trading.risk.presets import MEANINGS, PRESETS
+from tasks.trading.risk.rules import CHECKS
 from tasks.trading.sizing import Kelly
 from tests.tasks.trading.risk.cases import D, account, proposal, situation, trade
 
@@ -194,3 +197,15 @@ def test_since_is_kept() -> None:
     since = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
     limits = Limits(since=since)
     assert Limits.of(tomllib.loads(limits.toml()), "it").since == since
+
+
+def test_the_guide_names_every_rule_and_every_limit() -> None:
+    guide = (PROJECT / "docs" / "risk.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| .* \| .*\|$", guide, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named == {name for name, _ in CHECKS} | {"units", "fraction", "volatility", "kelly"}
+    said = set(re.findall(r"`(\w+)`", guide))
+    assert set(Limits.model_fields) <= said
+    example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert example
+    assert Limits.of(tomllib.loads(example[1]), "risk.md").hours == ("08:00-17:00",)
