@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.settings import PROJECT
@@ -185,6 +185,7 @@ def test_hours() -> None:
 SPANS = st.tuples(st.integers(0, 1439), st.integers(0, 1439)).filter(lambda s: s[0] != s[1])
 
 
+@settings(deadline=None)
 @given(SPANS, SPANS)
 def test_hours_of_both_are_the_minutes_of_both(one: tuple[int, int], two: tuple[int, int]) -> None:
     first, second = ([f"{a // 60:02}:{a % 60:02}-{b // 60:02}:{b % 60:02}"] for a, b in (one, two))
