@@ -36,8 +36,7 @@ sys.argv[0] = "sep"
 from deployments.sep.cli import main
 main()
 """
-Done: TypeAlias = "subprocess.CompletedProcess[str]"
-Sep: TypeAlias = Callable[..., Done]
+Sep: TypeAlias = Callable[..., str]
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 
-import tasks.execute
 from flows.execute import execute
 from infra.postgres import database as db
 from infra.postgres.database import session
@@ -112,7 +111,7 @@ def test_an_error_gives_the_lease_back_and_a_retry_has_another_name(
 ) -> None:
     due(home)
     with monkeypatch.context() as broken:
-        broken.setattr(tasks.execute.execution, "cycle", lambda *_: 1 / 0)
+        broken.setattr("tasks.trading.execution.cycle", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             execute()
     failed = latest_run()
