@@ -109,6 +109,7 @@ def test_doctor(stack: Stack) -> None:
     assert topics["topology"].startswith("ok")
     assert topics["vector"].startswith("ok")
     assert topics["timescaledb"].startswith("note")
+    assert topics["trading"].endswith("paper")
     assert topics["Valkey"].startswith("problem")
     assert "hunter2" not in found.stdout
     assert found.returncode == 1
