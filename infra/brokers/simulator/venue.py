@@ -25,11 +25,18 @@ ONE: Final = Decimal(1)
 HALTED: Final = "MARKET_HALTED"
 _DOLLARS: Final = {
     "AUD": "0.66", "CAD": "0.73", "CHF": "1.12", "EUR": "1.1", "GBP": "1.28", "JPY": "0.0067",
-    "NZD": "0.6", "USD": "1",
+    "NZD": "0.6", "USD": "1", "XAG": "30", "XAU": "2600", "BTC": "90000", "ETH": "3000",
 }  # fmt: skip
 """What a currency is worth where no instrument of the market tells."""
 
 Falls = Callable[[], bool]
+
+
+def usual_rate(pair: str) -> float:
+    """Return about what a pair costs, where nobody tells."""
+    base, _, quote = pair.partition("_")
+    worth, price = (float(_DOLLARS.get(each, "1")) for each in (base, quote))
+    return worth / price
 
 
 class Venue:
@@ -95,8 +102,7 @@ class Venue:
             if tick is not None:
                 gain, loss = (ONE / tick.ask, ONE / tick.bid) if inverse else (tick.bid, tick.ask)
                 return round(gain, 10), round(loss, 10)
-        dollars = (Decimal(_DOLLARS.get(each, "1")) for each in (currency, home))
-        rate = round(next(dollars) / next(dollars), 10)
+        rate = round(Decimal(usual_rate(f"{currency}_{home}")), 10)
         return rate, rate
 
     def _of(self, pair: str) -> Ticks:
