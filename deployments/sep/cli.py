@@ -329,10 +329,8 @@ def demo(context: typer.Context) -> None:
 )
 def simulate(context: typer.Context) -> None:
     """Serve a simulated OANDA on this machine, for who has no token."""
-    from deployments.sep.simulate import simulate as serve
+    from deployments.sep.simulate import app as command
 
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command("simulate")(serve)
     command(context.args, prog_name="sep simulate")
 
 

@@ -59,6 +59,10 @@ class Accelerated:
         time.sleep(seconds / self.speed)
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def simulate(
     pairs: Annotated[
         str, typer.Option(help="Instruments, with commas between; PLANTED trades at weekends, too.")

@@ -14,15 +14,20 @@ from infra.market.days import NEW_YORK
 
 QUARTER: Final = timedelta(seconds=15)
 _MINUTE: Final = timedelta(minutes=1)
+_LAST: Final = timedelta(seconds=59, milliseconds=750)
 
 
 class Tick(NamedTuple):
-    """Bid and ask from a moment on; `jumps` if the price did not move there steadily."""
+    """Bid and ask from a moment on; `jumps` if the price did not move there steadily.
+
+    The venue says them again and again, until the minute is over.
+    """
 
     at: datetime
     bid: Decimal
     ask: Decimal
     jumps: bool
+    until: datetime
 
 
 class Ticks:
@@ -88,7 +93,8 @@ class Ticks:
             Decimal(f"{self._columns[f'{side}_{shape}'][place]:.{self._precision}f}")
             for side in ("bid", "ask")
         )
-        return Tick(self._starts[place] + quarter * QUARTER, bid, ask, quarter == 0)
+        start = self._starts[place]
+        return Tick(start + quarter * QUARTER, bid, ask, quarter == 0, start + _LAST)
 
 
 def widened(minutes: pl.DataFrame, hours: dict[int, float], precision: int = 5) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -49,6 +50,13 @@ class Venue:
         Fields of instruments that are told otherwise than usual.
     currency : str
     deposit : Decimal
+
+    Attributes
+    ----------
+    locked : str
+        Why orders are rejected, such as ``ACCOUNT_LOCKED``; empty: they are not.
+    cancels : deque of str
+        The next market order is cancelled for the first of these reasons.
     """
 
     def __init__(
@@ -64,6 +72,8 @@ class Venue:
         self.expiries: dict[str, datetime] = {}
         self.request = 78_450_000_000
         self.alias = "Primary"
+        self.locked = ""
+        self.cancels: deque[str] = deque()
         self.book = Book.opened(currency, deposit, self.walked)
         self._terms: dict[str, dict[str, Any]] = {}
         self._ticks: dict[str, tuple[object, Ticks]] = {}
@@ -123,7 +133,8 @@ class Venue:
 
     def _priced(self, pair: str, tick: Tick, at: datetime) -> Price:
         gain, loss = self.worth(find(pair).quote)
-        return Price(pair, tick.bid, tick.ask, tick.at, trades_at(pair, at), gain, loss)
+        told = max(tick.at, min(at, tick.until))
+        return Price(pair, tick.bid, tick.ask, told, trades_at(pair, at), gain, loss)
 
     # time passes
 
@@ -245,6 +256,7 @@ class Venue:
             ``POSITION_CLOSEOUT``; unset: the client's own order.
         """
         price, units, refusal = self.quote(request, all_=all_)
+        refusal = self.cancels.popleft() if self.cancels else refusal
         lines = self.book.enter(
             request, self.market.now, price=price, units=units, refusal=refusal,
             reason=reason or "CLIENT_ORDER",
@@ -302,7 +314,9 @@ class Venue:
         """Fill a stop or target that is already beyond the price, and return what was written."""
         price, before = self._mark(trade.pair), len(self.records.lines)
         if price is not None and price.tradeable:
-            self._settle(trade, Tick(self.market.now, price.bid, price.ask, jumps=True))
+            self._settle(
+                trade, Tick(self.market.now, price.bid, price.ask, jumps=True, until=price.at)
+            )
         return self.records.lines[before:]
 
     def record(self, lines: Lines, extra: dict[str, Any] | None = None) -> list[wire.Body]:

@@ -205,7 +205,7 @@ def test_minutes_without_a_tick_leave_the_price() -> None:
     at = desk(minutes(FLAT, None, None, (1.2, 1.2, 1.2, 1.2)))
     at.passes(minutes=2)
     price = at.get("/pricing", instruments="EUR_USD")["prices"][0]
-    assert (price["closeoutBid"], price["time"][:19]) == ("1.09990", "2026-03-04T12:00:45")
+    assert (price["closeoutBid"], price["time"][:19]) == ("1.09990", "2026-03-04T12:00:59")
 
 
 def test_there_may_be_no_price_yet() -> None:
