@@ -150,6 +150,15 @@ def test_margin_runs_out() -> None:
     assert at.get("/summary")["account"]["marginCloseoutPercent"] == "0.00000"
 
 
+@pytest.mark.parametrize(("price", "left"), [(1.0890, 1), (1.0880, 0)])
+def test_margin_runs_out_at_half(price: float, left: int) -> None:
+    bar = (price, price, price, price)
+    at = desk(minutes(FLAT, bar, FLAT), changes={"EUR_USD": {"marginRate": "0.02"}})
+    at.buy("440000", stop="1.00000")
+    at.passes(minutes=1)
+    assert len(at.simulator.book.trades) == left
+
+
 def test_wednesdays_financing_is_three_days() -> None:
     changes = {"EUR_USD": {"financing": {"longRate": "-0.03", "shortRate": "0.01"}}}
     at = desk(minutes(*[FLAT] * 2), changes=changes)
