@@ -136,6 +136,24 @@ class Settings(BaseSettings):
         default=None,
         description="Account at OANDA for orders; unset: the token's only one.",
     )
+    dead_man_minutes: float = Field(
+        default=90.0,
+        ge=0,
+        le=10_000,
+        description="Minutes without a finished cycle of `signals` after which nothing is entered "
+        "(exits go on); 0: nobody looks.",
+    )
+    exits_seconds: float = Field(
+        default=30.0,
+        ge=0.5,
+        le=120,
+        description="Seconds between two rounds of stop checks and exits that `sep up` keeps going "
+        "without Prefect.",
+    )
+    shadow: bool = Field(
+        default=True,
+        description="Whether the signals that a venue trades are traded on paper, too, to compare.",
+    )
     account_currency: str = Field(
         default="USD",
         pattern=r"^[A-Z]{3}$",

@@ -1,195 +1,290 @@
-"""Execution: fresh signals become orders on the paper broker, each at most once."""
+"""A cycle of the executor: reconcile, leave what is due, enter what is fresh, look again."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, or_, select
 
-from infra.brokers.paper import Exit, Holding, NoPrice, Order, PaperBroker
-from infra.market.instruments import SYNTHETIC
+from infra.brokers.broker import Broker, BrokerError
+from infra.clock import Clock
 from infra.market.timeframes import bar_length
 from infra.postgres.database import session
-from infra.postgres.models import Intent, Position, Signal
+from infra.postgres.models import Signal
+from infra.postgres.trading import Intent, Position
+from tasks.trading import control, equity, exits, heartbeat, orders
 from tasks.trading.journal import Journal
+from tasks.trading.lease import Held
+from tasks.trading.orders import Desk
+from tasks.trading.plan import judged, plan, refusal
+from tasks.trading.reconcile import Reconciled, reconcile
+from tasks.trading.report import Report
+from tasks.trading.risk.limits import Limits
+from tasks.trading.risk.situation import Situation, situation
+from tasks.trading.sizing import Sizing
+
+
+def _pass(step: str) -> None:
+    """Go on."""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """One account's executor; its journal holds the lease."""
+    """Who trades for an account.
 
-    broker: PaperBroker
-    journal: Journal
-    units: float = 10_000.0
+    Attributes
+    ----------
+    account : str
+        Name of the account in the journal.
+    broker : Broker
+    clock : Clock
+    limits : Limits
+    sizing : Sizing
+    dead_man : float
+        Minutes without a word from the signal side after which nothing is entered; 0: never.
+    reached : callable
+        Is told of each step of an order.
+    """
+
+    account: str
+    broker: Broker
+    clock: Clock
+    limits: Limits
+    sizing: Sizing
+    dead_man: float = 0.0
+    reached: Callable[[str], None] = _pass
 
 
-@dataclass
-class Done:
-    """What a step did: rows for people, plain values for JSON."""
-
-    entered: list[dict[str, Any]] = field(default_factory=list)
-    left: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, other: Done) -> None:
-        """Take over what another step did."""
-        self.entered += other.entered
-        self.left += other.left
-        self.refused += other.refused
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
-
-def step(executor: Executor, now: datetime) -> Done:
-    """Settle what a dead run left, close what is due, enter what is fresh.
+def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
+    """Bring an account up to date; safe at any time, however often.
 
     Parameters
     ----------
     executor : Executor
-    now : datetime
-        The clock: of the wall, or of a replay. Before the account's last trade nothing is done:
-        a replay that runs again trades nothing again.
+    lease : Held
+        Of the account.
+    entries : bool
+        Whether fresh signals are entered, too.
+
+    Raises
+    ------
+    LeaseLost
+        If another executor took over.
     """
-    done = Done()
-    if now < executor.journal.latest():
-        return done
-    for intent_id, signal in executor.journal.unsettled():
-        _send(executor, intent_id, signal, now, done)
-    _close_due(executor, now, done)
-    _enter_fresh(executor, now, done)
-    if _book_late(executor) or done.entered or done.left:
-        executor.journal.balance(now)
+    report = Report()
+    desk = Desk(Journal(executor.account, lease, executor.clock), executor.broker, executor.reached)
+    done = _reconciled(desk, report)
+    if done is None:
+        return report
+    exits.leave_due(desk, done.own, report)
+    if entries and done.mismatch is None:
+        _enter(executor, desk, report)
+    done = _reconciled(desk, report)
+    if done is not None:
+        exits.keep_stops(desk, done.own, report)
+        equity.record(executor.account, done.account, executor.clock.now())
+    return report
+
+
+def exit_cycle(executor: Executor, lease: Held) -> Report:
+    """Reconcile, check stops and leave what is due; enter nothing.
+
+    Parameters
+    ----------
+    executor : Executor
+    lease : Held
+        Of the account.
+    """
+    return cycle(executor, lease, entries=False)
+
+
+def _reconciled(desk: Desk, report: Report) -> Reconciled | None:
+    try:
+        done = reconcile(desk)
+    except BrokerError as error:
+        report.finding(f"the broker does not tell how things stand, nothing is entered: {error}")
+        return None
+    if done.mismatch is not None:
+        report.finding(f"journal and broker disagree, entries are halted: {done.mismatch}")
     return done
 
 
-def refusal(signal: Signal) -> str | None:
-    """Say why a signal may not be traded, whatever the market; None if it may."""
-    if signal.pair not in SYNTHETIC:
-        return f"no model of {signal.pair} has passed the gate"
-    numbers = (signal.confidence, signal.lower, signal.break_even)
-    if any(number is None or not math.isfinite(number) for number in numbers):
-        return "confidence, lower or break-even is missing"
-    return None
+@dataclass
+class _Entering:
+    """What entering needs; what was known of the account is forgotten once an order went out."""
+
+    executor: Executor
+    desk: Desk
+    report: Report
+    known: dict[str, Situation]
+
+    def situation(self, pair: str) -> Situation:
+        if pair not in self.known:
+            executor = self.executor
+            self.known[pair] = situation(
+                executor.account, executor.broker, [pair], executor.limits, executor.clock.now()
+            )
+        return self.known[pair]
+
+    def row(self, signal: Signal, **figures: Any) -> dict[str, Any]:
+        return {
+            "signal": signal.id,
+            "pair": signal.pair,
+            "bar": signal.bar_ts.isoformat(),
+            "side": signal.side,
+            **figures,
+        }
 
 
-def _enter_fresh(executor: Executor, now: datetime, done: Done) -> None:
-    with session() as opened:
-        fresh = opened.scalars(_fresh(now)).all()
-        opened.expunge_all()
-    for signal in fresh:
-        held = _held(executor, signal)
-        reason = refusal(signal) or _too_early(signal, now) or _ignored(signal, held)
-        if reason is not None:
-            done.refused.append(_row(signal, reason=reason))
-            continue
-        intent_id = executor.journal.claim(signal, executor.units)
-        if intent_id is None:
-            continue
-        if held is None:
-            _send(executor, intent_id, signal, now, done)
-        else:
-            _reverse(executor, intent_id, signal, held, now, done)
-
-
-def _send(executor: Executor, intent_id: int, signal: Signal, now: datetime, done: Done) -> None:
-    name = f"{executor.journal.account}-{signal.id}-entry"
-    order = Order(name, signal.pair, signal.timeframe, signal.side, executor.units)
-    try:
-        if signal.valid_until <= now:
-            raise NoPrice(f"the signal was valid until {signal.valid_until}")
-        executed = executor.broker.send(order, now=now, bar=bar_length(signal.timeframe))
-    except NoPrice as error:
-        executor.journal.refused(intent_id, str(error))
-        done.refused.append(_row(signal, reason=str(error)))
+def _enter(executor: Executor, desk: Desk, report: Report) -> None:
+    entering = _Entering(executor, desk, report, {})
+    prepared = [intent for intent in desk.journal.unfinished() if intent.state == "PREPARED"]
+    stopped = _stopped(executor)
+    if stopped is not None:
+        report.finding(f"nothing is entered: {stopped}")
+    for intent in prepared:
+        _resume(entering, intent, stopped)
+    if stopped is not None:
         return
-    executor.journal.entered(intent_id, signal, executor.units, executed)
-    done.entered.append(_row(signal, price=executed.price, at=executed.at.isoformat()))
+    for signal in _fresh(executor):
+        try:
+            _consider(entering, signal)
+        except BrokerError as error:
+            report.finding(f"{signal.pair}: its signal waits: {error}")
 
 
-def _reverse(
-    executor: Executor,
-    intent_id: int,
-    signal: Signal,
-    held: Position,
-    now: datetime,
-    done: Done,
-) -> None:
-    """Close the opposite position; the signal that did so enters nothing itself."""
-    bar = bar_length(signal.timeframe)
-    name = f"{executor.journal.account}-{held.signal_id}-exit"
-    order = Order(name, held.pair, held.timeframe, signal.side, held.units)
-    try:
-        executed = executor.broker.send(order, now=now, bar=bar, opening=False)
-    except NoPrice as error:
-        executor.journal.refused(intent_id, str(error))
-        done.refused.append(_row(signal, reason=str(error)))
+def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
+    """What a dead run wrote and did not send goes the way of a new signal, by the same guards."""
+    executor, desk, report = entering.executor, entering.desk, entering.report
+    if intent.kind == "exit":
+        desk.journal.move(intent, "DENIED", "it was not sent; the trade is looked at anew")
         return
-    executor.journal.refused(intent_id, f"it closed the {held.side} position")
-    ended = Exit(executed.price, executed.at, "opposite")
-    done.left.append(_row(signal, **_leave(executor, held, ended)))
+    signal = desk.journal.signal(intent)
+    late = _expired(executor, signal)
+    if late is not None:
+        desk.journal.move(intent, "EXPIRED", late)
+        return
+    waits = stopped or _waits(executor, desk, signal)
+    if waits is None:
+        try:
+            _again(entering, intent, signal)
+        except BrokerError as error:
+            waits = str(error)
+    if waits is not None:
+        report.finding(f"{signal.pair}: its order waits: {waits}")
 
 
-def _close_due(executor: Executor, now: datetime, done: Done) -> None:
-    held = select(Position, Signal).join(Signal, Signal.id == Position.signal_id)
+def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
+    executor, journal = entering.executor, entering.desk.journal
+    reason = control.refuse_pair(executor.broker, signal.pair) or _held(executor.account, signal)
+    reason = reason or judged(signal, intent, entering.situation(signal.pair), executor.limits)
+    if reason is not None:
+        journal.move(intent, "DENIED", reason)
+        entering.report.refused.append(entering.row(signal, reason=reason))
+    else:
+        _send(entering, intent, signal)
+
+
+def _consider(entering: _Entering, signal: Signal) -> None:
+    executor, desk, report = entering.executor, entering.desk, entering.report
+    if _expired(executor, signal):
+        return
+    waits = _waits(executor, desk, signal)
+    if waits is not None:
+        report.finding(f"{signal.pair}: its signal waits: {waits}")
+        return
+    reason = (
+        refusal(signal)
+        or control.refuse_pair(executor.broker, signal.pair)
+        or _held(executor.account, signal)
+    )
+    if reason is not None:
+        _deny(entering, signal, reason, {})
+        return
+    price = executor.broker.prices([signal.pair]).get(signal.pair)
+    if price is None or not price.tradeable:
+        report.finding(f"{signal.pair}: its signal waits for a price")
+        return
+    thought = plan(signal, entering.situation(signal.pair), executor.limits, executor.sizing)
+    if thought.refusal is not None:
+        _deny(entering, signal, thought.refusal, thought.detail)
+        return
+    intent = desk.journal.claim(signal, thought.detail, **thought.order)
+    if intent is not None:
+        _send(entering, intent, signal)
+
+
+def _send(entering: _Entering, intent: Intent, signal: Signal) -> None:
+    executor, desk, report = entering.executor, entering.desk, entering.report
+    entering.known.clear()
+
+    def permit() -> str | None:
+        return _expired(executor, signal) or _stopped(executor) or _halted(executor, signal.pair)
+
+    orders.enter(desk, intent, orders.entry_of(intent, signal.timeframe), permit)
     with session() as opened:
-        rows = [(p, s) for p, s in opened.execute(held.where(*_open(executor)))]
-        opened.expunge_all()
-    for position, signal in rows:
-        bar = bar_length(position.timeframe)
-        ended = executor.broker.exit_of(_holding(position, signal), now=now, bar=bar)
-        if ended is not None:
-            done.left.append(_row(signal, **_leave(executor, position, ended)))
+        ended = opened.get_one(Intent, intent.id)
+        state, note = ended.state, ended.note
+    if state == "FILLED":
+        report.entered.append(entering.row(signal, units=str(intent.units), note=note))
+    elif state in ("UNKNOWN", "PREPARED"):
+        report.finding(f"{signal.pair}: nobody knows yet what became of its order: {note}")
+    else:
+        report.refused.append(entering.row(signal, reason=f"{state}: {note}"))
 
 
-def _leave(executor: Executor, position: Position, ended: Exit) -> dict[str, Any]:
-    rate, why = executor.broker.rate(position.pair, ended.at)
-    profit = executor.journal.left(position, ended, rate, why)
-    money = {"profit": profit, "currency": executor.broker.currency}
-    money |= {} if why is None else {"unknown": why}
-    return {"price": ended.price, "reason": ended.reason, **money, "at": ended.at.isoformat()}
+def _deny(entering: _Entering, signal: Signal, reason: str, detail: dict[str, Any]) -> None:
+    journal = entering.desk.journal
+    intent = journal.claim(signal, detail)
+    if intent is not None:
+        journal.move(intent, "DENIED", reason)
+        entering.report.refused.append(entering.row(signal, reason=reason))
 
 
-def _book_late(executor: Executor) -> int:
-    """Book profits whose rate has come since; return how many."""
-    booked = 0
-    for position in executor.journal.unbooked():
-        assert position.closed_at is not None
-        rate, _ = executor.broker.rate(position.pair, position.closed_at)
-        if rate is not None:
-            executor.journal.book(position, rate)
-            booked += 1
-    return booked
-
-
-def _fresh(now: datetime) -> Select[tuple[Signal]]:
-    claimed = select(Intent.signal_id).where(Intent.kind == "entry")
+def _stopped(executor: Executor) -> str | None:
+    """Say why nothing may be entered on the account."""
+    now = executor.clock.now()
+    switches = control.present(executor.account, now)
     return (
-        select(Signal)
-        .where(Signal.mode == "live", Signal.action.in_(("BUY", "SELL")))
-        .where(Signal.bar_ts < now, Signal.valid_until > now, Signal.id.not_in(claimed))
-        .order_by(Signal.bar_ts)
+        switches.halted
+        or switches.reducing
+        or control.refusal(executor.broker, executor.account, switches)
+        or heartbeat.silence(executor.dead_man, now)
     )
 
 
-def _too_early(signal: Signal, now: datetime) -> str | None:
-    closes = signal.bar_ts + bar_length(signal.timeframe)
-    return None if closes <= now else f"its bar closes at {closes}"
+def _halted(executor: Executor, pair: str) -> str | None:
+    return control.present(executor.account, executor.clock.now()).halted_pairs.get(pair)
 
 
-def _held(executor: Executor, signal: Signal) -> Position | None:
-    """Return the position that was open on the signal's bar or is open still."""
+def _expired(executor: Executor, signal: Signal) -> str | None:
+    late = signal.valid_until <= executor.clock.now()
+    return f"it was valid until {signal.valid_until}" if late else None
+
+
+def _waits(executor: Executor, desk: Desk, signal: Signal) -> str | None:
+    """Say why a signal cannot be entered now but may be later."""
+    halted = _halted(executor, signal.pair)
+    if halted is not None:
+        return halted
+    if signal.pair in desk.journal.fenced():
+        return "nobody knows yet what became of an order in this pair"
+    return None
+
+
+def _held(account: str, signal: Signal) -> str | None:
+    """Say why a signal is ignored: a position is open, or was on the signal's bar."""
     same = (
         select(Position)
         .where(
-            Position.account == executor.journal.account,
+            Position.account == account,
             Position.pair == signal.pair,
             Position.timeframe == signal.timeframe,
             Position.strategy == signal.strategy,
+            Position.orphan.is_(False),
             or_(Position.closed_at.is_(None), Position.closed_at > signal.bar_ts),
         )
         .order_by(Position.closed_at.desc().nulls_first())
@@ -197,33 +292,28 @@ def _held(executor: Executor, signal: Signal) -> Position | None:
     )
     with session() as opened:
         held = opened.scalar(same)
+        if held is None:
+            return None
+        if held.closed_at is not None:
+            return f"a {held.side} position was open on its bar"
+        return f"a {held.side} position is open"
+
+
+def _fresh(executor: Executor) -> list[Signal]:
+    now = executor.clock.now()
+    with session() as opened:
+        signals = list(opened.scalars(_untouched(executor.account, now)))
         opened.expunge_all()
-    return held
+    return [s for s in signals if s.bar_ts + bar_length(s.timeframe) <= now]
 
 
-def _ignored(signal: Signal, held: Position | None) -> str | None:
-    if held is None:
-        return None
-    if held.closed_at is not None:
-        return f"a {held.side} position was open on its bar"
-    return f"a {held.side} position is open" if held.side == signal.side else None
-
-
-def _open(executor: Executor) -> tuple[Any, ...]:
-    return (Position.account == executor.journal.account, Position.closed_at.is_(None))
-
-
-def _holding(position: Position, signal: Signal) -> Holding:
-    return Holding(
-        pair=position.pair,
-        timeframe=position.timeframe,
-        side=position.side,
-        signal_bar=signal.bar_ts,
-        horizon=signal.horizon,
-        stop_price=position.stop_price,
-        target_price=position.target_price,
+def _untouched(account: str, now: datetime) -> Select[tuple[Signal]]:
+    claimed = select(Intent.id).where(
+        Intent.account == account, Intent.kind == "entry", Intent.signal_id == Signal.id
     )
-
-
-def _row(signal: Signal, **figures: Any) -> dict[str, Any]:
-    return {"bar": signal.bar_ts.isoformat(), "side": signal.side, **figures}
+    return (
+        select(Signal)
+        .where(Signal.mode == "live", Signal.action.in_(("BUY", "SELL")))
+        .where(Signal.bar_ts < now, Signal.valid_until > now, ~claimed.exists())
+        .order_by(Signal.bar_ts, Signal.id)
+    )

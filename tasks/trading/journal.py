@@ -1,22 +1,47 @@
-"""The order journal: an intent is written down before anything is sent, and what came of it."""
+"""The order journal: an intent is written down before anything is sent, and what came of it.
+
+```
+PREPARED -> DENIED | EXPIRED | SENT
+SENT     -> FILLED | CANCELLED | REJECTED | UNKNOWN
+UNKNOWN  -> FILLED | CANCELLED | REJECTED | DROPPED
+```
+Every change is a transaction of its own under the account's lease; the database refuses any other
+way through the states, and events are never changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from infra.brokers.paper import Execution, Exit
+from infra.clock import Clock
 from infra.postgres.database import session
-from infra.postgres.models import Equity, Fill, Intent, IntentEvent, Position, Signal
+from infra.postgres.models import Signal
+from infra.postgres.trading import Intent, IntentEvent, Position
 from tasks.trading.lease import Held
 
-START_BALANCE = 100_000.0
-"""Of the account's currency."""
+OPEN_STATES: Final = ("PREPARED", "SENT", "UNKNOWN")
+"""Of intents that have not ended."""
+PREFIX: Final = "sep-"
+"""Of the names of our orders: a trade whose order has it is ours."""
+_FROM: Final[Mapping[str, tuple[str, ...]]] = {
+    "DENIED": ("PREPARED",),
+    "EXPIRED": ("PREPARED",),
+    "SENT": ("PREPARED",),
+    "UNKNOWN": ("SENT",),
+    "FILLED": ("SENT", "UNKNOWN"),
+    "CANCELLED": ("SENT", "UNKNOWN"),
+    "REJECTED": ("SENT", "UNKNOWN"),
+    "DROPPED": ("UNKNOWN",),
+}
 
 
 @dataclass(frozen=True)
@@ -25,221 +50,208 @@ class Journal:
 
     account: str
     lease: Held
+    clock: Clock
 
-    def claim(self, signal: Signal, units: float) -> int | None:
-        """Write the one entry intent a signal can have; None if it is there already.
+    def claim(self, signal: Signal, detail: Mapping[str, Any], **order: Any) -> Intent | None:
+        """Write the one entry intent that a signal can have on this account.
 
         Parameters
         ----------
         signal : Signal
-        units : float
-            Of the base currency.
+        detail : mapping
+            What was thought, for the record: size, rules, prices. Plain values.
+        **order
+            `units`, `quoted`, `bound`, `stop_price`, `target_price`, decimals.
+
+        Returns
+        -------
+        Intent or None
+            None if it is there already.
         """
-        claim = (
-            insert(Intent)
-            .values(
-                signal_id=signal.id,
-                kind="entry",
-                account=self.account,
-                pair=signal.pair,
-                side=signal.side,
-                units=units,
-                token=self.lease.token,
-            )
-            .on_conflict_do_nothing()
-            .returning(Intent.id)
+        values = {
+            "account": self.account,
+            "kind": "entry",
+            "signal_id": signal.id,
+            "client_id": entry_name(self.account, signal),
+            "pair": signal.pair,
+            "side": signal.side,
+            **order,
+        }
+        return self._prepare(values, detail)
+
+    def leave(
+        self, position: Position, reason: str, quoted: Decimal, detail: Mapping[str, Any]
+    ) -> Intent:
+        """Write the intent to close a position; one of several tries.
+
+        Parameters
+        ----------
+        position : Position
+        reason : str
+            Why: ``time``, ``opposite``, ``late``, ...
+        quoted : Decimal
+            The price that was seen.
+        detail : mapping
+            For the record. Plain values.
+        """
+        tries = select(func.count()).select_from(Intent)
+        tries = tries.where(Intent.account == self.account, Intent.trade == position.trade)
+        with session() as opened:
+            number = opened.scalar(tries) or 0
+        intent = self._prepare(
+            {
+                "account": self.account,
+                "kind": "exit",
+                "signal_id": position.signal_id,
+                "client_id": f"{PREFIX}{self.account}-x{position.trade}-{number}",
+                "pair": position.pair,
+                "side": "short" if position.side == "long" else "long",
+                "units": position.units,
+                "trade": position.trade,
+                "quoted": quoted,
+                "reason": reason,
+            },
+            detail,
         )
+        assert intent is not None  # the lease lets one write at a time
+        return intent
+
+    def move(self, intent: Intent, state: str, note: str = "", **values: Any) -> None:
+        """Bring an intent into its next state, in a transaction of its own.
+
+        Parameters
+        ----------
+        intent : Intent
+            Its `state` is changed, too.
+        state : str
+        note : str
+            Why, for people.
+        **values
+            Columns to write with it: `checkpoint`, `sent_at`.
+        """
         with session() as opened:
             self.lease.fence(opened)
-            intent_id = opened.scalar(claim)
-            if intent_id is not None:
-                self._event(opened, intent_id, "claimed", {})
-        return intent_id
+            self.move_in(opened, intent.id, state, note, **values)
+        intent.state = state
 
-    def unsettled(self) -> list[tuple[int, Signal]]:
-        """Entries that were claimed and then neither filled nor refused: a run died there."""
-        claimed = (
-            select(Intent.id, Signal)
-            .join(Signal, Signal.id == Intent.signal_id)
-            .where(Intent.account == self.account, Intent.kind == "entry")
-            .where(Intent.state == "claimed")
-            .order_by(Intent.id)
+    def move_in(
+        self, opened: Session, intent_id: int, state: str, note: str = "", **values: Any
+    ) -> None:
+        """Bring an intent into its next state, in a transaction under way that is fenced.
+
+        Raises
+        ------
+        AssertionError
+            If no way leads there.
+        """
+        changed = (
+            update(Intent)
+            .where(Intent.id == intent_id, Intent.state.in_(_FROM[state]))
+            .values(state=state, note=note or None, token=self.lease.token)
+            .values(updated_at=self.clock.now(), **values)
+            .returning(Intent.id)
+        )
+        if opened.scalar(changed) is None:
+            raise AssertionError(f"intent {intent_id} cannot become {state}")
+        shown = {name: str(value) for name, value in values.items()}
+        self.event(opened, intent_id, state, {**({"note": note} if note else {}), **shown})
+
+    def note(self, intent_id: int, event: str, **detail: Any) -> None:
+        """Write an event that changes no state."""
+        with session() as opened:
+            self.lease.fence(opened)
+            self.event(opened, intent_id, event, detail)
+
+    def event(self, opened: Session, intent_id: int, event: str, detail: Mapping[str, Any]) -> None:
+        """Write an event in a transaction under way that is fenced."""
+        opened.add(
+            IntentEvent(
+                intent_id=intent_id,
+                event=event,
+                detail=dict(detail),
+                token=self.lease.token,
+                at=self.clock.now(),
+            )
+        )
+
+    def unfinished(self) -> list[Intent]:
+        """Return intents that have not ended, oldest first."""
+        return self._intents(
+            select(Intent).where(Intent.state.in_(OPEN_STATES)).order_by(Intent.id)
+        )
+
+    def fenced(self) -> set[str]:
+        """Return pairs of which nobody knows whether an entry was filled."""
+        unsure = select(Intent).where(Intent.state.in_(("SENT", "UNKNOWN")))
+        return {intent.pair for intent in self._intents(unsure.where(Intent.kind == "entry"))}
+
+    def positions(self) -> list[tuple[Position, Signal]]:
+        """Return open positions with their signals, oldest first."""
+        held = (
+            select(Position, Signal)
+            .join(Signal, Signal.id == Position.signal_id)
+            .where(Position.account == self.account, Position.closed_at.is_(None))
+            .order_by(Position.id)
         )
         with session() as opened:
-            rows = [(intent_id, signal) for intent_id, signal in opened.execute(claimed)]
+            rows = [(position, signal) for position, signal in opened.execute(held)]
             opened.expunge_all()
         return rows
 
-    def refused(self, intent_id: int, reason: str) -> None:
-        """Write that an order was not filled and never will be.
-
-        Parameters
-        ----------
-        intent_id : int
-        reason : str
-            For people.
-        """
+    def scans(self, intent: Intent) -> int:
+        """Return how often the broker's log was read in vain for an intent in doubt."""
+        counted = select(func.count()).select_from(IntentEvent)
+        counted = counted.where(IntentEvent.intent_id == intent.id, IntentEvent.event == "scan")
         with session() as opened:
-            self.lease.fence(opened)
-            self._event(opened, intent_id, "refused", {"reason": reason})
+            return opened.scalar(counted) or 0
 
-    def entered(self, intent_id: int, signal: Signal, units: float, at: Execution) -> None:
-        """Write fill and position of an entry, in one transaction.
-
-        Parameters
-        ----------
-        intent_id : int
-        signal : Signal
-        units : float
-            Of the base currency.
-        at : Execution
-            Price and time of the fill.
-        """
-        sign = 1.0 if signal.side == "long" else -1.0
-        stop, target = signal.stop_distance, signal.target_distance
-        position = Position(
-            account=self.account,
-            strategy=signal.strategy,
-            pair=signal.pair,
-            timeframe=signal.timeframe,
-            signal_id=signal.id,
-            side=signal.side,
-            units=units,
-            entry_price=at.price,
-            stop_price=None if stop is None else at.price - sign * stop,
-            target_price=None if target is None else at.price + sign * target,
-            opened_at=at.at,
+    def unknown(self, names: Collection[str | None]) -> list[str]:
+        """Return which names of orders look like ours and are in no intent of this account."""
+        ours = {name for name in names if (name or "").startswith(PREFIX)}
+        mine = select(Intent.client_id).where(
+            Intent.account == self.account, Intent.client_id.in_(ours)
         )
         with session() as opened:
-            self.lease.fence(opened)
-            opened.add(position)
-            self._fill(opened, intent_id, position, signal.side, at)
-            self._event(opened, intent_id, "filled", {"price": at.price})
+            known = set(opened.scalars(mine)) if ours else set()
+        return sorted(str(name) for name in ours - known)
 
-    def left(
-        self, position: Position, ended: Exit, rate: float | None, why: str | None = None
-    ) -> float | None:
-        """Write intent, fill and end of a position, in one transaction; return its profit.
-
-        Parameters
-        ----------
-        position : Position
-            The open one.
-        ended : Exit
-            How and at what price it ended.
-        rate : float or None
-            What a unit of the quote currency is worth in the account's; None: nobody knows, and
-            no profit is booked.
-        why : str, optional
-            Why nobody does.
-        """
-        back = "short" if position.side == "long" else "long"
-        quoted = _quoted(position, ended.price)
-        profit = None if rate is None else quoted * rate
-        detail = {"reason": ended.reason, "quoted": quoted, "rate": rate}
-        detail |= {} if why is None else {"why": why}
-        at = Execution(f"paper-{self.account}-{position.signal_id}-exit", ended.price, ended.at)
-        intent = Intent(
-            signal_id=position.signal_id,
-            kind="exit",
-            account=self.account,
-            pair=position.pair,
-            side=back,
-            units=position.units,
-            token=self.lease.token,
-        )
+    def signal(self, intent: Intent) -> Signal:
+        """Return the signal of an intent."""
         with session() as opened:
-            self.lease.fence(opened)
-            opened.add(intent)
-            opened.flush()
-            self._fill(opened, intent.id, position, back, at)
-            self._event(opened, intent.id, "filled", detail)
-            opened.execute(
-                update(Position)
-                .where(Position.id == position.id)
-                .values(
-                    exit_price=ended.price,
-                    exit_reason=ended.reason,
-                    profit=profit,
-                    closed_at=ended.at,
-                )
-            )
-        return profit
-
-    def unbooked(self) -> list[Position]:
-        """Closed positions whose profit was not known in the account's currency."""
-        closed = select(Position).where(
-            Position.account == self.account,
-            Position.closed_at.is_not(None),
-            Position.profit.is_(None),
-        )
-        with session() as opened:
-            positions = list(opened.scalars(closed.order_by(Position.id)))
+            signal = opened.get_one(Signal, intent.signal_id)
             opened.expunge_all()
-        return positions
+        return signal
 
-    def book(self, position: Position, rate: float) -> None:
-        """Write the profit of a closed position now that its rate is known.
+    def _intents(self, query: Select[tuple[Intent]]) -> list[Intent]:
+        with session() as opened:
+            rows = list(opened.scalars(query.where(Intent.account == self.account)))
+            opened.expunge_all()
+        return rows
 
-        Parameters
-        ----------
-        position : Position
-            One of `unbooked`.
-        rate : float
-            What a unit of the quote currency was worth in the account's when it ended.
-        """
-        assert position.exit_price is not None
-        quoted = _quoted(position, position.exit_price)
+    def _prepare(self, values: Mapping[str, Any], detail: Mapping[str, Any]) -> Intent | None:
+        now = self.clock.now()
+        written = (
+            insert(Intent)
+            .values(**values, token=self.lease.token, created_at=now, updated_at=now)
+            .on_conflict_do_nothing()
+            .returning(Intent)
+        )
         with session() as opened:
             self.lease.fence(opened)
-            opened.execute(
-                update(Position).where(Position.id == position.id).values(profit=quoted * rate)
-            )
-
-    def latest(self) -> datetime:
-        """Return the time of the account's last entry or exit."""
-        moments = func.greatest(Position.opened_at, Position.closed_at)
-        last = select(func.max(moments)).where(Position.account == self.account)
-        with session() as opened:
-            return opened.scalar(last) or datetime.min.replace(tzinfo=UTC)
-
-    def balance(self, now: datetime) -> float:
-        """Write the balance at `now`, of closed trades whose profit is known, and return it."""
-        closed = select(func.coalesce(func.sum(Position.profit), 0.0)).where(
-            Position.account == self.account
-        )
-        with session() as opened:
-            balance = START_BALANCE + float(opened.scalar(closed) or 0.0)
-            figures = {"balance": balance, "equity": balance}
-            row = insert(Equity).values(account=self.account, timestamp=now, **figures)
-            opened.execute(
-                row.on_conflict_do_update(index_elements=["account", "timestamp"], set_=figures)
-            )
-        return balance
-
-    def _fill(
-        self, opened: Session, intent_id: int, position: Position, side: str, at: Execution
-    ) -> None:
-        opened.add(
-            Fill(
-                intent_id=intent_id,
-                account=self.account,
-                transaction=at.transaction,
-                pair=position.pair,
-                side=side,
-                units=position.units,
-                price=at.price,
-                filled_at=at.at,
-            )
-        )
-
-    def _event(self, opened: Session, intent_id: int, event: str, detail: dict[str, Any]) -> None:
-        token = self.lease.token
-        opened.add(IntentEvent(intent_id=intent_id, event=event, detail=detail, token=token))
-        opened.execute(update(Intent).where(Intent.id == intent_id).values(state=event))
+            intent = opened.scalar(written)
+            if intent is not None:
+                self.event(opened, intent.id, "PREPARED", detail)
+                opened.flush()
+                opened.expunge(intent)
+        return intent
 
 
-def _quoted(position: Position, price: float) -> float:
-    """Return the profit at a price, in the pair's quote currency."""
-    sign = 1.0 if position.side == "long" else -1.0
-    return sign * (price - position.entry_price) * position.units
+def entry_name(account: str, signal: Signal) -> str:
+    """Return the name of a signal's entry order on an account: the same whoever asks."""
+    key = (account, signal.strategy, signal.pair, signal.timeframe, _stamp(signal.bar_ts))
+    digest = hashlib.sha256("|".join(key).encode()).hexdigest()[:16]
+    return f"{PREFIX}{digest}-{signal.id}"
+
+
+def _stamp(moment: datetime) -> str:
+    return str(int(moment.timestamp()))
