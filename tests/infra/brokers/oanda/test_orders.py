@@ -138,7 +138,9 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
             orderCreate=replies.made(), orderFill={**replies.fill(), "accountID": "101-001-1-001"}
         ),
         replies.reply(
-            orderCreate=replies.made(), orderFill=replies.fill(), orderCancel=replies.cancel()
+            orderCreate=replies.made(),
+            orderFill=replies.fill(),
+            orderCancel={**replies.cancel(), "id": "6359"},
         ),
         replies.reply(
             orderCreate=replies.made(),
@@ -149,6 +151,22 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
     ],
 )
 def test_a_good_status_with_half_a_story_proves_nothing(body: Any) -> None:
+    assert isinstance(entered(201, body), Unknown)
+
+
+PART = {"tradeID": "6358", "units": "-999", "price": "1.08515"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"instrument": "USD_JPY"}, {"units": "-999"}, {"units": "1000"}, {"units": None}),
+        *({"tradeOpened": PART}, {"tradesClosed": [PART]}, {"tradeReduced": PART}),
+        *({"orderID": "6356"}, {"orderID": None}, {"id": "6357"}, {"time": "then"}),
+    ],
+)
+def test_a_fill_that_differs_in_one_thing_proves_nothing(change: dict[str, Any]) -> None:
+    body = replies.reply(orderCreate=replies.made(), orderFill=replies.fill() | change)
     assert isinstance(entered(201, body), Unknown)
 
 
