@@ -256,6 +256,11 @@ def test_a_second_close_is_a_reject() -> None:
     assert kinds(reply) == ["reject"]
 
 
+ANOTHERS = replies.closing(tradeClose={"tradeID": "6000", "units": "ALL"})
+BOTH = replies.taken()
+BOTH["tradesClosed"] = [*BOTH["tradesClosed"], {**PART, "tradeID": "6000"}]
+
+
 @pytest.mark.parametrize(
     ("trade", "units", "body"),
     [
@@ -265,6 +270,8 @@ def test_a_second_close_is_a_reject() -> None:
         (TRADE, None, replies.reply(orderCreate=replies.closing())),
         (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=replies.fill())),
         (TRADE, None, replies.filled()),
+        (TRADE, None, replies.reply(orderCreate=ANOTHERS, orderFill=replies.taken())),
+        (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=BOTH)),
     ],
 )
 def test_another_close_proves_nothing(trade: str, units: Decimal | None, body: Any) -> None:
@@ -300,6 +307,10 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
         replies.protected(stop="1.08700"),
         replies.protected(target=None),
         replies.reply(),
+        replies.reply(
+            stopLossOrder=replies.guard("STOP_LOSS", "1.088", 6381),
+            takeProfitOrder=replies.guard("TAKE_PROFIT", "1.08", 6381),
+        ),
         replies.reply(stopLossOrder={**replies.guard("STOP_LOSS", "1.088", 1), "tradeID": "1"}),
     ],
 )
