@@ -22,7 +22,7 @@ from tests.stack import Stack
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
 ON_TRADING = ("halt", "resume", "flatten", "exits", "statement", "live")
 COMMANDS = (
-    *ON_SERVERS, *ON_TRADING, "model", "instruments", "bars", "ingest", "backup", "restore",
+    *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "ingest", "backup", "restore",
 )  # fmt: skip
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
@@ -109,6 +109,7 @@ def test_doctor(stack: Stack) -> None:
     assert topics["topology"].startswith("ok")
     assert topics["vector"].startswith("ok")
     assert topics["timescaledb"].startswith("note")
+    assert topics["trading"].endswith("paper")
     assert topics["Valkey"].startswith("problem")
     assert "hunter2" not in found.stdout
     assert found.returncode == 1

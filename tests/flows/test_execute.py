@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 
-import tasks.execute
 from flows.execute import execute
 from infra.postgres import database as db
 from infra.postgres.database import session
@@ -25,7 +24,7 @@ from tests.flows.test_ingest_oanda import logs
 from tests.flows.test_outage import at_call, goes_away
 from tests.servers import FAST
 from tests.tasks.trading.desk import intents, model, positions
-from tests.tasks.trading.walk import HOUR, due, flat, signal
+from tests.tasks.trading.walk import HOUR, due, flat, run, signal
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database")
 
@@ -69,11 +68,13 @@ def test_a_replay_trades_its_signals_once(signalled: datetime) -> None:
 
 
 def test_a_dry_run_says_it_and_does_nothing(signalled: datetime) -> None:
+    run("replay", signalled - 24 * HOUR)  # an account without a past is judged by nothing
+    leases = db.read_frame("SELECT * FROM lease")
     done = replay(signalled - 19 * HOUR, 1, dry_run=True)
     assert (done["state"], done["entered"]) == ("dry run", 1)
     assert "units" in told()
     assert intents() == []
-    assert db.read_frame("SELECT * FROM lease").is_empty()
+    assert db.read_frame("SELECT * FROM lease").equals(leases)
 
 
 def test_a_halt_is_told_and_keeps_entries_out(signalled: datetime) -> None:
@@ -110,7 +111,7 @@ def test_an_error_gives_the_lease_back_and_a_retry_has_another_name(
 ) -> None:
     due(home)
     with monkeypatch.context() as broken:
-        broken.setattr(tasks.execute.execution, "cycle", lambda *_: 1 / 0)
+        broken.setattr("tasks.trading.execution.cycle", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             execute()
     failed = latest_run()

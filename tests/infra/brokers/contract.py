@@ -103,9 +103,9 @@ class Contract:
         trade = opened(broker)
         (fill,) = fills(done(broker.close(trade.id, "exit", Decimal(400))))
         (part,) = fill.closed
-        assert (part.trade, abs(part.units), part.whole) == (trade.id, 400, False)
+        assert (part.trade, abs(part.units), part.whole) == (trade.id, Decimal(400), False)
         (left,) = broker.account().trades
-        assert (left.units, left.stop, left.target) == (600, trade.stop, trade.target)
+        assert (left.units, left.stop, left.target) == (Decimal(600), trade.stop, trade.target)
 
     def test_a_second_close_fills_nothing(self, broker: Broker) -> None:
         trade = opened(broker)
@@ -125,8 +125,8 @@ class Contract:
 
     def test_the_log_is_complete_and_consecutive(self, broker: Broker) -> None:
         begin = broker.last()
-        for name, side in (("one", "long"), ("two", "long")):
-            opened(broker, side, name)
+        opened(broker)
+        opened(broker, name="two")
         for trade in broker.account().trades:
             done(broker.close(trade.id, f"exit {trade.id}"))
         log = broker.since(begin)
@@ -185,7 +185,7 @@ class Contract:
     def test_equity_is_balance_and_what_is_open(self, broker: Broker) -> None:
         empty = broker.account()
         assert empty.equity == empty.balance > 0
-        assert empty.trades == empty.pending == ()
+        assert (empty.trades, empty.pending) == ((), ())
         opened(broker)
         opened(broker, name="two")
         account = broker.account()
@@ -198,7 +198,7 @@ class Contract:
     def test_the_balance_is_what_the_log_says(self, broker: Broker) -> None:
         begin, balance = broker.last(), broker.account().balance
         for side in SIDES:
-            done(broker.close(opened(broker, side, side).id, "exit"))
+            done(broker.close(opened(broker, side, f"{side} one").id, "exit"))
         for line in broker.since(begin):
             balance += line.profit + line.financing - line.commission
             assert line.balance in (None, balance)

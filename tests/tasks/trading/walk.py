@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -36,9 +37,9 @@ def flat(home: Path, *, hours: int = 72) -> datetime:
     return last
 
 
-def signal(bar: datetime, *, horizon: int = 2, **changes: object) -> None:
+def signal(bar: datetime, *, horizon: int = 2, **changes: Any) -> None:
     """Publish a signal on a bar of PLANTED."""
-    valid = {"bar_ts": bar, "valid_until": bar + 2 * HOUR, "pair": "PLANTED"}
+    valid: dict[str, Any] = {"bar_ts": bar, "valid_until": bar + 2 * HOUR, "pair": "PLANTED"}
     publish(0, horizon=horizon, stop_distance=5.0, **{**valid, **changes})
 
 

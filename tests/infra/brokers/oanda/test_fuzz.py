@@ -128,7 +128,8 @@ def judge_log(log: list[Transaction], told: list[tuple[int, bytes]]) -> None:
     """The log is consecutive, and each fill in it was told."""
     assert [line.id for line in log] == list(range(6357, 6357 + len(log)))
     bodies = [plainly(content) for status, content in told if status == 200]
-    lines = [line for body in bodies if body for line in body.get("transactions") or []]
+    pages = [body.get("transactions") for body in bodies if body]
+    lines = [line for page in pages if isinstance(page, list) for line in page]
     said = {
         f"{line.get('id')} {line['instrument']} {line.get('clientOrderID')}"
         for line in lines

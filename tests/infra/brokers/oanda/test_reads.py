@@ -298,8 +298,8 @@ def test_times(told: object, expected: datetime | None) -> None:
         *(("1.08515", Decimal("1.08515")), ("-1000", Decimal(-1000)), (5, Decimal(5))),
         *((Decimal("0.5"), Decimal("0.5")), (Decimal("1E+2"), Decimal(100))),
         *((bad, None) for bad in ("", "NaN", "Infinity", "1e5", " 1", "1_0", "+1", "1.", ".5")),
-        *((bad, None) for bad in (True, None, [], "٣", Decimal("1E+999"), Decimal("1E-999"))),
-        ("1" * 19, None),
+        *((True, None), (None, None), ([], None), ("٣", None), ("1" * 19, None)),
+        *((Decimal("1E+999"), None), (Decimal("1E-999"), None)),
     ],
 )
 def test_numbers(told: object, expected: Decimal | None) -> None:
