@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import RLock
 from typing import Final, Protocol, TypeAlias
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from infra.brokers.broker import BrokerError, Transaction
@@ -20,6 +20,8 @@ from infra.postgres.trading import PaperAccount, PaperTransaction
 
 New: TypeAlias = Callable[[], Desk]
 
+_PATIENCE: Final = text("SET LOCAL lock_timeout = '10s'")
+"""Who holds a desk for longer hangs: the others say so, and do not wait with it."""
 _OFTEN: Final = timedelta(hours=1)
 """A desk to which nothing happens is written so often: what was walked is walked again."""
 
@@ -87,6 +89,7 @@ class Database:
     def desk(self, new: New) -> Iterator[Desk]:
         """See `Keeping`."""
         with engine().begin() as connection:
+            connection.execute(_PATIENCE)
             desk = self._locked(connection) or self._made(connection, new)
             last, walked = desk.book.last, desk.walked
             yield desk
