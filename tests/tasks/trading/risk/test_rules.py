@@ -222,6 +222,16 @@ def test_the_other_side_is_denied_where_a_venue_nets(hedging: bool, rule: set[st
     assert denied(verdict(s=situation(account=account(held, hedging=hedging)))) == rule
 
 
+@pytest.mark.parametrize(("seconds", "rule"), [(3660, set()), (3661, {"price age"})])
+def test_a_recorded_price_may_be_a_bar_older(seconds: float, rule: set[str]) -> None:
+    given, around = with_age(seconds)
+    assert denied(verdict(given, around, max_price_age=60)) == {"price age"}
+    assert denied(verdict(given, replace(around, recorded=True), max_price_age=60)) == rule
+    _, ahead = with_age(-61)
+    recorded = replace(ahead, recorded=True)
+    assert denied(verdict(given, recorded, max_price_age=60)) == {"price age"}
+
+
 def test_the_spread_is_the_wider_of_both_and_told_in_usual_ones() -> None:
     wide = situation(prices={"EUR_USD": price("EUR_USD", ask=D("1.11"))})
     found = verdict(proposal(price=D("1.11")), wide)
