@@ -269,6 +269,22 @@ def instruments_refresh() -> None:
     instruments.refresh(Console(highlight=False))
 
 
+oanda = typer.Typer(help="Measure what OANDA does not document.", no_args_is_help=True)
+app.add_typer(oanda, name="oanda")
+
+
+@oanda.command("probe")
+def oanda_probe(
+    yes: Annotated[bool, typer.Option("--yes", help="Send the orders.")] = False,
+) -> None:
+    """Measure on a practice account, with the smallest orders, what is not documented."""
+    from rich.console import Console
+
+    from deployments.sep import oanda
+
+    oanda.probe(Console(highlight=False), yes=yes)
+
+
 @app.command()
 def backup(
     to: Annotated[

@@ -54,7 +54,7 @@ def demand(venue: Venue, told: Body) -> Demand:
         At the door without a transaction, or with one that tells the reason.
     """
     kind = told.get("type", "MARKET")
-    if kind not in _TIMES:
+    if not isinstance(kind, str) or kind not in _TIMES:
         invalid("Invalid value specified for 'order.type'")
     pair = told.get("instrument")
     if not isinstance(pair, str) or pair not in venue.market.minutes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from infra.market.hours import calendar_of
@@ -96,10 +97,17 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 def _closure(pair: str, now: datetime, ahead: timedelta) -> datetime | None:
     """Return when the next long closure begins, if one does by then or has."""
-    # one microsecond more: a closure that begins just then counts
-    found = calendar_of(pair).closures(now, now + ahead + timedelta.resolution)
-    for closes, opens in found.iter_rows():
-        if opens - closes >= DAY:
-            begins: datetime = closes
-            return begins
-    return None
+    near = (
+        closes
+        for closes, opens in _closures(pair, now.astimezone(UTC).date())
+        if opens > now and closes <= now + ahead
+    )
+    return next(near, None)
+
+
+@lru_cache(maxsize=256)
+def _closures(pair: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the long closures that touch a day or the week after it."""
+    start = datetime.combine(day, time(), UTC)
+    found = calendar_of(pair).closures(start, start + timedelta(days=8))
+    return tuple((closes, opens) for closes, opens in found.iter_rows() if opens - closes >= DAY)

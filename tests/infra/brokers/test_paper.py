@@ -205,6 +205,15 @@ def test_nights_are_paid_for_and_wednesday_for_three(keeping: Keeping) -> None:
     assert often.at(99).account().balance == room.at(99).account().balance
 
 
+def test_a_trade_that_was_stopped_pays_for_no_night_after(keeping: Keeping) -> None:
+    room = Room(keeping, *[1.0] * 30, *[0.8] * 60, pair="EUR_USD")
+    fill(room.buy(1, stop=Decimal("0.9")))
+    lines = room.at(80).since(0)
+    assert [line.kind for line in lines if line.kind in ("financing", "fill")] == [
+        "fill", "financing", "fill",
+    ]  # fmt: skip
+
+
 def test_nights_end_at_seventeen_in_new_york_in_summer_too() -> None:
     summer = datetime(2026, 7, 3, 20, tzinfo=UTC)  # a Friday
     nights = list(rollovers(summer, summer + timedelta(days=6)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,10 +12,16 @@ import httpx
 import pytest
 
 from infra.brokers.broker import Done, Entry, Refused, Reply, Unknown
+from infra.brokers.oanda.broker import OandaBroker
 from tests.infra.brokers.oanda import replies
 from tests.infra.brokers.oanda.replies import ENTRY, TRADE, always, broker
 
 PATH = f"/v3/accounts/{replies.ACCOUNT}"
+CHANGES: list[Callable[[OandaBroker], Reply]] = [
+    lambda venue: venue.enter(ENTRY),
+    lambda venue: venue.close(TRADE, "exit"),
+    lambda venue: venue.protect(TRADE, Decimal(1), None),
+]
 OTHER = replace(ENTRY, client_id="another")
 
 
@@ -73,7 +80,11 @@ def test_a_fill_is_done_and_tells_its_trade() -> None:
     assert isinstance(reply, Done)
     fill = reply.transactions[1]
     assert fill.opened is not None
-    assert (fill.client_id, fill.opened.trade, fill.units) == (ENTRY.client_id, TRADE, -1000)
+    assert (fill.client_id, fill.opened.trade, fill.units) == (
+        ENTRY.client_id,
+        TRADE,
+        Decimal(-1000),
+    )
     assert (fill.price, fill.opened.cost) == (Decimal("1.08515"), Decimal("0.06"))
 
 
@@ -171,13 +182,8 @@ def test_behind_the_first_byte_nobody_knows_and_it_is_sent_once(error: type[Exce
         raise error("cut")
 
     venue = broker(answer)
-    changes = (
-        lambda: venue.enter(ENTRY),
-        lambda: venue.close(TRADE, "x"),
-        lambda: venue.protect(TRADE, Decimal(1), None),
-    )
-    for number, change in enumerate(changes, 1):
-        assert isinstance(change(), Unknown)
+    for number, change in enumerate(CHANGES, 1):
+        assert isinstance(change(venue), Unknown)
         assert len(sent) == number
 
 
@@ -215,7 +221,7 @@ def test_a_close_goes_by_the_trade() -> None:
     assert kinds(reply) == ["order", "fill"]
     assert isinstance(reply, Done)
     (part,) = reply.transactions[1].closed
-    assert (part.trade, part.units, part.whole) == (TRADE, 1000, True)
+    assert (part.trade, part.units, part.whole) == (TRADE, Decimal(1000), True)
     assert (part.profit, part.financing) == (Decimal("1.15"), Decimal("-0.02"))
     assert sent[0].method == "PUT"
     assert sent[0].url.path == f"{PATH}/trades/{TRADE}/close"

@@ -152,7 +152,7 @@ def test_a_clients_name_is_no_key(at: Desk) -> None:
 
 
 def test_a_name_is_taken_while_its_order_waits(at: Desk) -> None:
-    waiting = {"type": "LIMIT", "price": "1.05", "clientExtensions": {"id": "same"}}
+    waiting: dict[str, Any] = {"type": "LIMIT", "price": "1.05", "clientExtensions": {"id": "same"}}
     number = at.order(**waiting)["orderCreateTransaction"]["id"]
     assert at.get("/orders/@same")["order"]["id"] == number
     assert at.order(status=400, **waiting)["errorCode"] == "CLIENT_ORDER_ID_ALREADY_EXISTS"

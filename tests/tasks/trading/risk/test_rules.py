@@ -243,6 +243,15 @@ def test_a_trade_without_a_stop_counts_with_all_it_is_worth() -> None:
     assert "1 open without a stop" in found["risk of all"]
 
 
+@pytest.mark.parametrize("rule", ["daily loss", "trailing drawdown", "static drawdown"])
+def test_a_floor_counts_what_is_open_at_its_stops(rule: str) -> None:
+    """4,800 are at risk already; with 100 more, 4,900 of 5,000 are: 200 more are too many."""
+    held = trade(stop=D("1.30005") + D("0.48"))
+    said: dict[str, Any] = {rule.replace(" ", "_"): "0.05", "near": 1}
+    assert rule not in denied(verdict(s=situation(held), **said))
+    assert rule in denied(verdict(proposal(units=D(20_000)), situation(held), **said))
+
+
 def test_a_stop_in_profit_takes_nothing_from_the_risk_of_others() -> None:
     safe = situation(trade(stop=D("1.25")))
     assert "100.00 USD" in dict(verdict(s=safe, max_open_risk="0.1").checked)["risk of all"]
