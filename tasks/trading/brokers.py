@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAPER: Final = "paper"
 """The account on paper that orders go to as a rule."""
 REPLAY: Final = "replay"
-"""The account on paper of replays, whose clock is in the past."""
+"""Begins the names of accounts on paper for replays, whose clock is in the past."""
 SHADOW: Final = "shadow:"
 """Before an account's name: the paper account that trades the same signals."""
 
@@ -112,7 +112,7 @@ def is_paper(settings: Settings, account: str | None) -> bool:
     account : str or None
         None: the one that the settings mean.
     """
-    named = account in (PAPER, REPLAY) or (account or "").startswith(SHADOW)
+    named = account == PAPER or (account or "").startswith((SHADOW, REPLAY))
     return settings.broker == "paper" or named
 
 
