@@ -301,6 +301,7 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
     assert (told["takeProfit"] is None) == (target is None)
 
 
+FOREIGN_TARGET = replies.guard("TAKE_PROFIT", "1.08", 6389) | {"tradeID": "1"}
 FOREIGN = replies.guard("STOP_LOSS", "1.088", 6389) | {"tradeID": "1"}
 
 
