@@ -82,5 +82,5 @@ def test_exits_happen_though_flow_and_worker_are_killed(
     environment = plain_environment(stack.settings, role="executor", pool=DROPLET_POOL)
     exits.start(stack.home, environment)
     stack.wait_until(lambda: positions()[0].closed_at is not None, seconds=115)
-    log = log_path(stack.home, exits.NAME).read_text()
-    assert "paper: left pair PLANTED, side long, reason time" in log
+    log, said = log_path(stack.home, exits.NAME), "paper: left pair PLANTED, side long, reason time"
+    stack.wait_until(lambda: said in log.read_text(), seconds=30)

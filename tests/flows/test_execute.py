@@ -57,20 +57,28 @@ def told() -> Any:
 
 def test_a_replay_trades_its_signals_once(signalled: datetime) -> None:
     done = replay(signalled)
-    assert (done["state"], done["account"]) == ("done", "replay")
+    assert done["state"] == "done"
+    assert done["account"] == f"replay-{signalled:%Y%m%dT%H%M}-H1-30"
     assert (done["entered"], done["left"]) == (2, 2)
     assert {each.exit_reason for each in positions()} == {"time"}
     assert "entered" in told()
     before = [each.id for each in intents()]
     again = replay(signalled)
-    assert (again["entered"], again["left"]) == (0, 0)
+    assert (again["entered"], again["left"], again["findings"]) == (0, 0, 1)
+    assert "30 times up to it are left out" in logs()
     assert [each.id for each in intents()] == before
 
 
+def test_another_replay_of_the_same_signals_is_its_own(signalled: datetime) -> None:
+    assert replay(signalled)["entered"] == 2
+    assert replay(signalled, 29)["entered"] == 2
+    assert len(positions()) == 4
+
+
 def test_a_dry_run_says_it_and_does_nothing(signalled: datetime) -> None:
-    run("replay", signalled - 24 * HOUR)  # an account without a past is judged by nothing
+    run("replay-x", signalled - 24 * HOUR)  # an account without a past is judged by nothing
     leases = db.read_frame("SELECT * FROM lease")
-    done = replay(signalled - 19 * HOUR, 1, dry_run=True)
+    done = replay(signalled - 19 * HOUR, 1, account="replay-x", dry_run=True)
     assert (done["state"], done["entered"]) == ("dry run", 1)
     assert "units" in told()
     assert intents() == []

@@ -58,3 +58,12 @@ def due(home: Path, account: str = "paper") -> None:
     signal(last - 8 * HOUR)
     report = run(account, last - 7 * HOUR)
     assert len(report.entered) == 1, report
+
+
+def minutes(start: datetime, count: int, half: float = 0.0) -> pl.DataFrame:
+    """Return minutes of a price that stands still, as a simulated venue takes them."""
+    times = [start + n * timedelta(minutes=1) for n in range(count)]
+    columns: dict[str, Any] = {"time": pl.Series(times, dtype=TIME), "volume": [9] * count}
+    for side, price in (("bid", 100.0 - half), ("ask", 100.0 + half)):
+        columns |= {f"{side}_{name}": [price] * count for name in "ohlc"}
+    return pl.DataFrame(columns)
