@@ -338,6 +338,20 @@ def demo(context: typer.Context) -> None:
     command(context.args, prog_name="sep demo")
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def simulate(context: typer.Context) -> None:
+    """Serve a simulated OANDA on this machine, for who has no token."""
+    from deployments.sep.simulate import app as command
+
+    command(context.args, prog_name="sep simulate")
+
+
 def main() -> None:
     """Run the command; what a user can mend is one message, not a traceback."""
     os.umask(UMASK)

@@ -68,7 +68,7 @@ def measure(console: Console, broker: OandaBroker, clock: Clock, site: Settings)
     run = Probe(broker, f"probe-{begin:%Y%m%dT%H%M%S}")
     path = site.home / f"probe-{begin:%Y-%m-%d}.json"
     try:
-        run.run()
+        run.run(EXPERIMENTS)
     finally:
         if run.findings:
             _keep(path, run)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httpx
 
 from infra.brokers.broker import BrokerError
 from infra.brokers.oanda.client import Answer
+from infra.brokers.oanda.probe import Experiment, Probe
 from infra.brokers.oanda.scalars import plain
-
-if TYPE_CHECKING:
-    from infra.brokers.oanda.probe import Probe
 
 BACK: Final = 20_000
 """How many transactions are asked for at once."""
@@ -22,15 +18,6 @@ BACK: Final = 20_000
 IMPATIENT: Final = httpx.Timeout(5.0, read=0.001)
 PATIENCE: Final = 10.0
 """Seconds in which an order whose answer nobody waited for may still show in the log."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one experiment found, and the requests it took."""
-
-    question: str
-    answer: str
-    seen: tuple[dict[str, Any], ...] = ()
 
 
 def entry(probe: Probe, name: str, trade: str) -> dict[str, Any]:
@@ -184,7 +171,7 @@ def server_errors(probe: Probe) -> str:
     return f"{len(sent)} came, {len(applied)} of them applied"
 
 
-EXPERIMENTS: Final[dict[str, Callable[[Probe], str]]] = {
+EXPERIMENTS: Final[dict[str, Experiment]] = {
     "what does a closed market answer?": weekend,
     "is a filled order found by its number?": finished_orders,
     "is a client's name taken twice?": same_name,

@@ -16,13 +16,21 @@ import httpx
 from infra.brokers.broker import BrokerError, BrokerRefused, Terms
 from infra.brokers.oanda.broker import OandaBroker
 from infra.brokers.oanda.client import QUESTION, Answer
-from infra.brokers.oanda.experiments import EXPERIMENTS, Finding
 from infra.brokers.oanda.venue import REAL_ACCOUNTS
 
 PAIRS: Final = ("EUR_USD", "GBP_USD", "AUD_USD", "USD_JPY", "EUR_GBP")
 """Of which the first without an open trade is taken."""
 
 _CLEANINGS: Final = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one experiment found, and the requests it took."""
+
+    question: str
+    answer: str
+    seen: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -48,8 +56,8 @@ class Probe:
     seen: list[dict[str, Any]] = field(default_factory=list)
     _named: int = 0
 
-    def run(self) -> list[Finding]:
-        """Make all experiments, and close what they opened.
+    def run(self, experiments: Mapping[str, Experiment]) -> list[Finding]:
+        """Make experiments, by the questions that they answer, and close what they opened.
 
         Raises
         ------
@@ -59,11 +67,11 @@ class Probe:
         assert_practice(self.broker)
         self.pair = self._free_pair()
         with self.cleaned():
-            for question, experiment in EXPERIMENTS.items():
+            for question, experiment in experiments.items():
                 self.findings.append(self._found(question, experiment))
         return self.findings
 
-    def _found(self, question: str, experiment: Callable[[Probe], str]) -> Finding:
+    def _found(self, question: str, experiment: Experiment) -> Finding:
         begin = len(self.seen)
         try:
             answer = experiment(self)
@@ -73,7 +81,7 @@ class Probe:
 
     def _free_pair(self) -> str:
         account = self.broker.account()
-        taken = {each.pair for each in (*account.trades, *account.pending)}
+        taken = {trade.pair for trade in account.trades} | {each.pair for each in account.pending}
         for pair in PAIRS:
             if pair not in taken and self.broker.terms(pair) is not None:
                 return pair
@@ -177,6 +185,9 @@ class Probe:
             "pair": self.pair,
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+
+Experiment = Callable[[Probe], str]
 
 
 def _shown(answer: Answer | None, told: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from infra.market.hours import calendar_of
 from infra.market.instruments import find
+from infra.market.timeframes import bar_seconds
 from tasks.trading.risk.hours import minutes
 from tasks.trading.risk.limits import Limits
 from tasks.trading.risk.outcome import UNLIMITED, Check, Outcome, at_most
@@ -41,10 +42,13 @@ def _price_age(proposal: Proposal, situation: Situation, limits: Limits) -> Outc
     """The price is of now."""
     now, at = moment(situation.now, "now"), price_of(proposal.pair, situation).at
     age = Decimal(repr((now - moment(at, "time of the price")).total_seconds()))
-    words = f"the price is {age:.1f} s old; allowed are {limits.max_price_age:f} s"
-    if age < 0:
-        words = f"the price is {-age:.1f} s ahead; allowed are {limits.max_price_age:f} s"
-    return at_most(abs(age), limits.max_price_age, words)
+    most = limits.max_price_age
+    if age >= 0 and situation.recorded:
+        most += Decimal(bar_seconds(proposal.timeframe))
+    words = (
+        f"the price is {abs(age):.1f} s {'old' if age >= 0 else 'ahead'}; allowed are {most:f} s"
+    )
+    return at_most(abs(age), most, words)
 
 
 def _spread(proposal: Proposal, situation: Situation, limits: Limits) -> Outcome:

@@ -9,13 +9,20 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from sqlalchemy import text
 
-from infra.brokers.broker import BrokerError, Unknown
+from infra.brokers import keeping
+from infra.brokers.broker import BrokerError, Entry, Unknown
 from infra.brokers.keeping import Database, Memory
-from infra.postgres.database import engine
-from tests.infra.brokers.room import Room, fill
+from infra.brokers.paper import PaperBroker
+from infra.brokers.prices import DatabasePrices
+from infra.clock import VirtualClock
+from infra.postgres.database import copy_frame, engine
+from infra.postgres.models import Bar
+from infra.postgres.roles import ensure_roles
+from tests.infra.brokers.room import COSTS, START, UNITS, Room, bars, fill
 
 
 def test_both_keepings_keep_the_same(database: str) -> None:
@@ -90,6 +97,35 @@ def test_a_lost_database_leaves_it_unknown_and_reads_raise(
     assert isinstance(room.buy(0), Unknown)
     with pytest.raises(BrokerError, match="book cannot be read"):
         room.broker.account()
+    assert database
+
+
+def test_who_hangs_with_the_book_does_not_hang_the_others(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, kept = Room(Database("paper"), 1.0), Database("paper")
+    fill(room.buy(0))
+    monkeypatch.setattr(keeping, "_PATIENCE", text("SET LOCAL lock_timeout = '50ms'"))
+    with kept.desk(room.broker._new):
+        assert isinstance(room.buy(0), Unknown)
+        with pytest.raises(BrokerError, match="lock timeout"):
+            room.broker.account()
+    fill(room.buy(0))
+    assert database
+
+
+def test_the_executors_role_has_all_that_it_needs(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_frame(bars(1.0, 1.1).with_columns(pair=pl.lit("PLANTED"), timeframe=pl.lit("H1")), Bar)
+    assert ensure_roles() is None
+    monkeypatch.setenv("SEP_DATABASE_ROLE", "executor")
+    source = DatabasePrices(costs=lambda _: COSTS)
+    broker = PaperBroker(source, Database("paper"), VirtualClock(START))
+    stop = Decimal("0.5")
+    entry = Entry("e", "PLANTED", "long", UNITS, Decimal(2), stop, timeframe="H1")
+    fill(broker.enter(entry))
+    assert len(broker.since(0)) == 5
     assert database
 
 

@@ -138,7 +138,9 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
             orderCreate=replies.made(), orderFill={**replies.fill(), "accountID": "101-001-1-001"}
         ),
         replies.reply(
-            orderCreate=replies.made(), orderFill=replies.fill(), orderCancel=replies.cancel()
+            orderCreate=replies.made(),
+            orderFill=replies.fill(),
+            orderCancel={**replies.cancel(), "id": "6359"},
         ),
         replies.reply(
             orderCreate=replies.made(),
@@ -149,6 +151,22 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
     ],
 )
 def test_a_good_status_with_half_a_story_proves_nothing(body: Any) -> None:
+    assert isinstance(entered(201, body), Unknown)
+
+
+PART = {"tradeID": "6358", "units": "-999", "price": "1.08515"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"instrument": "USD_JPY"}, {"units": "-999"}, {"units": "1000"}, {"units": None}),
+        *({"tradeOpened": PART}, {"tradesClosed": [PART]}, {"tradeReduced": PART}),
+        *({"orderID": "6356"}, {"orderID": None}, {"id": "6357"}, {"time": "then"}),
+    ],
+)
+def test_a_fill_that_differs_in_one_thing_proves_nothing(change: dict[str, Any]) -> None:
+    body = replies.reply(orderCreate=replies.made(), orderFill=replies.fill() | change)
     assert isinstance(entered(201, body), Unknown)
 
 
@@ -238,6 +256,11 @@ def test_a_second_close_is_a_reject() -> None:
     assert kinds(reply) == ["reject"]
 
 
+ANOTHERS = replies.closing(tradeClose={"tradeID": "6000", "units": "ALL"})
+BOTH = replies.taken()
+BOTH["tradesClosed"] = [*BOTH["tradesClosed"], {**PART, "tradeID": "6000"}]
+
+
 @pytest.mark.parametrize(
     ("trade", "units", "body"),
     [
@@ -247,6 +270,8 @@ def test_a_second_close_is_a_reject() -> None:
         (TRADE, None, replies.reply(orderCreate=replies.closing())),
         (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=replies.fill())),
         (TRADE, None, replies.filled()),
+        (TRADE, None, replies.reply(orderCreate=ANOTHERS, orderFill=replies.taken())),
+        (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=BOTH)),
     ],
 )
 def test_another_close_proves_nothing(trade: str, units: Decimal | None, body: Any) -> None:
@@ -282,6 +307,10 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
         replies.protected(stop="1.08700"),
         replies.protected(target=None),
         replies.reply(),
+        replies.reply(
+            stopLossOrder=replies.guard("STOP_LOSS", "1.088", 6381),
+            takeProfitOrder=replies.guard("TAKE_PROFIT", "1.08", 6381),
+        ),
         replies.reply(stopLossOrder={**replies.guard("STOP_LOSS", "1.088", 1), "tradeID": "1"}),
     ],
 )

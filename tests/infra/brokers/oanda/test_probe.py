@@ -15,8 +15,8 @@ from rich.console import Console
 
 from deployments.sep import oanda
 from infra.brokers.broker import BrokerError, BrokerRefused
-from infra.brokers.oanda import experiments
 from infra.brokers.oanda.broker import OandaBroker
+from infra.brokers.oanda.experiments import EXPERIMENTS, entry
 from infra.brokers.oanda.probe import Probe, assert_practice
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
@@ -43,13 +43,13 @@ def venue() -> tuple[Simulator, OandaBroker]:
 
 
 def found(probe: Probe) -> dict[str, str]:
-    return {finding.question: finding.answer for finding in probe.run()}
+    return {finding.question: finding.answer for finding in probe.run(EXPERIMENTS)}
 
 
 def test_it_finds_what_the_simulator_does(venue: tuple[Simulator, OandaBroker]) -> None:
     simulator, broker = venue
     answers = found(Probe(broker, "probe-1"))
-    said = [answers[question] for question in experiments.EXPERIMENTS]
+    said = [answers[question] for question in EXPERIMENTS]
     assert said[0] == "the market is open: run the probe again on a weekend"
     assert said[1].startswith("by number: FILLED, by name: 404 NO_SUCH_ORDER")
     assert "same order name filled" in said[2]
@@ -91,7 +91,7 @@ def test_broken_off_anywhere_it_leaves_nothing_open(number: int) -> None:
 
     probe.send = breaking  # type: ignore[method-assign, assignment]
     with suppress(KeyboardInterrupt):
-        probe.run()
+        probe.run(EXPERIMENTS)
     assert (len(sent) == number) == (number <= 14)
     assert simulator.book.trades == {}
 
@@ -100,19 +100,17 @@ def test_what_it_cannot_close_it_names(venue: tuple[Simulator, OandaBroker]) -> 
     simulator, broker = venue
     simulator.faults.extend([Fault("status", 503, on="/close")] * 1000)
     with pytest.raises(BrokerError, match="close them by hand"):
-        Probe(broker, "probe-1").run()
+        Probe(broker, "probe-1").run(EXPERIMENTS)
     assert simulator.book.trades
 
 
 def test_trades_of_others_stay(venue: tuple[Simulator, OandaBroker]) -> None:
     simulator, broker = venue
     other = Probe(broker, "mine", pair="EUR_USD")
-    broker.client.once(
-        "POST", f"/accounts/{broker.account_id}/orders", body=experiments.entry(other, "a", "b")
-    )
+    broker.client.once("POST", f"/accounts/{broker.account_id}/orders", body=entry(other, "a", "b"))
     before = set(simulator.book.trades)
     probe = Probe(broker, "probe-1")
-    probe.run()
+    probe.run(EXPERIMENTS)
     assert probe.pair == "GBP_USD"
     assert set(simulator.book.trades) == before != set()
 
@@ -137,9 +135,10 @@ def test_it_refuses_real_money(environment: str, account: str | None, owned: str
         return httpx.Response(200, json={"accounts": [{"id": owned}]})
 
     broker = replies.broker(answer, account=account, environment=environment)
-    for refused in (lambda: assert_practice(broker), Probe(broker, "probe-1").run):
-        with pytest.raises(BrokerRefused, match="practice accounts alone"):
-            refused()
+    with pytest.raises(BrokerRefused, match="practice accounts alone"):
+        assert_practice(broker)
+    with pytest.raises(BrokerRefused, match="practice accounts alone"):
+        Probe(broker, "probe-1").run(EXPERIMENTS)
     assert {request.method for request in asked} <= {"GET"}
     if environment != "practice":
         assert asked == [] or environment.startswith("http://")
@@ -168,7 +167,7 @@ def test_the_command_asks_first_then_shows_and_keeps(
     shown = capsys.readouterr().out
     (path,) = tmp_path.glob("probe-*.json")
     kept = json.loads(path.read_text())
-    assert len(kept["findings"]) == len(experiments.EXPERIMENTS)
+    assert len(kept["findings"]) == len(EXPERIMENTS)
     assert all(finding["answer"] in shown for finding in kept["findings"])
     assert kept["findings"][1]["seen"][0]["body"]["orderFillTransaction"]
     assert served.token not in path.read_text() + shown

@@ -150,6 +150,15 @@ def test_margin_runs_out() -> None:
     assert at.get("/summary")["account"]["marginCloseoutPercent"] == "0.00000"
 
 
+@pytest.mark.parametrize(("price", "left"), [(1.0890, 1), (1.0880, 0)])
+def test_margin_runs_out_at_half(price: float, left: int) -> None:
+    bar = (price, price, price, price)
+    at = desk(minutes(FLAT, bar, FLAT), changes={"EUR_USD": {"marginRate": "0.02"}})
+    at.buy("440000", stop="1.00000")
+    at.passes(minutes=1)
+    assert len(at.simulator.book.trades) == left
+
+
 def test_wednesdays_financing_is_three_days() -> None:
     changes = {"EUR_USD": {"financing": {"longRate": "-0.03", "shortRate": "0.01"}}}
     at = desk(minutes(*[FLAT] * 2), changes=changes)
@@ -205,7 +214,7 @@ def test_minutes_without_a_tick_leave_the_price() -> None:
     at = desk(minutes(FLAT, None, None, (1.2, 1.2, 1.2, 1.2)))
     at.passes(minutes=2)
     price = at.get("/pricing", instruments="EUR_USD")["prices"][0]
-    assert (price["closeoutBid"], price["time"][:19]) == ("1.09990", "2026-03-04T12:00:45")
+    assert (price["closeoutBid"], price["time"][:19]) == ("1.09990", "2026-03-04T12:00:59")
 
 
 def test_there_may_be_no_price_yet() -> None:

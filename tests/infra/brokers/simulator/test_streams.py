@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from infra.brokers.simulator.faults import Fault
-from tests.infra.brokers.simulator.desk import FLAT, Desk, desk, minutes
+from tests.infra.brokers.simulator.desk import Desk, desk, minutes
 
+STEPS = (1.1, 1.2, 1.1, 1.15)
 PRICES = "/pricing/stream?instruments=EUR_USD"
 
 
@@ -27,17 +28,16 @@ def lines(at: Desk, path: str) -> Iterator[Iterator[Any]]:
 
 @pytest.fixture
 def at() -> Desk:
-    return desk(minutes(*[FLAT] * 60))
+    return desk(minutes(*[STEPS] * 60))
 
 
 def test_prices_come_with_heartbeats_between(at: Desk) -> None:
     with lines(at, PRICES) as stream:
         found = [*islice(stream, 8)]
-    assert [each["type"] for each in found] == [
-        "PRICE", "HEARTBEAT", "HEARTBEAT", "HEARTBEAT", "PRICE", "HEARTBEAT", "HEARTBEAT",
-        "HEARTBEAT",
+    assert [(each["type"], each["time"][17:19]) for each in found] == [
+        ("PRICE", "00"), ("HEARTBEAT", "00"), ("HEARTBEAT", "05"), ("HEARTBEAT", "10"),
+        ("HEARTBEAT", "15"), ("HEARTBEAT", "20"), ("HEARTBEAT", "25"), ("PRICE", "30"),
     ]  # fmt: skip
-    assert [each["time"][17:19] for each in found[1:4]] == ["00", "05", "10"]
     assert found[0]["bids"][0]["price"] == "1.09990"
 
 
@@ -128,5 +128,5 @@ def test_over_sockets_it_is_the_same(at: Desk, kind: str) -> None:
             return
         found = [json.loads(line)["type"] for line in islice(stream, 3)]
         assert found == ["PRICE", "HEARTBEAT", "HEARTBEAT"]
-        at.clock.advance(timedelta(minutes=1))
+        at.clock.advance(timedelta(seconds=30))
         assert "PRICE" in [json.loads(line)["type"] for line in islice(stream, 2)]

@@ -222,11 +222,35 @@ def test_the_other_side_is_denied_where_a_venue_nets(hedging: bool, rule: set[st
     assert denied(verdict(s=situation(account=account(held, hedging=hedging)))) == rule
 
 
+@pytest.mark.parametrize(("seconds", "rule"), [(3660, set()), (3661, {"price age"})])
+def test_a_recorded_price_may_be_a_bar_older(seconds: float, rule: set[str]) -> None:
+    given, around = with_age(seconds)
+    assert denied(verdict(given, around, max_price_age=60)) == {"price age"}
+    assert denied(verdict(given, replace(around, recorded=True), max_price_age=60)) == rule
+    _, ahead = with_age(-61)
+    recorded = replace(ahead, recorded=True)
+    assert denied(verdict(given, recorded, max_price_age=60)) == {"price age"}
+
+
 def test_the_spread_is_the_wider_of_both_and_told_in_usual_ones() -> None:
     wide = situation(prices={"EUR_USD": price("EUR_USD", ask=D("1.11"))})
     found = verdict(proposal(price=D("1.11")), wide)
     assert "spread" in denied(found)
     assert "usual are" in dict(found.reasons)["spread"]
+
+
+def test_losses_count_at_the_rate_of_losses_and_worth_at_the_dearer() -> None:
+    for gain, loss, risk in (("1", "2", "200.00"), ("2", "1", "100.00")):
+        quoted = price("EUR_USD", gain=D(gain), loss=D(loss))
+        found = dict(verdict(s=situation(prices={"EUR_USD": quoted}), max_leverage=5).checked)
+        assert "22,001.00 USD" in found["worth of the pair"]
+        assert f"{risk} USD" in found["risk of the trade"]
+
+
+def test_an_entry_is_worth_what_it_may_cost_at_worst() -> None:
+    found = dict(verdict(proposal(price=D("1.2")), max_leverage=5).checked)
+    assert "12,000.00 USD" in found["worth of the pair"]
+    assert "1,099.50 USD" in found["risk of the trade"]
 
 
 def test_a_price_that_has_run_away_counts_from_where_it_is() -> None:
