@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_a_lease_is_given_back_whatever_happens() -> None:
         raise ZeroDivisionError
     acquire("execute:paper", "two").release()
     assert holder("x") != holder("x")
+
+
+def test_a_short_round_of_another_is_waited_for() -> None:
+    first = acquire("execute:paper", "one")
+    threading.Timer(0.7, first.release).start()
+    with pytest.raises(LeaseHeld), leased("paper", "two"):
+        pass
+    with leased("paper", "two", patience=10) as held:
+        assert held.token > first.token
 
 
 def test_a_replay_and_the_present_share_one_lease(home: Path) -> None:
