@@ -21,10 +21,10 @@ def preview(executor: Executor) -> Report:
     executor : Executor
     """
     report = Report()
-    stopped = execution._stopped(executor)
+    stopped = execution.stopped(executor)
     if stopped is not None:
         report.finding(f"nothing is entered: {stopped}")
-    for signal in execution._fresh(executor):
+    for signal in execution.fresh(executor):
         try:
             reason, detail = _judged(executor, signal)
         except BrokerError as error:

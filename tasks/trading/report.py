@@ -23,6 +23,10 @@ class Report:
     refused: list[dict[str, Any]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to tell."""
+        return not (self.entered or self.left or self.refused or self.findings)
+
     def finding(self, sentence: str) -> None:
         """Add a finding, once."""
         if sentence not in self.findings:
