@@ -304,6 +304,7 @@ def _held(account: str, signal: Signal) -> str | None:
 
 
 def fresh(executor: Executor) -> list[Signal]:
+    """Return what may be entered: live, closed, alive and untouched signals, oldest first."""
     now = executor.clock.now()
     with session() as opened:
         signals = list(opened.scalars(_untouched(executor.account, now)))
