@@ -45,6 +45,8 @@ class Executor:
     sizing : Sizing
     dead_man : float
         Minutes without a word from the signal side after which nothing is entered; 0: never.
+    unfit : str or None
+        Why the limits cannot be relied on: nothing is entered then, and exits go on.
     reached : callable
         Is told of each step of an order.
     """
@@ -55,6 +57,7 @@ class Executor:
     limits: Limits
     sizing: Sizing
     dead_man: float = 0.0
+    unfit: str | None = None
     reached: Callable[[str], None] = _pass
 
 
@@ -250,7 +253,8 @@ def _stopped(executor: Executor) -> str | None:
     now = executor.clock.now()
     switches = control.present(executor.account, now)
     return (
-        switches.halted
+        executor.unfit
+        or switches.halted
         or switches.reducing
         or control.refusal(executor.broker, executor.account, switches)
         or heartbeat.silence(executor.dead_man, now)
