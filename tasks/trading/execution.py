@@ -150,14 +150,13 @@ def _enter(executor: Executor, desk: Desk, report: Report) -> None:
     if stopped is not None:
         report.finding(f"nothing is entered: {stopped}")
     for intent in prepared:
-        _resume(entering, intent, stopped)
+        with report.each(f"{intent.pair}: its order waits"):
+            _resume(entering, intent, stopped)
     if stopped is not None:
         return
     for signal in _fresh(executor):
-        try:
+        with report.each(f"{signal.pair}: its signal waits"):
             _consider(entering, signal)
-        except BrokerError as error:
-            report.finding(f"{signal.pair}: its signal waits: {error}")
 
 
 def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
@@ -171,13 +170,13 @@ def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
     if late is not None:
         desk.journal.move(intent, "EXPIRED", late)
         return
+    if intent.units is None:
+        desk.journal.move(intent, "DENIED", "a run died while it denied it")
+        return
     waits = stopped or _waits(executor, desk, signal)
     if waits is None:
-        try:
-            _again(entering, intent, signal)
-        except BrokerError as error:
-            waits = str(error)
-    if waits is not None:
+        _again(entering, intent, signal)
+    else:
         report.finding(f"{signal.pair}: its order waits: {waits}")
 
 
