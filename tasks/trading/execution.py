@@ -45,6 +45,8 @@ class Executor:
     sizing : Sizing
     dead_man : float
         Minutes without a word from the signal side after which nothing is entered; 0: never.
+    unfit : str or None
+        Why the limits cannot be relied on: nothing is entered then, and exits go on.
     reached : callable
         Is told of each step of an order.
     """
@@ -55,6 +57,7 @@ class Executor:
     limits: Limits
     sizing: Sizing
     dead_man: float = 0.0
+    unfit: str | None = None
     reached: Callable[[str], None] = _pass
 
 
@@ -150,14 +153,13 @@ def _enter(executor: Executor, desk: Desk, report: Report) -> None:
     if reason is not None:
         report.finding(f"nothing is entered: {reason}")
     for intent in prepared:
-        _resume(entering, intent, reason)
+        with report.each(f"{intent.pair}: its order waits"):
+            _resume(entering, intent, reason)
     if reason is not None:
         return
     for signal in fresh(executor):
-        try:
+        with report.each(f"{signal.pair}: its signal waits"):
             _consider(entering, signal)
-        except BrokerError as error:
-            report.finding(f"{signal.pair}: its signal waits: {error}")
 
 
 def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
@@ -171,13 +173,13 @@ def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
     if late is not None:
         desk.journal.move(intent, "EXPIRED", late)
         return
+    if intent.units is None:
+        desk.journal.move(intent, "DENIED", "a run died while it denied it")
+        return
     waits = halted or _waits(executor, desk, signal)
     if waits is None:
-        try:
-            _again(entering, intent, signal)
-        except BrokerError as error:
-            waits = str(error)
-    if waits is not None:
+        _again(entering, intent, signal)
+    else:
         report.finding(f"{signal.pair}: its order waits: {waits}")
 
 
@@ -253,7 +255,8 @@ def stopped(executor: Executor) -> str | None:
     now = executor.clock.now()
     switches = control.present(executor.account, now)
     return (
-        switches.halted
+        executor.unfit
+        or switches.halted
         or switches.reducing
         or control.refusal(executor.broker, executor.account, switches)
         or heartbeat.silence(executor.dead_man, now)

@@ -67,7 +67,8 @@ def _acquired(lease: str, name: str, patience: float) -> Held:
 def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     """Return the executor of an account, as the settings describe it.
 
-    In a replay, whose clock is set, nobody waits for the signal side.
+    In a replay, whose clock is set, nobody waits for the signal side. Limits that cannot be read
+    bar entries alone.
 
     Parameters
     ----------
@@ -76,11 +77,15 @@ def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     clock : Clock
     """
     from tasks.trading.execution import Executor
-    from tasks.trading.risk.limits import Limits
+    from tasks.trading.risk.limits import Limits, LimitsError
 
-    limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
+    broker, limits, unfit = broker_of(settings, account, clock), Limits(), None
+    try:
+        limits = Limits.load(settings.home)
+    except LimitsError as error:
+        unfit = str(error)
     minutes = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
-    return Executor(account, broker, clock, limits, limits.sizing, dead_man=minutes)
+    return Executor(account, broker, clock, limits, limits.sizing, minutes, unfit)
 
 
 def exits(executor: Executor, what: str) -> Report:
