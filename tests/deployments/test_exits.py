@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,12 @@ def rounds(stack: Stack) -> float:
 
 
 def test_a_full_disk_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = Path("/dev/full").open("w")  # noqa: SIM115: its end fails, too
-    monkeypatch.setattr(sys, "stdout", full)
-    exits_main.say("begins")
-    exits_main.say("ends")
+    with ExitStack() as left_open:  # closing it fails, too
+        full = left_open.enter_context(Path("/dev/full").open("w"))
+        monkeypatch.setattr(sys, "stdout", full)
+        exits_main.say("begins")
+        exits_main.say("ends")
+        left_open.pop_all()
     with suppress(OSError):
         full.close()
 
