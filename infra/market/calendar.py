@@ -184,7 +184,8 @@ class Calendar:
     def _open_time(self, since: Ints, until: Ints, *, surely: bool = True) -> Ints:
         if not len(since):
             return np.empty(0, np.int64)
-        opens, closes = self._spans(int(since.min()), int(until.max()), surely=surely)
+        edges = np.concatenate((since, until))
+        opens, closes = self._spans(int(edges.min()), int(edges.max()), surely=surely)
         # sums of whole sessions: a moment costs one look-up, however long the span
         before = np.concatenate(([0], np.cumsum(closes - opens)[:-1])) - opens
 
