@@ -13,10 +13,11 @@ from infra.files import replaced
 from infra.servers import prefect
 from infra.servers.process import MARK
 from infra.settings import PROJECT, Settings
+from infra.site import DROPLET_POOL
 
 _TOML = "prefect.toml"
-_RESEARCH_ALONE = ("SEP_OANDA_TOKEN",)
-"""Of the shell, for workers that read market data; the others do without."""
+_SECRETS = {GPU_POOL: "SEP_OANDA_TOKEN", DROPLET_POOL: "SEP_OANDA_TRADING_TOKEN"}
+"""Of the shell, for the pool whose runs need it: prices there, orders here; no other has it."""
 
 _SIGN = "# Written by `sep up`, removed by `sep down`."
 
@@ -64,15 +65,33 @@ def worker_environment(
     pool : str, optional
         Whose worker it is; the secrets that it needs are in.
     """
-    kept_back = {MARK, *(() if pool == GPU_POOL else _RESEARCH_ALONE)}
     return {
-        **{k: v for k, v in os.environ.items() if k.startswith("SEP_") and k not in kept_back},
+        **plain_environment(settings, role=role, pool=pool),
         **client_environment(settings, api_url),
         "SEP_ROOT": str(PROJECT),
-        "SEP_DATABASE_ROLE": role,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_COLORS": "false",
         "NO_COLOR": "1",
+    }
+
+
+def plain_environment(settings: Settings, *, role: str, pool: str | None) -> dict[str, str]:
+    """Return the variables of what runs without Prefect: our settings, and one pool's secret.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this machine.
+    role : str
+        Database role.
+    pool : str or None
+        Whose secret is in.
+    """
+    kept_back = {MARK, *(secret for owner, secret in _SECRETS.items() if owner != pool)}
+    return {
+        **{k: v for k, v in os.environ.items() if k.startswith("SEP_") and k not in kept_back},
+        "SEP_HOME": str(settings.home),
+        "SEP_DATABASE_ROLE": role,
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from deployments import workers
+from deployments import exits, workers
 from infra.servers import postgres, prefect, valkey
 from infra.settings import Settings
 from infra.site import site, worker_name
@@ -68,6 +68,7 @@ def parts(settings: Settings) -> list[Part]:
             )
             for pool in here.pools
         ),
+        Part(exits.NAME, "exits", exits.find, exits.stop),
     ]
     return [part for part in every if part.external or part.name in here.names]
 

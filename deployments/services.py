@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deployments import environment, registration, workers
+from deployments import environment, exits, registration, workers
 from deployments.api import Api, PrefectError
 from deployments.automations import ensure_automations
 from deployments.parts import Part, masked, parts
@@ -22,7 +22,7 @@ from infra.records import alive
 from infra.servers import postgres, prefect, valkey
 from infra.servers.process import ServerError
 from infra.settings import Settings
-from infra.site import POSTGRES, PREFECT, VALKEY, Site, SiteError, site
+from infra.site import DROPLET_POOL, POSTGRES, PREFECT, VALKEY, Site, SiteError, site
 
 
 def up(settings: Settings, console: Console) -> str:
@@ -37,11 +37,14 @@ def up(settings: Settings, console: Console) -> str:
 
     Raises
     ------
+    SiteError
+        If this machine holds the token of orders, and sends none.
     ServerError, DatabaseError, PrefectError
         The first step that failed. What did start keeps running.
     """
     # A script's "&" makes us ignore SIGINT, our workers inherit that, and would not stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _refuse_orders(settings)
     with exclusive(settings.home, console):
         _wanted(settings.home).touch()
         if settings.prefect_api_url is None:
@@ -181,6 +184,9 @@ def _second_steps(
     for pool, role in roles.items():
         own = environment.worker_environment(settings, api.url, role=role, pool=pool)
         steps[f"worker {pool}"] = partial(_worker, settings, pool, api, own)
+    if site(settings).trades:
+        own = environment.plain_environment(settings, role=roles[DROPLET_POOL], pool=DROPLET_POOL)
+        steps["exits"] = partial(exits.start, settings.home, own)
     return {**steps, "deployments": partial(_deployments, api, variables)}
 
 
@@ -201,6 +207,16 @@ def _database(settings: Settings) -> str:
             f"the database does not answer ({reason(error)}): correct SEP_DATABASE_URL, or start it"
         ) from error
     return address
+
+
+def _refuse_orders(settings: Settings) -> None:
+    """Refuse a token of orders where none are sent: it is on the executing machine alone."""
+    here = site(settings)
+    if settings.oanda_trading_token is not None and not here.trades:
+        raise SiteError(
+            f"the site {here.name} sends no orders: unset SEP_OANDA_TRADING_TOKEN here, and keep "
+            "it on the droplet alone (prices come by SEP_OANDA_TOKEN)"
+        )
 
 
 def _require(settings: Settings, server: str, setting: str) -> None:

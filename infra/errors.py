@@ -3,6 +3,7 @@
 ```
 SepError
 ├── BackupError, DumpError      a backup was not made, or is not whole
+├── BadTime                     what was typed is no time
 ├── BarsError                   bars cannot be measured
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
@@ -11,8 +12,10 @@ SepError
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts
+├── LimitsError                 limits of risk are not what they may be
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
+├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSpace                     a disk is full
@@ -25,6 +28,7 @@ SepError
 ├── SiteError                   there is no such machine, or it lacks a server
 ├── StoreError, TierError       bars are damaged, or not on this machine
 ├── TooShort                    a history is too short to be split
+├── UnfitFigure                 a figure that risk is judged by is missing
 └── UnknownInstrument           no instrument goes by that name
 ```
 

@@ -22,6 +22,8 @@ VALKEY: Final = "valkey"
 PREFECT: Final = "prefect-server"
 RESEARCH_POOL: Final = "local-gpu"
 DROPLET_POOL: Final = "droplet"
+EXITS: Final = "exits"
+"""The part that makes rounds of exits without Prefect, where orders are sent from."""
 DATABASE: Final = "sep"
 
 _FILE: Final = "site"
@@ -56,8 +58,14 @@ class Site:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parts that run here: servers, and a worker for each pool."""
-        return (*self.servers, *(worker_name(pool) for pool in self.pools))
+        """Names of the parts that run here: servers, a worker for each pool, exits."""
+        exits = (EXITS,) if self.trades else ()
+        return (*self.servers, *(worker_name(pool) for pool in self.pools), *exits)
+
+    @property
+    def trades(self) -> bool:
+        """Whether orders are sent from here."""
+        return DROPLET_POOL in self.pools
 
     def database_url(self) -> str | None:
         """Return the address of the database, with its password; None where none runs."""

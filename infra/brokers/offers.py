@@ -18,6 +18,7 @@ from tenacity import (
 
 from infra.market.offered import Offer, Offers
 from infra.settings import settings
+from infra.sources import troubles
 from infra.sources.columns import SourceError
 from infra.sources.oanda import REQUESTS_A_SECOND, VENUES
 from infra.stores.limits import RateLimit
@@ -35,7 +36,6 @@ KINDS: Final = {
 }
 """Types and asset classes of the venue, by our names."""
 
-_MOST_SAID: Final = 300
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -103,15 +103,11 @@ def _once(client: httpx.Client, path: str, token: SecretStr, read: Callable[[Any
         raise _NoAnswer(type(error).__name__) from None
     if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _NoAnswer(f"status {answer.status_code}")
-    raise SourceError(_refusal(answer, secret))
+    raise SourceError(_refusal(answer, token))
 
 
-def _refusal(answer: httpx.Response, secret: str) -> str:
-    try:
-        # the venue may repeat what it was sent
-        said = str(answer.json()["errorMessage"]).replace(secret, "***")[:_MOST_SAID]
-    except _UNREADABLE:
-        said = f"status {answer.status_code}"
+def _refusal(answer: httpx.Response, token: SecretStr) -> str:
+    said = troubles.said_of(answer, lambda message: troubles.redacted(message, token))
     return (
         f"OANDA refuses the request ({said}): set SEP_OANDA_TOKEN to a token of the venue that "
         "SEP_OANDA_URL names"

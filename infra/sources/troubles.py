@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import SecretStr
 
 from infra.errors import SepError
 from infra.market.instruments import known
@@ -100,6 +101,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
+
+
+def redacted(message: str, token: SecretStr) -> str:
+    """Leave a token out of what a venue says, which may repeat what it was sent.
+
+    Parameters
+    ----------
+    message : str
+    token : SecretStr
+    """
+    secret = re.escape(token.get_secret_value())
+    return re.sub(secret, "***", message, flags=re.IGNORECASE)  # hosts come in small letters
 
 
 def is_web_page(answer: httpx.Response) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from infra.bars import TIME
+from infra.market.fills import valid_until
 from infra.market.instruments import SYNTHETIC
-from infra.market.timeframes import bar_length
 from infra.postgres import models
 from infra.postgres.database import copy_frame
 from tasks.research.model import Model
@@ -20,6 +21,9 @@ COLUMNS = (
     "lower",
     "upper",
     "break_even",
+    "expected",
+    "doubt",
+    "margin",
     "entropy",
     "coherence",
     "stability",
@@ -69,11 +73,12 @@ def publish(
 
     Notes
     -----
-    The key is (strategy, pair, timeframe, bar). A signal is valid until the bar after its own
-    has ended.
+    The key is (strategy, pair, timeframe, bar). A signal is valid until the market has been open
+    for a bar since its own ended (`valid_until`). Those of a bar at whose end it closes are there
+    only if the recipe trades over closures: the strategy leaves the others out.
     """
     recipe = model.frozen.recipe
-    bar, mode = bar_length(recipe.timeframe), mode_of(recipe.pair)
+    mode = mode_of(recipe.pair)
     rows = signals.join(
         distances.select("timestamp", "stop_distance", "target_distance"), on="timestamp"
     )
@@ -85,10 +90,14 @@ def publish(
         timeframe=pl.lit(recipe.timeframe),
         bar_ts="timestamp",
         horizon=pl.lit(recipe.horizon),
-        valid_until=pl.col("timestamp") + 2 * bar,
+        valid_until=_deaths(rows["timestamp"], recipe.pair, recipe.timeframe),
         mode=pl.lit(mode),
         model_id=pl.lit(model.model_id),
         run_id=pl.lit(run_id, pl.String),
     )
     new = copy_frame(frame.fill_nan(None), models.Signal, update=False)
     return Published(new, len(frame) - new, mode)
+
+
+def _deaths(bars: pl.Series, pair: str, timeframe: str) -> pl.Series:
+    return pl.Series([valid_until(bar, pair, timeframe) for bar in bars], dtype=TIME)

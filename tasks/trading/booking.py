@@ -5,7 +5,8 @@ Reading a line twice changes nothing: an answer to an order and the log tell of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ _REASONS: Final = {
     "MARGIN_CLOSEOUT": "margin",
 }
 _SIDES: Final = ("long", "short")
+_LINKED: Final = frozenset({"LINKED_TRADE_CLOSED", "CLIENT_REQUEST", "CLIENT_REQUEST_REPLACED"})
+"""Why stops and targets end: no order of ours ends so."""
 
 
 def book(
@@ -50,7 +53,9 @@ def book(
     whole = read_to is not None
     with session() as opened:
         journal.lease.fence(opened)
-        news = [line for line in transactions if _booked(journal, opened, line, whole=whole)]
+        news = [
+            line for line in _named(transactions) if _booked(journal, opened, line, whole=whole)
+        ]
         if read_to is not None:
             opened.execute(
                 update(Venue)
@@ -58,6 +63,20 @@ def book(
                 .values(last_transaction=read_to, reconciled_at=journal.clock.now())
             )
     return news
+
+
+def _named(transactions: Iterable[Transaction]) -> Iterator[Transaction]:
+    """A line that ends an order may leave its name and trade to the line that made it."""
+    orders: dict[str, Transaction] = {}
+    for line in transactions:
+        if line.kind == "order":
+            orders[str(line.id)] = line
+        made = orders.get(line.order or "")
+        if made is None:
+            yield line
+        else:
+            name, trade = line.client_id or made.client_id, line.trade or made.trade
+            yield replace(line, client_id=name, trade=trade)
 
 
 def _booked(journal: Journal, opened: Session, line: Transaction, *, whole: bool) -> bool:
@@ -74,7 +93,7 @@ def _booked(journal: Journal, opened: Session, line: Transaction, *, whole: bool
 
 
 def _entered(journal: Journal, opened: Session, line: Transaction, trade: Opened) -> bool:
-    intent = _named(journal, opened, line.client_id)
+    intent = _intent(journal, opened, line.client_id)
     if intent is None or intent.kind != "entry":
         return False
     if not _fill(opened, journal, line, intent, "entry", trade.trade, trade.units, trade.price):
@@ -152,7 +171,9 @@ def _reduce(
 
 
 def _ended(journal: Journal, opened: Session, line: Transaction) -> bool:
-    intent = _named(journal, opened, line.client_id)
+    if line.reason in _LINKED:
+        return False
+    intent = _intent(journal, opened, line.client_id)
     if intent is None and line.trade is not None:
         intent = _exit(journal, opened, line, line.trade)
     if intent is None or intent.state not in ("SENT", "UNKNOWN"):
@@ -175,7 +196,7 @@ def _financed(journal: Journal, opened: Session, line: Transaction) -> bool:
     return any(number is not None for number in changed)
 
 
-def _named(journal: Journal, opened: Session, client_id: str | None) -> Intent | None:
+def _intent(journal: Journal, opened: Session, client_id: str | None) -> Intent | None:
     if client_id is None:
         return None
     mine = (Intent.account == journal.account) & (Intent.client_id == client_id)

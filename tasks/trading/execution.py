@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, or_, select
@@ -43,8 +43,8 @@ class Executor:
     clock : Clock
     limits : Limits
     sizing : Sizing
-    dead_man : timedelta
-        So long without a word from the signal side, and nothing is entered; zero: never.
+    dead_man : float
+        Minutes without a word from the signal side after which nothing is entered; 0: never.
     reached : callable
         Is told of each step of an order.
     """
@@ -54,7 +54,7 @@ class Executor:
     clock: Clock
     limits: Limits
     sizing: Sizing
-    dead_man: timedelta = timedelta(0)
+    dead_man: float = 0.0
     reached: Callable[[str], None] = _pass
 
 
@@ -190,6 +190,8 @@ def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
 
 def _consider(entering: _Entering, signal: Signal) -> None:
     executor, desk, report = entering.executor, entering.desk, entering.report
+    if _expired(executor, signal):
+        return
     waits = _waits(executor, desk, signal)
     if waits is not None:
         report.finding(f"{signal.pair}: its signal waits: {waits}")

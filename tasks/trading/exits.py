@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from infra.brokers.broker import BrokerError, Done, Price, Trade
+from infra.brokers.broker import BrokerError, Done, Trade
 from infra.market.fills import (
     HOLE_BARS,
     HOLE_TIME,
@@ -79,8 +79,8 @@ def close(desk: Desk, position: Position, ending: Ending, report: Report) -> boo
     if price is None or not price.tradeable:
         report.finding(f"{position.pair}: its exit ({ending.reason}) waits for the market to open")
         return False
-    detail = {**ending.detail, "quoted": str(_other_side(position, price))}
-    intent = desk.journal.leave(position, ending.reason, detail)
+    quoted = price.bid if position.side == "long" else price.ask
+    intent = desk.journal.leave(position, ending.reason, quoted, ending.detail)
     orders.leave(desk, intent, position)
     _claimed(desk, position, ending)
     closed = intent.state == "ENDED" and _is_closed(position)
@@ -206,7 +206,3 @@ def _claimed(desk: Desk, position: Position, ending: Ending) -> None:
 def _is_closed(position: Position) -> bool:
     with session() as opened:
         return opened.get_one(Position, position.id).closed_at is not None
-
-
-def _other_side(position: Position, price: Price) -> Any:
-    return price.bid if position.side == "long" else price.ask

@@ -12,9 +12,10 @@ way through the states, and events are never changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Select, func, select, update
@@ -78,7 +79,9 @@ class Journal:
         }
         return self._prepare(values, detail)
 
-    def leave(self, position: Position, reason: str, detail: Mapping[str, Any]) -> Intent:
+    def leave(
+        self, position: Position, reason: str, quoted: Decimal, detail: Mapping[str, Any]
+    ) -> Intent:
         """Write the intent to close a position; one of several tries.
 
         Parameters
@@ -86,6 +89,8 @@ class Journal:
         position : Position
         reason : str
             Why: ``time``, ``opposite``, ``late``, ...
+        quoted : Decimal
+            The price that was seen.
         detail : mapping
             For the record. Plain values.
         """
@@ -103,6 +108,7 @@ class Journal:
                 "side": "short" if position.side == "long" else "long",
                 "units": position.units,
                 "trade": position.trade,
+                "quoted": quoted,
                 "reason": reason,
             },
             detail,
@@ -198,6 +204,16 @@ class Journal:
         counted = counted.where(IntentEvent.intent_id == intent.id, IntentEvent.event == "scan")
         with session() as opened:
             return opened.scalar(counted) or 0
+
+    def unknown(self, names: Collection[str | None]) -> list[str]:
+        """Return which names of orders look like ours and are in no intent of this account."""
+        ours = {name for name in names if (name or "").startswith(PREFIX)}
+        mine = select(Intent.client_id).where(
+            Intent.account == self.account, Intent.client_id.in_(ours)
+        )
+        with session() as opened:
+            known = set(opened.scalars(mine)) if ours else set()
+        return sorted(str(name) for name in ours - known)
 
     def signal(self, intent: Intent) -> Signal:
         """Return the signal of an intent."""

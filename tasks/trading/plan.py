@@ -18,6 +18,7 @@ from tasks.trading.sizing import Sizing, size
 
 DISASTER: Final = Decimal("0.02")
 """Share of the price at which a position is stopped whose strategy names no stop."""
+_NOBODY_KNOWS: Final = Decimal("NaN")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Plan:
 
 
 def plan(signal: Signal, situation: Situation, limits: Limits, sizing: Sizing) -> Plan:
-    """Size a signal and judge the order.
+    """Size a signal and judge the order, both at the worst price that it accepts.
 
     Parameters
     ----------
@@ -54,15 +55,15 @@ def plan(signal: Signal, situation: Situation, limits: Limits, sizing: Sizing) -
     if price is None or terms is None:
         return Plan({}, f"the broker has no price or terms of {signal.pair}", {})
     order = prices_of(signal, price, terms)
-    assert order["quoted"] is not None
+    assert order["bound"] is not None
     assert order["stop_price"] is not None
     sized = size(
         sizing,
         signal=signal,
         equity=situation.account.equity,
-        price=order["quoted"],
+        price=order["bound"],
         stop=order["stop_price"],
-        home_factor=price.loss,
+        home_factor=price.loss or _NOBODY_KNOWS,
         terms=terms,
     )
     detail: dict[str, Any] = {"size": sized.reason, "bid": str(price.bid), "ask": str(price.ask)}
@@ -88,11 +89,7 @@ def judged(signal: Signal, intent: Intent, situation: Situation, limits: Limits)
     price = situation.prices.get(signal.pair)
     if price is None:
         return f"the broker has no price of {signal.pair}"
-    order = {
-        "units": intent.units,
-        "quoted": price.ask if signal.side == "long" else price.bid,
-        "stop_price": intent.stop_price,
-    }
+    order = {"units": intent.units, "bound": intent.bound, "stop_price": intent.stop_price}
     return _refusal(judge(_proposal(signal, order, price), situation, limits))
 
 
@@ -146,9 +143,9 @@ def refusal(signal: Signal) -> str | None:
 
 
 def _proposal(signal: Signal, order: dict[str, Decimal | None], price: Price) -> Proposal:
-    units, quoted, stop = order["units"], order["quoted"], order["stop_price"]
+    units, worst, stop = order["units"], order["bound"], order["stop_price"]
     assert units is not None
-    assert quoted is not None
+    assert worst is not None
     assert stop is not None
     return Proposal(
         signal_id=signal.id,
@@ -157,7 +154,7 @@ def _proposal(signal: Signal, order: dict[str, Decimal | None], price: Price) ->
         timeframe=signal.timeframe,
         side="long" if signal.side == "long" else "short",
         units=units,
-        price=quoted,
+        price=worst,
         stop=stop,
         spread=price.ask - price.bid,
     )

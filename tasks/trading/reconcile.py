@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from infra.brokers.broker import Account, Trade, Transaction
+from infra.brokers.broker import Account, BrokerError, Trade, Transaction
 from infra.postgres.database import session
 from infra.postgres.trading import Control, Intent, Position, Venue
 from tasks.trading.booking import LATE, book
@@ -68,13 +68,13 @@ def reconcile(desk: Desk) -> Reconciled:
     strange = _stranger(known, desk, account)
     if strange is not None:
         return _halted(desk, Reconciled(account, mismatch=strange))
-    account, news = _read(desk, known.last_transaction, account)
+    account, news, strangers = _read(desk, known.last_transaction, account)
     done = Reconciled(account, news)
     positions = {position.trade: position for position, _ in journal.positions()}
     done.own = {trade.id: trade for trade in account.trades if _ours(trade, positions)}
     for intent in journal.unfinished():
         _settle(desk, intent, account)
-    faults = list(_faults(done.own, positions))
+    faults = [*_faults(done.own, positions), *strangers]
     done.mismatch = "; ".join(faults) or None
     return _halted(desk, done) if faults else _agreed(desk, done)
 
@@ -111,17 +111,23 @@ def _stranger(known: Venue, desk: Desk, account: Account) -> str | None:
     return None
 
 
-def _read(desk: Desk, last: int, account: Account) -> tuple[Account, list[Transaction]]:
-    """Read the log until it ends where the account stands."""
+def _read(desk: Desk, last: int, account: Account) -> tuple[Account, list[Transaction], list[str]]:
+    """Read the log until it ends where the account stands; tell orders that nobody wrote down."""
     news: list[Transaction] = []
+    strangers: list[str] = []
     for _ in range(_READINGS):
         lines = desk.broker.since(last)
         last = lines[-1].id if lines else last
         news += book(desk.journal, lines, read_to=last)
+        strangers += desk.journal.unknown({line.client_id for line in lines if _is_entry(line)})
         if account.transaction == last:
-            break
+            return account, news, [f"order {name} is not in the journal" for name in strangers]
         account = desk.broker.account()
-    return account, news
+    raise BrokerError(f"the account changed {_READINGS} times while its log was read")
+
+
+def _is_entry(line: Transaction) -> bool:
+    return line.kind == "order" and line.trade is None
 
 
 def _ours(trade: Trade, positions: dict[str, Position]) -> bool:

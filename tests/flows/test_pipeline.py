@@ -135,6 +135,8 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert signals["bar_ts"].to_list() == expected["timestamp"].to_list()
     assert_frame_equal(signals.select(columns), expected.select(columns), check_exact=True)
     assert signals["mode"].unique().to_list() == ["live"]
+    assert signals["valid_until"].to_list() == [bar + 2 * HOUR for bar in signals["bar_ts"]]
+    assert (signals["margin"] > 0).all()
     measured = hot.look("metrics", "PLANTED", "H1")
     assert measured is not None
     assert measured.rows == bars

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -68,6 +69,17 @@ def signal(**changes: object) -> Signal:
     return Signal(**{**values, **changes})
 
 
+OLD_MODEL = (
+    "INSERT INTO model (model_id, pair, timeframe, strategy, parameters, data_hash, code_version, "
+    "trained_from, trained_until, path, metrics) "
+    "VALUES ('m', 'EUR_USD', 'H1', 's', '{}', 'd', 'c', now(), now(), 'p', '{}')"
+)
+OLD_SIGNAL = (
+    "INSERT INTO signal (strategy, pair, timeframe, bar_ts, side, action, horizon, valid_until, "
+    "mode, model_id) VALUES ('s', 'EUR_USD', 'H1', :bar, 'long', 'BUY', 8, now(), 'live', 'm')"
+)
+
+
 def publish(*rows: Base) -> None:
     with db.session() as session:
         for row in rows:
@@ -90,6 +102,49 @@ def test_migration_can_be_taken_back_and_made_again(database: str) -> None:
     db.migrate()
     with db.engine().connect() as connection:
         assert set(Base.metadata.tables) < set(inspect(connection).get_table_names())
+
+
+OLD_ROWS = (
+    "INSERT INTO intent (signal_id, kind, account, pair, side, units, state, token) VALUES "
+    "(1, 'entry', 'paper', 'EUR_USD', 'long', 100.5, 'filled', 1), "
+    "(1, 'exit', 'paper', 'EUR_USD', 'short', 100.5, 'filled', 1), "
+    "(2, 'entry', 'paper', 'EUR_USD', 'long', 100, 'claimed', 1), "
+    "(3, 'entry', 'paper', 'EUR_USD', 'long', 100, 'refused', 1)",
+    "INSERT INTO fill (intent_id, account, transaction, pair, side, units, price) VALUES "
+    "(1, 'paper', 'a', 'EUR_USD', 'long', 100.5, 1.1), "
+    "(2, 'paper', 'b', 'EUR_USD', 'short', 100.5, 1.2)",
+    "INSERT INTO position (account, strategy, pair, timeframe, signal_id, side, units, "
+    "entry_price, opened_at, profit, closed_at) VALUES "
+    "('paper', 's', 'EUR_USD', 'H1', 1, 'long', 100.5, 1.1, now(), 10.05, now()), "
+    "('paper', 's', 'EUR_USD', 'H1', 2, 'long', 100.5, 1.1, now(), NULL, NULL)",
+    "INSERT INTO equity (account, timestamp, balance, equity) VALUES ('paper', now(), 1, 1)",
+)
+"""What an account of 0.1.0 may hold."""
+
+
+def test_orders_of_an_older_journal_are_kept(database: str) -> None:
+    with db.engine().begin() as connection:
+        command.downgrade(db.migrations(connection), "0006")
+        connection.execute(text(OLD_MODEL))
+        for bar in (1, 2, 3):
+            connection.execute(text(OLD_SIGNAL), {"bar": NOW + timedelta(hours=bar)})
+        for statement in OLD_ROWS:
+            connection.execute(text(statement))
+        before = connection.execute(text("SELECT units, profit FROM position ORDER BY id")).all()
+    db.migrate()
+    with db.engine().begin() as connection:
+        states = connection.scalars(text("SELECT state FROM intent ORDER BY id")).all()
+        after = connection.execute(text("SELECT units, profit FROM position ORDER BY id")).all()
+        still = connection.scalar(text("SELECT count(*) FROM position WHERE closed_at IS NULL"))
+        fills = connection.execute(text("SELECT trade, kind FROM fill ORDER BY id")).all()
+    assert states == ["FILLED", "FILLED", "DROPPED", "DENIED"]
+    assert [tuple(map(_float, row)) for row in after] == [tuple(row) for row in before]
+    assert still == 0
+    assert fills == [("old-1", "entry"), ("old-1", "exit")]
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def test_two_migrations_at_once_make_one(database: str) -> None:
@@ -146,7 +201,9 @@ def test_frame_comes_back_bit_for_bit(
     frame = equity_frame(values).sort("account", "timestamp")
     with db.engine().connect() as connection:
         assert db.copy_frame(frame, Equity, connection=connection) == frame.height
-        back = db.read_frame("SELECT * FROM equity", connection=connection)
+        back = db.read_frame(
+            "SELECT account, timestamp, balance, equity FROM equity", connection=connection
+        )
     assert back.sort("account", "timestamp").equals(frame)
     assert back.schema == frame.schema
 
@@ -207,8 +264,8 @@ def test_published_signal_is_never_changed(database: str, change: str) -> None:
 def test_intent_is_claimed_by_one_executor(database: str) -> None:
     publish(model(), signal())
     claim = text(
-        "INSERT INTO intent (signal_id, kind, account, pair, side, token) "
-        "VALUES (1, 'entry', 'paper', 'EUR_USD', 'long', 1) "
+        "INSERT INTO intent (signal_id, kind, account, client_id, pair, side, token) "
+        "VALUES (1, 'entry', 'paper', 'c', 'EUR_USD', 'long', 1) "
         "ON CONFLICT DO NOTHING RETURNING id"
     )
     with db.session() as session:

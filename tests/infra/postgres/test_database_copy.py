@@ -232,7 +232,7 @@ def test_times_of_other_units_and_zones(database: str, unit: Any) -> None:
     times = pl.Series([NOW]).dt.convert_time_zone("America/New_York").dt.cast_time_unit(unit)
     frame = pl.DataFrame({"account": ["a"], "timestamp": times, "balance": [1], "equity": [2.5]})
     assert db.copy_frame(frame, Equity) == 1
-    assert db.read_frame("TABLE equity").row(0) == ("a", NOW, 1.0, 2.5)
+    assert db.read_frame("TABLE equity").row(0) == ("a", NOW, 1.0, 2.5, None, None)
 
 
 def test_fraction_is_no_integer(database: str) -> None:

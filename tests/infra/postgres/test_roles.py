@@ -30,17 +30,18 @@ SIGNAL = (
     "mode, model_id) VALUES ('s', 'EUR_USD', 'H1', now(), 'long', 'BUY', 8, now(), 'live', 'm')"
 )
 INTENT = (
-    "INSERT INTO intent (signal_id, kind, account, pair, side, token) "
-    "VALUES (1, 'entry', 'paper', 'EUR_USD', 'long', 1) ON CONFLICT DO NOTHING RETURNING id"
+    "INSERT INTO intent (signal_id, kind, account, client_id, pair, side, token) "
+    "VALUES (1, 'entry', 'paper', 'c', 'EUR_USD', 'long', 1) ON CONFLICT DO NOTHING RETURNING id"
 )
 EVENT = "INSERT INTO intent_event (intent_id, event, token) VALUES (1, 'claimed', 1)"
 FILL = (
-    "INSERT INTO fill (intent_id, account, transaction, pair, side, units, price) "
-    "VALUES (1, 'paper', 't', 'EUR_USD', 'long', 1, 1.1)"
+    "INSERT INTO fill (intent_id, account, transaction, trade, kind, pair, side, units, price, "
+    "filled_at) VALUES (1, 'paper', '5', '5', 'entry', 'EUR_USD', 'long', 1, 1.1, now())"
 )
 POSITION = (
-    "INSERT INTO position (account, strategy, pair, timeframe, signal_id, side, units, "
-    "entry_price, opened_at) VALUES ('paper', 's', 'EUR_USD', 'H1', 1, 'long', 1, 1.1, now())"
+    "INSERT INTO position (account, strategy, pair, timeframe, signal_id, trade, side, units, "
+    "entry_price, opened_at) "
+    "VALUES ('paper', 's', 'EUR_USD', 'H1', 1, '5', 'long', 1, 1.1, now())"
 )
 EQUITY = (
     "INSERT INTO equity VALUES ('paper', now(), 1, 1) "
@@ -78,6 +79,11 @@ WRITES = {
     "fill": FILL,
     "position": POSITION,
     "equity": EQUITY,
+    "venue": "INSERT INTO venue VALUES ('paper', 'b', 'USD', 1, now())",
+    "control": "INSERT INTO control (name, \"on\", who, why) VALUES ('halt', true, 'me', 'x')",
+    "heartbeat": "INSERT INTO heartbeat VALUES ('signals', now())",
+    "paper_account": "INSERT INTO paper_account VALUES ('paper', '{}')",
+    "paper_transaction": "INSERT INTO paper_transaction VALUES ('paper', 1, '{}')",
 }
 UPDATES = {
     "bars": "volume = 1",
@@ -93,11 +99,16 @@ UPDATES = {
     "champion": "who = 'you'",
     "signal": "mode = 'shadow'",
     "lease": "token = 9",
-    "intent": "state = 'filled'",
+    "intent": "state = 'SENT'",
     "intent_event": "event = ''",
     "fill": "price = 2",
     "position": "profit = 0",
     "equity": "equity = 3",
+    "venue": "mismatch = 'x'",
+    "control": "why = ''",
+    "heartbeat": "at = now()",
+    "paper_account": "updated_at = now()",
+    "paper_transaction": "body = '[]'",
 }
 
 
@@ -184,7 +195,7 @@ def test_executor_works_from_signal_to_equity(prepared: str) -> None:
         assert connection.execute(text(INTENT)).scalar() is None
         for statement in (EVENT, FILL, POSITION, EQUITY):
             connection.execute(text(statement))
-        connection.execute(text("UPDATE intent SET state = 'filled' WHERE id = 1"))
+        connection.execute(text("UPDATE intent SET state = 'SENT' WHERE id = 1"))
         connection.execute(text("UPDATE position SET closed_at = now()"))
 
 

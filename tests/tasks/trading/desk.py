@@ -32,7 +32,7 @@ from infra.postgres.models import Signal
 from infra.postgres.trading import Intent, Position
 from tasks.trading.execution import Executor
 from tasks.trading.risk.limits import Limits
-from tasks.trading.sizing import Fixed
+from tasks.trading.sizing import Units
 
 START = datetime(2026, 1, 5, 10, tzinfo=UTC)
 """A Monday."""
@@ -45,9 +45,9 @@ class BookBroker:
     """A broker on a book.
 
     `wire` holds what happens to the next changes: ``refuse`` (surely not sent), ``lose`` (it never
-    arrives, and nobody knows), ``mute`` (done, and the answer is lost), ``delay`` (nobody knows, and
-    it is done only when `arrive` is called), ``naked`` (done, without the stop); `deaf` makes all
-    questions fail.
+    arrives, and nobody knows), ``mute`` (done, and the answer is lost), ``delay`` (nobody knows,
+    and it is done only when `arrive` is called), ``naked`` (done, without the stop); `deaf` makes
+    all questions fail.
     """
 
     clock: VirtualClock
@@ -174,7 +174,7 @@ class BookBroker:
 def executor(clock: VirtualClock, broker: BookBroker, **changes: Any) -> Executor:
     """Return an executor with a small fixed size."""
     limits = changes.pop("limits", Limits())
-    sizing = changes.pop("sizing", Fixed(units=Decimal(1000)))
+    sizing = changes.pop("sizing", Units(units=Decimal(1000)))
     return Executor("book-1", broker, clock, limits, sizing, **changes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,9 @@ class Site:
 
 
 @pytest.fixture
-def site(database: str) -> Site:
+def site(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("SEP_DATABASE_URL", database)
+    monkeypatch.setenv("SEP_HOME", str(tmp_path))  # halts are kept in a file, too
     with session() as opened:
         opened.add(model())
     clock = VirtualClock(START)
@@ -163,7 +166,8 @@ def test_what_is_not_to_be_traded_is_not(site: Site, changes: dict[str, Any]) ->
 @pytest.mark.parametrize("missing", ["confidence", "lower", "break_even"])
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_signal_without_numbers_is_denied(site: Site, missing: str, value: float | None) -> None:
-    publish(0, **{missing: value})
+    changes: dict[str, Any] = {missing: value}
+    publish(0, **changes)
     site.run(1)
     assert states() == ["DENIED"]
     assert site.broker.sent == []
@@ -318,6 +322,20 @@ def test_a_trade_of_ours_that_the_journal_does_not_know_halts(site: Site) -> Non
     site.run(1)
     assert len(positions()) == 0
     assert site.broker.sent == []
+
+
+def test_an_order_of_ours_that_the_journal_lost_halts(site: Site) -> None:
+    """The journal was restored from a backup; the trade has come and gone since."""
+    from infra.brokers.holdings import Request
+
+    book = site.broker.book
+    (*_, fill) = book.enter(Request(PAIR, Decimal(5), "sep-1"), site.clock.now())
+    book.close(next(iter(book.trades)), None, None, fill.at)
+    publish(0)
+    report = site.run(1)
+    assert any("sep-1 is not in the journal" in sentence for sentence in report.findings)
+    assert site.broker.sent == []
+    assert site.later(60).entered == []
 
 
 def test_an_account_that_was_reset_halts(site: Site) -> None:

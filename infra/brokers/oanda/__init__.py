@@ -1,0 +1,1 @@
+"""OANDA as a broker: its v20 REST interface and streams."""

@@ -1,0 +1,1 @@
+"""Risk: whether an order may be sent; in doubt it may not."""
