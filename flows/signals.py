@@ -14,7 +14,7 @@ from flows.parameters import flow_of
 from infra.market.timeframes import Timeframe, bar_length
 from infra.settings import EngineChoice, settings
 from tasks.parameters import Pair, Parameters
-from tasks.signals import find_champions, predict, publish_signals
+from tasks.signals import find_champions, predict, publish_signals, tell_alive
 
 
 class SignalsRequest(Parameters):
@@ -50,6 +50,8 @@ def signals(request: SignalsRequest) -> dict[str, Any]:
     ]
     _show(request, done)
     counts = {name: sum(each[name] for each in done) for name in ("new", "present")}
+    if request.as_of is None:
+        tell_alive({"timeframe": request.timeframe, "pairs": len(done), **counts})
     return {**counts, "pairs": [{k: v for k, v in each.items() if k != "rows"} for each in done]}
 
 

@@ -1,50 +1,98 @@
-"""The step of execution: fresh signals to fills, under the account's lease."""
+"""The steps of execution: fresh signals to orders under the account's lease, and the statement."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from infra.brokers.paper import PaperBroker
+from infra.clock import Clock, VirtualClock, WallClock
 from infra.settings import settings
-from tasks.folder import bar_store
-from tasks.trading import execution
-from tasks.trading.journal import Journal
-from tasks.trading.lease import LeaseHeld, acquire
+from tasks.reports.statement_report import as_markdown, keep, path_of
+from tasks.steps import step
+from tasks.trading import execution, heartbeat
+from tasks.trading.brokers import shadow_of
+from tasks.trading.lease import LeaseHeld
+from tasks.trading.preview import preview
+from tasks.trading.report import Report
+from tasks.trading.rounds import executor_of, leased
+from tasks.trading.shadow import compare
+from tasks.trading.statement import day_of, statement
 
 
-@task(name="trade", cache_policy=NO_CACHE, persist_result=True, result_serializer="json")
-def trade(account: str, *, holder: str, clock: list[str], units: float) -> dict[str, Any]:
-    """Run the executor at each time of the clock, under the account's lease.
+@step("trade", version=2)
+def trade(account: str, *, holder: str, times: list[str] | None) -> dict[str, Any]:
+    """Run a cycle of the executor now, or one at each time of a replay.
 
-    Doing it again does nothing twice: the journal decides, not Prefect.
+    Doing it again does nothing twice: the journal decides, not Prefect. Each beginning takes the
+    lease with a new token, which fences off what is left of an earlier one.
 
     Parameters
     ----------
     account : str
     holder : str
-        Who holds the lease: the run.
-    clock : list of str
-        ISO times: the wall clock's one, or the closes of replayed bars.
-    units : float
-        Size of every order.
+        Who holds the lease: an attempt of a run.
+    times : list of str or None
+        ISO times of a replay; None: the present, by the wall clock.
 
     Returns
     -------
     dict
-        `held` (why nothing was done, or None) and the rows `entered`, `left`, `refused`.
+        `held` (why nothing was done, or None) and the rows of a `Report`.
     """
-    broker = PaperBroker(bar_store(), currency=settings().account_currency)
-    name = f"execute:{account}"
-    done = execution.Done()
+    report = Report()
     try:
-        for now in map(datetime.fromisoformat, clock):
-            journal = Journal(account, acquire(name, holder))
-            done.add(execution.step(execution.Executor(broker, journal, units), now))
+        for clock in _clocks(times):
+            executor = executor_of(settings(), account, clock)
+            with leased(account, holder) as lease:
+                report.add(execution.cycle(executor, lease))
     except LeaseHeld as error:
-        return {"held": str(error), **done.to_dict()}
-    journal.lease.release()
-    return {"held": None, **done.to_dict()}
+        return {"held": str(error), **report.to_dict()}
+    if times is None:
+        heartbeat.beat(heartbeat.EXECUTOR, WallClock(), {"account": account, "by": "execute"})
+    return {"held": None, **report.to_dict()}
+
+
+@step("dry run", version=1)
+def look(account: str, *, time: str | None) -> dict[str, Any]:
+    """Say what a cycle would do, and do nothing.
+
+    Parameters
+    ----------
+    account : str
+    time : str or None
+        ISO time of a replay; None: the present.
+    """
+    (clock,) = _clocks(None if time is None else [time])
+    return {"held": None, **preview(executor_of(settings(), account, clock)).to_dict()}
+
+
+@step("statement", version=1)
+def state_day(account: str, *, now: str) -> str | None:
+    """Make the statement of the day that ended last, once; return it as Markdown.
+
+    Parameters
+    ----------
+    account : str
+    now : str
+        ISO time.
+
+    Returns
+    -------
+    str or None
+        None if it is there already, or nothing is known of that day.
+    """
+    day = day_of(datetime.fromisoformat(now)) - timedelta(days=1)
+    if path_of(account, str(day)).exists():
+        return None
+    told = statement(account, day)
+    if told.empty:
+        return None
+    both = compare(account, told.start, told.end) if shadow_of(settings(), account) else None
+    _, picture = keep(told, both)
+    return as_markdown(told, both, picture.read_bytes())
+
+
+def _clocks(times: list[str] | None) -> list[Clock]:
+    if times is None:
+        return [WallClock()]
+    return [VirtualClock(datetime.fromisoformat(time).astimezone(UTC)) for time in times]

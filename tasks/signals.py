@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from infra.clock import WallClock
 from infra.stores import hot
 from kernels.device import choose_engine
 from tasks import document
@@ -21,6 +22,7 @@ from tasks.research.registry import ModelRefused
 from tasks.research.stored import open_library
 from tasks.steps import step
 from tasks.strategy.strategies import strategy
+from tasks.trading import heartbeat
 from tasks.upkeep.health import note_model
 
 
@@ -135,3 +137,15 @@ def publish_signals(predicted: dict[str, Any], *, run_id: str) -> dict[str, Any]
         pl.col("timestamp").dt.to_string("iso"), "side", "confidence", "lower", "break_even"
     )
     return {**published.to_dict(), "rows": shown.to_dicts()}
+
+
+@step("heartbeat", version=1)
+def tell_alive(detail: dict[str, Any]) -> None:
+    """Say that a live cycle was finished: without a word of it nothing is entered after a while.
+
+    Parameters
+    ----------
+    detail : dict
+        What it did.
+    """
+    heartbeat.beat(heartbeat.SIGNALS, WallClock(), detail)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.sep.bar_tables import asked
+from deployments.sep.asking import asked
 from deployments.sep.panel import whole
 from infra.postgres import database
 from infra.stores import catalog, ledger, removals

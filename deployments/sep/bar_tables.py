@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,13 +11,12 @@ import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy.exc import DBAPIError
 
+from deployments.sep.asking import asked
 from deployments.sep.panel import whole
 from infra.bars import PRICES
 from infra.market.timeframes import TIMEFRAMES, bar_length
 from infra.postgres.database import DatabaseError
-from infra.postgres.outage import is_outage, reason
 from infra.stores import catalog, history
 from infra.stores.catalog import NoSeries, Series, Told
 from infra.stores.changes import completed
@@ -30,37 +28,7 @@ LAST: Final = 10
 MOST: Final = 50
 """Rows of a table; more are for a file."""
 
-_NO_TABLE: Final = "42P01"  # undefined_table
 _NOTHING: Final = Told("", 0, None)
-
-
-@contextmanager
-def asked(what: str) -> Iterator[None]:
-    """Say that the database is needed where it does not answer.
-
-    Parameters
-    ----------
-    what : str
-        Needs it.
-
-    Raises
-    ------
-    DatabaseError
-        If it does not answer, or has not these tables.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _NO_TABLE:
-            raise DatabaseError(
-                f"{what} needs tables that the database has not yet: `sep up` makes them"
-            ) from error
-        if not is_outage(error):
-            raise
-        raise DatabaseError(
-            f"{what} needs the database, which does not answer ({reason(error)}): "
-            "start it, the embedded one with `sep up`"
-        ) from error
 
 
 def perhaps(console: Console, what: str, ask: Callable[[], T]) -> T | None:

@@ -52,6 +52,11 @@ def halt(console: Console, chosen: Halting) -> int:
     ----------
     console : rich.console.Console
     chosen : Halting
+
+    Raises
+    ------
+    BadTime
+        If a time is none, or it asks for what there is not.
     """
     now = WallClock().now()
     who, until = chosen.who or user(), time_of(chosen.until, now)
@@ -125,6 +130,11 @@ def disarm(console: Console, why: str, who: str | None) -> None:
     console : rich.console.Console
     why : str
     who : str or None
+
+    Raises
+    ------
+    NotArmed
+        If the database does not answer.
     """
     try:
         armed = control.disarm(who or user(), why)

@@ -57,8 +57,10 @@ def resume(
     from rich.console import Console
 
     from deployments.sep import switches
+    from deployments.sep.asking import asked
 
-    switches.resume(Console(highlight=False), pair, why, who)
+    with asked("lifting a halt"):
+        switches.resume(Console(highlight=False), pair, why, who)
 
 
 @app.command()
@@ -74,9 +76,12 @@ def flatten(
     from rich.console import Console
 
     from deployments.sep import closing
+    from deployments.sep.asking import asked
 
     console = Console(highlight=False)
-    raise typer.Exit(closing.flatten(console, account, everything=everything, why=why, yes=yes))
+    with asked("the paper account"):
+        code = closing.flatten(console, account, everything=everything, why=why, yes=yes)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -85,8 +90,10 @@ def exits(account: OfAccount = None) -> None:
     from rich.console import Console
 
     from deployments.sep import closing
+    from deployments.sep.asking import asked
 
-    raise typer.Exit(closing.exits(Console(highlight=False), account))
+    with asked("a round of exits"):
+        raise typer.Exit(closing.exits(Console(highlight=False), account))
 
 
 @app.command()
@@ -100,8 +107,10 @@ def statement(
     from rich.console import Console
 
     from deployments.sep import statements
+    from deployments.sep.asking import asked
 
-    statements.show(Console(highlight=False), day, account)
+    with asked("a statement"):
+        statements.show(Console(highlight=False), day, account)
 
 
 @live.command()
@@ -115,8 +124,10 @@ def arm(
     from rich.console import Console
 
     from deployments.sep import switches
+    from deployments.sep.asking import asked
 
-    switches.arm(Console(highlight=False), account, until, why, who)
+    with asked("arming"):
+        switches.arm(Console(highlight=False), account, until, why, who)
 
 
 @live.command()

@@ -1,183 +1,330 @@
-"""The paper broker: fills at recorded prices, keeps the stop, and never fills an order twice."""
+"""The paper broker: a venue of our own, which fills at recorded prices and keeps its own book."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeAlias
 
-import polars as pl
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
 
-from infra.bars import TIME
-from infra.errors import SepError
-from infra.market.currencies import rate
-from infra.market.instruments import find, usual_costs
-from infra.market.quotes import Costs, with_quotes
-from infra.market.timeframes import TIMEFRAMES
-from infra.stores.bulk import BarStore
+from infra.brokers.broker import (
+    Account,
+    BrokerError,
+    Candle,
+    Done,
+    Entry,
+    Price,
+    Refused,
+    Reply,
+    Terms,
+    Transaction,
+    Unknown,
+)
+from infra.brokers.desk import Desk, Market, Watch, exact
+from infra.brokers.holdings import Request
+from infra.brokers.keeping import Keeping
+from infra.brokers.ledger import Lines
+from infra.brokers.prices import Bar, Prices
+from infra.clock import Clock
+from infra.market.fills import entry_price, halted, leaving_price
+from infra.market.instrument import Instrument, UnknownInstrument
+from infra.market.instruments import find
+from infra.market.timeframes import bar_length
+from infra.postgres.database import DatabaseError
 
+DEPOSIT: Final = Decimal(100_000)
+LARGEST: Final = Decimal(100_000_000)
+"""Units of one order."""
+DIGITS: Final = 15
+"""Decimals of a price that is made up: no venue rounds it."""
 
-@dataclass(frozen=True)
-class Order:
-    """A market order; `client_id` is the sender's own name for it."""
+_TICK: Final = timedelta.resolution
+_LOST: Final = (SQLAlchemyError, psycopg.Error, DatabaseError)
 
-    client_id: str
-    pair: str
-    timeframe: str
-    side: str
-    units: float
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What a broker reports of an order; `transaction` is the broker's own number."""
-
-    transaction: str
-    price: float
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Holding:
-    """An open trade as the broker knows it, its stop and target with it."""
-
-    pair: str
-    timeframe: str
-    side: str
-    signal_bar: datetime
-    horizon: int
-    stop_price: float | None
-    target_price: float | None
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a trade ended."""
-
-    price: float
-    at: datetime
-    reason: str
-
-
-class NoPrice(SepError, RuntimeError):
-    """The broker has no price young enough: the order is not filled."""
+Act: TypeAlias = Callable[[Desk, datetime], Lines | str]
+"""Does something at the desk; text is why it was refused at the door."""
 
 
 @dataclass(frozen=True)
 class PaperBroker:
-    """Fills orders at the prices of the bulk store.
+    """A broker that moves no money; see `Broker`.
 
     Attributes
     ----------
-    store : BarStore
-        Recorded bars; those with bid and ask are used as they are.
-    costs : callable
-        Tells a pair's costs: the spread of bars without bid and ask, the slippage of entries.
+    source : Prices
+        Where its prices come from.
+    keeping : Keeping
+    clock : Clock
+    number : str
+        Of the account.
     currency : str
-        The account's, in which money is told.
+        Of the account.
+    deposit : Decimal
+        What a new account has.
+
+    Notes
+    -----
+    Whatever is asked, first the bars since the last time are walked: stops, targets and nights
+    are booked as `infra.market.fills` says. Time exits are the executor's: one that comes late is
+    left at the price there is then.
     """
 
-    store: BarStore
-    costs: Callable[[str], Costs] = usual_costs
+    source: Prices
+    keeping: Keeping
+    clock: Clock
+    number: str = "paper"
     currency: str = "USD"
+    deposit: Decimal = DEPOSIT
 
-    def send(
-        self, order: Order, *, now: datetime, bar: timedelta, opening: bool = True
-    ) -> Execution:
-        """Fill a market order at the open of the bar that starts now, or at the last close.
+    @property
+    def name(self) -> str:
+        """See `Broker`."""
+        return "paper"
 
-        Parameters
-        ----------
-        order : Order
-        now : datetime
-        bar : timedelta
-            Length of a bar.
-        opening : bool
-            Whether the order opens a position: only then is slippage paid.
+    @property
+    def real(self) -> bool:
+        """See `Broker`."""
+        return False
 
-        Raises
-        ------
-        NoPrice
-            If no bar starts within one bar's length of `now`, or ended that recently.
-        """
-        side = "ask" if order.side == "long" else "bid"
-        slippage = self.costs(order.pair).slippage if opening else 0.0
-        cost = slippage if order.side == "long" else -slippage
-        near = self._quotes(order.pair, order.timeframe, now - 2 * bar, now + bar)
-        starting = near.filter((pl.col("timestamp") >= now) & (pl.col("timestamp") < now + bar))
-        closed = near.filter(
-            (pl.col("timestamp") + bar <= now) & (pl.col("timestamp") + 2 * bar > now)
-        )
-        if not starting.is_empty():
-            price = float(starting[f"{side}_open"][0])
-        elif not closed.is_empty():
-            price = float(closed[f"{side}_close"][-1])
-        else:
-            raise NoPrice(f"no {order.pair} price within {bar} of {now}: is `ingest` running?")
-        return Execution(f"paper-{order.client_id}", price + cost, now)
+    @property
+    def synthetic(self) -> bool:
+        """See `Broker`."""
+        return True
 
-    def exit_of(self, holding: Holding, *, now: datetime, bar: timedelta) -> Exit | None:
-        """Say how and when a trade ended, if it has by `now` (docs/mathematics.md, "Outcomes").
+    def account(self) -> Account:
+        """See `Broker`."""
+        with self._read() as (desk, now):
+            self._market.refresh(desk, now)
+            return desk.book.account(self.number)
 
-        A bar's open counts from its start, its range only once it is closed.
+    def terms(self, pair: str) -> Terms | None:
+        """See `Broker`."""
+        try:
+            instrument = find(pair)
+        except UnknownInstrument:
+            return None
+        return terms_of(instrument)
 
-        Parameters
-        ----------
-        holding : Holding
-        now : datetime
-            With a zone.
-        bar : timedelta
-            Length of a bar.
-        """
-        side = "bid" if holding.side == "long" else "ask"
-        since = self._quotes(
-            holding.pair, holding.timeframe, holding.signal_bar + bar, now + timedelta.resolution
-        )
-        for held, row in enumerate(since.iter_rows(named=True)):
-            start = row["timestamp"]
-            opened = row[f"{side}_open"]
-            if held == holding.horizon:
-                return Exit(opened, start, "time")
-            ended = self._touched(holding, row, side, closed=start + bar <= now)
-            if ended is not None:
-                return Exit(ended[0], start, ended[1])
-        return None
+    def prices(self, pairs: Sequence[str]) -> dict[str, Price]:
+        """See `Broker`: the newest that are known, however fine the bars."""
+        now = self.clock.now()
+        found = ((pair, self._price(pair, now)) for pair in pairs)
+        return {pair: price for pair, price in found if price is not None}
 
-    def rate(self, pair: str, at: datetime) -> tuple[float | None, str | None]:
-        """Return what a unit of a pair's quote currency is worth to the account, or why not known.
+    def candles(self, pair: str, timeframe: str, since: datetime) -> list[Candle]:
+        """See `Broker`: of the bar under way nothing but its open is known.
 
         Parameters
         ----------
-        pair : str
-        at : datetime
-            With a zone.
+        pair, timeframe : str
+        since : datetime
         """
-        times = pl.Series([at], dtype=TIME)
-        values, missing = rate(find(pair).quote, self.currency, times, self._bars)
-        return values[0], missing
+        now = self.clock.now()
+        bars = self.source.bars(pair, timeframe, since, now + _TICK)
+        return [_candle(bar, complete=bar.start + bar_length(timeframe) <= now) for bar in bars]
 
-    def _bars(self, pair: str, start: datetime, end: datetime) -> pl.DataFrame:
-        """Return the bars of a pair between two times that reach furthest, the shortest first."""
+    def since(self, transaction: int) -> list[Transaction]:
+        """See `Broker`."""
+        with self._read():
+            pass  # what happened in the meantime is written first
+        with _told():
+            return self.keeping.since(transaction)
 
-        def last(bars: pl.DataFrame) -> datetime:
-            return start if bars.is_empty() else bars["timestamp"][-1]
+    def last(self) -> int:
+        """See `Broker`."""
+        with self._read() as (desk, _):
+            return desk.book.last
 
-        return max((self.store.read(pair, each, start, end) for each in TIMEFRAMES), key=last)
+    def enter(self, entry: Entry) -> Reply:
+        """See `Broker`."""
+        return self._change(lambda desk, now: self._enter(desk, entry, now))
 
-    def _touched(
-        self, holding: Holding, row: dict[str, float], side: str, *, closed: bool
-    ) -> tuple[float, str] | None:
-        sign = 1.0 if holding.side == "long" else -1.0
-        worst, best = ("low", "high") if sign > 0 else ("high", "low")
-        stop, target = holding.stop_price, holding.target_price
-        if stop is not None and sign * row[f"{side}_open"] <= sign * stop:
-            return row[f"{side}_open"], "stop"
-        if stop is not None and closed and sign * row[f"{side}_{worst}"] <= sign * stop:
-            return stop, "stop"
-        if target is not None and closed and sign * row[f"{side}_{best}"] >= sign * target:
-            return target, "target"
-        return None
+    def close(self, trade: str, client_id: str, units: Decimal | None = None) -> Reply:
+        """See `Broker`.
 
-    def _quotes(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
-        bars = self.store.read(pair, timeframe, start=start, end=end)
-        return with_quotes(bars, self.costs(pair))
+        Parameters
+        ----------
+        trade, client_id : str
+        units : Decimal, optional
+        """
+        return self._change(lambda desk, now: self._close(desk, trade, client_id, units, now))
+
+    def protect(self, trade: str, stop: Decimal, target: Decimal | None) -> Reply:
+        """See `Broker`.
+
+        Parameters
+        ----------
+        trade : str
+        stop : Decimal
+        target : Decimal or None
+        """
+        return self._change(lambda desk, now: self._protect(desk, trade, stop, target, now))
+
+    def _enter(self, desk: Desk, entry: Entry, now: datetime) -> Lines | str:
+        terms = self.terms(entry.pair)
+        if terms is None:
+            return f"no instrument is known as {entry.pair}"
+        units = entry.units if entry.side == "long" else -entry.units
+        request = Request(entry.pair, units, entry.client_id, entry.bound, entry.stop, entry.target)
+        if reason := objection(entry, terms):
+            return desk.book.reject(desk.time(now), "MARKET_ORDER_REJECT", reason, request)
+        quote = self._market.price(entry.pair, entry.timeframe, now)
+        if quote is None or not self._market.mark(desk, entry.pair, quote):
+            refusal = "MARKET_HALTED" if quote is None else "NO_HOME_CONVERSION"
+            return desk.book.enter(request, desk.time(now), refusal=refusal)
+        slippage = self.source.slippage(entry.pair)
+        price = exact(entry_price(entry.side, quote.bid, quote.ask, slippage))
+        at = desk.time(max(now, quote.at))
+        lines = desk.book.enter(request, at, price=price)
+        return desk.follow(lines, Watch.of(entry.timeframe, quote.at))
+
+    def _close(
+        self, desk: Desk, trade: str, client_id: str, units: Decimal | None, now: datetime
+    ) -> Lines:
+        holding = desk.book.trades.get(trade)
+        reason = "" if holding else "TRADE_DOESNT_EXIST"
+        if holding and units is not None:
+            reason = _units(units, abs(holding.units), "CLOSE_TRADE_UNITS_EXCEED_TRADE_SIZE")
+        if holding is None or reason:
+            return desk.book.reject(desk.time(now), "MARKET_ORDER_REJECT", reason)
+        quote = self._market.price(holding.pair, desk.watches[trade].timeframe, now)
+        if quote is None:
+            halt = desk.time(now)
+            return desk.book.close(trade, units, None, halt, client_id, refusal="MARKET_HALTED")
+        self._market.mark(desk, holding.pair, quote)
+        side = "long" if holding.units > 0 else "short"
+        price = exact(leaving_price(side, quote.bid, quote.ask))
+        at = desk.time(max(now, quote.at))
+        return desk.follow(desk.book.close(trade, units, price, at, client_id))
+
+    def _protect(
+        self, desk: Desk, trade: str, stop: Decimal, target: Decimal | None, now: datetime
+    ) -> Lines:
+        holding = desk.book.trades.get(trade)
+        if holding is None:
+            kind = "STOP_LOSS_ORDER_REJECT"
+            return desk.book.reject(desk.time(now), kind, "TRADE_DOESNT_EXIST")
+        self._market.refresh(desk, now)
+        mark, watch = desk.book.marks[holding.pair], desk.watches[trade]
+        side = "long" if holding.units > 0 else "short"
+        price = leaving_price(side, mark.bid, mark.ask)
+        if reason := _wrong(side, price, stop, target):
+            return desk.book.reject(desk.time(now), "STOP_LOSS_ORDER_REJECT", reason)
+        watch.since = max(watch.since, mark.at)
+        return desk.book.protect(trade, {"stop": stop, "target": target}, desk.time(now))
+
+    @property
+    def _market(self) -> Market:
+        return Market(self.source)
+
+    def _new(self) -> Desk:
+        return Desk.new(self.currency, self.deposit, self.clock.now())
+
+    def _price(self, pair: str, now: datetime) -> Price | None:
+        quote = self.source.quote(pair, None, now)
+        if quote is None:
+            return None
+        worth = self.source.rate(pair, self.currency, now)
+        home = None if worth is None else exact(worth)
+        tradeable = (quote.opened and quote.at == now) or not halted(pair, now)
+        bid, ask = exact(quote.bid), exact(quote.ask)
+        return Price(pair, bid, ask, quote.at, tradeable=tradeable, gain=home, loss=home)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Desk, datetime]]:
+        """Have the desk as it is now; a clock that was set back stands still for it."""
+        with self.keeping.desk(self._new) as desk:
+            now = max(self.clock.now(), desk.walked)
+            self._market.walk(desk, now)
+            yield desk, now
+
+    @contextmanager
+    def _read(self) -> Iterator[tuple[Desk, datetime]]:
+        with _told(), self._opened() as opened:
+            yield opened
+
+    def _change(self, act: Act) -> Reply:
+        try:
+            with self._opened() as (desk, now):
+                done = act(desk, now)
+        except _LOST as error:
+            return Unknown(f"nobody knows whether the book was written: {error}")
+        return Refused(done) if isinstance(done, str) else Done(tuple(done))
+
+
+def terms_of(instrument: Instrument) -> Terms:
+    """Return what the paper broker demands of orders in an instrument."""
+    minimum = exact(instrument.minimum_size).normalize()
+    exponent = minimum.as_tuple().exponent
+    return Terms(
+        pair=instrument.name,
+        precision=DIGITS if instrument.kind == "synthetic" else instrument.precision,
+        unit_precision=max(0, -int(exponent)),
+        minimum=minimum,
+        maximum=LARGEST,
+        margin=exact(instrument.margin),
+    )
+
+
+def objection(entry: Entry, terms: Terms) -> str:
+    """Say in a venue's words why it does not take an order at all; nothing if it does.
+
+    Parameters
+    ----------
+    entry : Entry
+    terms : Terms
+    """
+    if reason := _units(entry.units, terms.maximum, "UNITS_LIMIT_EXCEEDED"):
+        return reason
+    if entry.units < terms.minimum:
+        return "UNITS_MIMIMUM_NOT_MET"  # the venue's own spelling
+    if entry.units % Decimal(1).scaleb(-terms.unit_precision):
+        return "UNITS_PRECISION_EXCEEDED"
+    if not _is_price(entry.bound):
+        return "PRICE_BOUND_INVALID"
+    if not _is_price(entry.stop):
+        return "STOP_LOSS_ON_FILL_PRICE_INVALID"
+    if entry.target is not None and not _is_price(entry.target):
+        return "TAKE_PROFIT_ON_FILL_PRICE_INVALID"
+    return ""
+
+
+def _units(units: Decimal, most: Decimal, too_many: str) -> str:
+    if not units.is_finite() or units <= 0:
+        return "UNITS_INVALID"
+    return too_many if units > most else ""
+
+
+def _wrong(side: str, price: Decimal, stop: Decimal, target: Decimal | None) -> str:
+    """Say why a trade cannot have a stop or target; nothing if it can."""
+    if not _is_price(stop) or not (stop < price if side == "long" else stop > price):
+        return "STOP_LOSS_ON_FILL_LOSS"
+    if target is None:
+        return ""
+    right = _is_price(target) and (target > price if side == "long" else target < price)
+    return "" if right else "TAKE_PROFIT_ON_FILL_LOSS"
+
+
+def _is_price(price: Decimal) -> bool:
+    return price.is_finite() and price > 0
+
+
+def _candle(bar: Bar, *, complete: bool) -> Candle:
+    bid, ask = (
+        tuple(map(exact, side if complete else side[:1] * 4)) for side in (bar.bid, bar.ask)
+    )
+    return Candle(bar.start, complete, bid, ask)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say of a lost database what a broker says when it has no answer."""
+    try:
+        yield
+    except _LOST as error:
+        raise BrokerError(f"the paper broker's book cannot be read: {error}") from error

@@ -11,6 +11,8 @@ from infra.settings import Settings
 
 PAPER: Final = "paper"
 """The account on paper that orders go to as a rule."""
+REPLAY: Final = "replay"
+"""The account on paper of replays, whose clock is in the past."""
 SHADOW: Final = "shadow:"
 """Before an account's name: the paper account that trades the same signals."""
 
@@ -52,15 +54,25 @@ def broker_of(settings: Settings, account: str | None, clock: Clock) -> Broker:
         If the venue's token is not set.
     """
     if is_paper(settings, account):
-        from infra.brokers.paper import PaperBroker
-
-        return PaperBroker.of(account or PAPER, clock)
+        return _paper(settings, account or PAPER, clock)
     if settings.oanda_trading_token is None:
         raise NoBroker("SEP_BROKER is oanda: set SEP_OANDA_TRADING_TOKEN, on this machine alone")
     from infra.brokers.oanda.broker import OandaBroker
 
-    token = settings.oanda_trading_token.get_secret_value()
-    return OandaBroker(token, settings.oanda_environment, account, clock)
+    chosen = account or settings.oanda_account
+    return OandaBroker(settings.oanda_trading_token, settings.oanda_environment, chosen, clock)
+
+
+def _paper(settings: Settings, account: str, clock: Clock) -> Broker:
+    """Prices are those of the bulk store where there is one: at home; else the database's."""
+    from infra.brokers.keeping import Database
+    from infra.brokers.paper import PaperBroker
+    from infra.brokers.prices import DatabasePrices, StorePrices
+    from infra.stores.bulk import BarStore
+
+    bars = settings.home / "bars"
+    prices = StorePrices(BarStore(bars)) if bars.is_dir() else DatabasePrices()
+    return PaperBroker(prices, Database(account), clock, account, settings.account_currency)
 
 
 def is_paper(settings: Settings, account: str | None) -> bool:
@@ -72,7 +84,25 @@ def is_paper(settings: Settings, account: str | None) -> bool:
     account : str or None
         None: the one that the settings mean.
     """
-    return settings.broker == "paper" or (account or "").startswith(SHADOW) or account == PAPER
+    named = account in (PAPER, REPLAY) or (account or "").startswith(SHADOW)
+    return settings.broker == "paper" or named
+
+
+def require_paper(settings: Settings, account: str) -> None:
+    """Refuse an account that is not on paper.
+
+    Parameters
+    ----------
+    settings : Settings
+    account : str
+
+    Raises
+    ------
+    NoBroker
+        If it is on a venue.
+    """
+    if not is_paper(settings, account):
+        raise NoBroker(f"a replay is on paper, and {account} is not: leave the account out")
 
 
 def shadow_of(settings: Settings, account: str) -> str | None:

@@ -127,7 +127,7 @@ def _by_journal(
     account: str, broker: Broker, clock: Clock, trades: tuple[Trade, ...], said: dict[str, str]
 ) -> None:
     """Close what the journal knows of; others' trades have no intent there."""
-    with leased(account, holder("flatten"), clock) as lease:
+    with leased(account, holder("flatten")) as lease:
         journal = Journal(account, lease, clock)
         held = {position.trade: position for position, _ in journal.positions()}
         desk = Desk(journal, broker)

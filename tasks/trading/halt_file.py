@@ -68,12 +68,13 @@ def add(home: Path, halt: Halt) -> None:
     OSError
         If not even an empty file can be made.
     """
-    path = path_of(home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # halts all, however the rest goes
-    with locked(home / "run" / "halt.lock"):
-        others = [each for each in read(home) if _key(each) != _key(halt) and each.at is not None]
-        _write(path, [*others, halt])
+    try:
+        with locked(home / "run" / "halt.lock"):
+            others = [each for each in read(home) if _key(each) != _key(halt)]
+            _write(path_of(home), [*others, halt])
+    except OSError:
+        path_of(home).write_bytes(b"")  # takes no room, and halts all
 
 
 def lift(home: Path, pair: str | None) -> list[Halt]:

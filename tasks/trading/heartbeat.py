@@ -55,7 +55,7 @@ def silence(minutes: float, now: datetime) -> str | None:
     Parameters
     ----------
     minutes : float
-        That it may be silent; zero: nobody looks.
+        For how many it may be silent; zero: nobody looks.
     now : datetime
         With a zone.
     """

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.clock import Clock
+from infra.clock import Clock, VirtualClock
 from infra.errors import SepError
 from infra.settings import Settings
 from tasks.trading import heartbeat
@@ -19,7 +19,8 @@ from tasks.trading.brokers import account_of, broker_of, shadow_of
 from tasks.trading.lease import Held, acquire
 
 if TYPE_CHECKING:
-    from tasks.trading.execution import Executor, Report
+    from tasks.trading.execution import Executor
+    from tasks.trading.report import Report
 
 
 def holder(what: str) -> str:
@@ -28,22 +29,21 @@ def holder(what: str) -> str:
 
 
 @contextmanager
-def leased(account: str, name: str, clock: Clock) -> Iterator[Held]:
-    """Hold the lease of an account.
+def leased(account: str, name: str) -> Iterator[Held]:
+    """Hold the lease of an account, by the database's clock: replays share it with the present.
 
     Parameters
     ----------
     account : str
     name : str
         Of the holder, see `holder`.
-    clock : Clock
 
     Raises
     ------
     LeaseHeld
         If another executor acts.
     """
-    held = acquire(f"execute:{account}", name, clock)
+    held = acquire(f"execute:{account}", name)
     try:
         yield held
     finally:
@@ -53,6 +53,8 @@ def leased(account: str, name: str, clock: Clock) -> Iterator[Held]:
 
 def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     """Return the executor of an account, as the settings describe it.
+
+    In a replay, whose clock is set, nobody waits for the signal side.
 
     Parameters
     ----------
@@ -64,8 +66,8 @@ def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     from tasks.trading.risk.limits import Limits
 
     limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
-    dead_man = settings.dead_man_minutes
-    return Executor(account, broker, clock, limits, limits.sizing, dead_man=dead_man)
+    minutes = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
+    return Executor(account, broker, clock, limits, limits.sizing, dead_man=minutes)
 
 
 def exits(executor: Executor, what: str) -> Report:
@@ -84,7 +86,7 @@ def exits(executor: Executor, what: str) -> Report:
     """
     from tasks.trading import execution
 
-    with leased(executor.account, holder(what), executor.clock) as lease:
+    with leased(executor.account, holder(what)) as lease:
         report = execution.exit_cycle(executor, lease)
     heartbeat.beat(heartbeat.EXECUTOR, executor.clock, {"account": executor.account, "by": what})
     return report

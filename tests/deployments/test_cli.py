@@ -20,7 +20,10 @@ from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
-COMMANDS = (*ON_SERVERS, "model", "instruments", "bars", "ingest", "backup", "restore")
+ON_TRADING = ("halt", "resume", "flatten", "exits", "statement", "live")
+COMMANDS = (
+    *ON_SERVERS, *ON_TRADING, "model", "instruments", "bars", "ingest", "backup", "restore",
+)  # fmt: skip
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 
@@ -83,7 +86,7 @@ def no_servers(arguments: tuple[str, ...]) -> dict[str, str]:
 def test_status_without_up_is_no_failure(tmp_path: Path) -> None:
     found = run("status", home=tmp_path)
     assert found.returncode == 0
-    assert found.stdout.count("stopped") == 5
+    assert found.stdout.count("stopped") == 6
 
 
 def test_servers_of_others_are_looked_at(tmp_path: Path) -> None:

@@ -82,17 +82,32 @@ def test_the_command_prefect_is_let_in(stack: Stack) -> None:
 
 
 def test_each_process_has_the_secrets_it_needs(stack: Stack) -> None:
-    """A token of the shell reaches the worker that reads prices, and nothing else."""
+    """A token of the shell reaches what reads prices or sends orders with it, and nothing else."""
     stack.kill()
-    stack.sep("up", extra={"SEP_OANDA_TOKEN": "hunter2", "SEP_VALKEY_URL": ""})
+    tokens = {"SEP_OANDA_TOKEN": "hunter2", "SEP_OANDA_TRADING_TOKEN": "hunter3"}
+    stack.sep("up", extra={**tokens, "SEP_VALKEY_URL": ""})
     having = {
-        name
-        for name, pid in stack.pids().items()
-        if "hunter2" in psutil.Process(pid).environ().values()
+        token: {
+            name
+            for name, pid in stack.pids().items()
+            if token in psutil.Process(pid).environ().values()
+        }
+        for token in tokens.values()
     }
-    stack.kill("worker-local-gpu")
+    stack.kill("worker-local-gpu", "worker-droplet")
     stack.sep("up")
-    assert having == {"worker-local-gpu"}
+    assert having == {"hunter2": {"worker-local-gpu"}, "hunter3": {"worker-droplet", "exits"}}
+    environment = psutil.Process(stack.pids()["exits"]).environ()
+    assert not {name for name in environment if name.startswith("PREFECT_API")}
+    assert "SEP_OANDA_TRADING_TOKEN" not in environment
+
+
+def test_orders_are_not_sent_from_a_research_site(stack: Stack) -> None:
+    extra = {"SEP_SITE": "research", "SEP_OANDA_TRADING_TOKEN": "hunter3"}
+    found = stack.sep("up", check=False, extra=extra)
+    assert found.returncode == 1
+    assert "sends no orders: unset SEP_OANDA_TRADING_TOKEN" in found.stderr
+    assert "hunter3" not in found.stderr + found.stdout
 
 
 @as_root

@@ -19,7 +19,7 @@ from infra.stores import cache
 from tests.deployments import scratch
 from tests.stack import Stack
 
-ALL = {"postgres", "valkey", "prefect-server", "worker-local-gpu", "worker-droplet"}
+ALL = {"postgres", "valkey", "prefect-server", "worker-local-gpu", "worker-droplet", "exits"}
 
 
 def start_up(stack: Stack) -> subprocess.Popen[str]:
@@ -50,7 +50,7 @@ def test_second_up_finds_what_runs(stack: Stack) -> None:
     screen = stack.sep("up").stdout
     seconds = time.monotonic() - begin
     assert stack.pids() == before
-    assert screen.count("found") == 2
+    assert screen.count("found") == 3
     assert "unchanged" in screen
     assert seconds < 10  # 2.5 on an idle machine
 

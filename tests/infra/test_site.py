@@ -22,7 +22,7 @@ def names(settings: Settings) -> set[str]:
 def test_one_machine_has_everything(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert site(settings).name == "single"
-    assert names(settings) == {"postgres", "valkey", "prefect-server", *WORKERS}
+    assert names(settings) == {"postgres", "valkey", "prefect-server", *WORKERS, "exits"}
 
 
 def test_the_setting_wins_over_the_file(tmp_path: Path) -> None:
@@ -33,10 +33,12 @@ def test_the_setting_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_each_machine_runs_its_own(tmp_path: Path) -> None:
     droplet = Settings(home=tmp_path, site="droplet")
-    assert names(droplet) == {"postgres", "valkey", "prefect-server", "worker-droplet"}
+    assert names(droplet) == {"postgres", "valkey", "prefect-server", "worker-droplet", "exits"}
+    assert site(droplet).trades
     assert site(droplet).roles["droplet"] == "executor"
     research = Settings(home=tmp_path, site="research")
     assert names(research) == {"postgres", "valkey", "worker-local-gpu"}
+    assert not site(research).trades
     named = Settings(home=tmp_path, site="research", prefect_api_url="http://127.0.0.1:1/api")
     assert names(named) == {"postgres", "valkey", "prefect-server", "worker-local-gpu"}
 

@@ -31,6 +31,9 @@ from tasks.trading.risk.worth import (
 LEAST_RETURNS: Final = 30
 """Below this a correlation is unknown."""
 
+_FLAT: Final = 1e-18
+"""Share of the squares that is rounding."""
+
 
 def _order_size(proposal: Proposal, situation: Situation, limits: Limits) -> Outcome:
     """Units are what the broker takes in one order."""
@@ -161,10 +164,12 @@ def correlation(held: Held, other: Held, situation: Situation) -> Decimal:
 
 
 def _pearson(one: Sequence[float], two: Sequence[float]) -> float | None:
+    """Return the correlation of two series; None where one of them hardly moves."""
     x, y = np.asarray(one, float), np.asarray(two, float)
-    x, y = x - x.mean(), y - y.mean()
-    norm = math.sqrt(float(x @ x) * float(y @ y))
-    return max(-1.0, min(1.0, float(x @ y) / norm)) if norm > 0 else None
+    a, b = x - x.mean(), y - y.mean()
+    if any(float(d @ d) <= _FLAT * float(raw @ raw) for d, raw in ((a, x), (b, y))):
+        return None
+    return max(-1.0, min(1.0, float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))))
 
 
 def _returns(pair: str, situation: Situation) -> Sequence[float]:

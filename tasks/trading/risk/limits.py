@@ -154,7 +154,7 @@ class Limits(BaseModel):
     def _zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{name[:40]!r} is no time zone, such as Europe/Berlin") from error
         return name
 

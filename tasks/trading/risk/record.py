@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ class Record:
     overrides: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
 
-def read(account: str, limits: Limits, equity: Decimal, now: datetime) -> Record:
+def read(account: str, limits: Limits, now: datetime) -> Record:
     """Return what is on record of an account.
 
     Parameters
@@ -62,18 +63,16 @@ def read(account: str, limits: Limits, equity: Decimal, now: datetime) -> Record
     account : str
     limits : Limits
         Whose day, start and floors count.
-    equity : Decimal
-        The present one, which may be the highest.
     now : datetime
         With a zone.
     """
     day = day_start(now, limits)
     with session() as opened:
-        start, peak = _start(opened, account, limits), _peak(opened, account, limits, now)
+        start = _start(opened, account, limits)
         first = _at_day_start(opened, account, limits, day, now)
         return Record(
             day_start=first,
-            peak=None if peak is None else max(peak, equity),
+            peak=_peak(opened, account, limits, now),
             start=start,
             entries=_entries(opened, account, day),
             losses=_losses(opened, account),
@@ -135,7 +134,8 @@ def _at_day_start(
     before = rows.where(Equity.timestamp <= day).order_by(Equity.timestamp.desc())
     after = rows.where(Equity.timestamp > day, Equity.timestamp <= now).order_by(Equity.timestamp)
     found = [opened.scalar(each.limit(1)) for each in (before, after)]
-    return max((_exact(each) for each in found if each is not None), default=None)
+    known = [each for each in found if each is not None]
+    return _decimal(math.nan if any(map(math.isnan, known)) else max(known, default=None))
 
 
 def _entries(opened: Session, account: str, day: datetime) -> int:

@@ -63,7 +63,7 @@ class Situation:
     prices, terms : mapping
         By pair: those asked for, and those of open trades.
     day_start_equity, peak_equity, start_equity : Decimal or None
-        When the day of losses began, the highest, and the first on record.
+        When the day of losses began, the highest and the first, all of them on record.
     entries_today : int
     losses : sequence of (datetime, Decimal)
         When our latest trades were closed, and what each brought.
@@ -135,7 +135,7 @@ def situation(
         If the broker does not answer.
     """
     account = broker.account()
-    known = record.read(account_name, limits, account.equity, now)
+    known = record.read(account_name, limits, now)
     waiting = tuple(
         Proposal(**sent.order)
         for sent in known.sent

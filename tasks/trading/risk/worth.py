@@ -142,7 +142,7 @@ def price_of(pair: str, situation: Situation) -> Price:
         If there is none.
     """
     price = situation.prices.get(pair)
-    if price is None:
+    if price is None or price.pair != pair:
         raise UnfitFigure(f"there is no price of {pair}")
     bid, ask = positive(price.bid, f"bid of {pair}"), positive(price.ask, f"ask of {pair}")
     if ask < bid:
@@ -164,7 +164,7 @@ def terms_of(pair: str, situation: Situation) -> Terms:
         If it does not trade it.
     """
     terms = situation.terms.get(pair)
-    if terms is None:
+    if terms is None or terms.pair != pair:
         raise UnfitFigure(f"the broker tells no terms of {pair}")
     return terms
 

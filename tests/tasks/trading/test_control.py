@@ -144,10 +144,27 @@ def test_a_halt_file_that_is_a_folder_halts(home: Path) -> None:
         halt_file.path_of(home).rmdir()
 
 
-def test_a_halt_takes_the_place_of_a_damaged_file(home: Path) -> None:
-    halt_file.path_of(home).write_text("{")
+@pytest.mark.parametrize("content", ["", "{"])
+def test_a_halt_of_a_pair_lifts_no_halt_of_all(home: Path, content: str) -> None:
+    halt_file.path_of(home).write_text(content)
     control.halt("me", "news", NOW, pair="EUR_USD")
+    assert present("paper", NOW).halted
     assert present("paper", NOW).halted_pairs == {"EUR_USD": "news (me)"}
+    assert len(control.resume("me", "over")) == 2
+
+
+def test_a_disk_without_room_halts_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    control.halt("me", "news", NOW, pair="EUR_USD")
+    control.resume("me", "over")
+    (home / "run" / "halt.lock").unlink(missing_ok=True)
+    (home / "run" / "halt.lock").mkdir()
+    try:
+        control.halt("me", "news", NOW, pair="EUR_USD")
+    finally:
+        (home / "run" / "halt.lock").rmdir()
+    assert "is empty" in str(present("paper", NOW).halted) or "cannot be read" in str(
+        present("paper", NOW).halted
+    )
 
 
 def test_many_at_once_lose_none() -> None:
