@@ -373,9 +373,7 @@ def nothing_is_overdue(world: World) -> None:
         query = select(Position, Signal).join(Signal, Signal.id == Position.signal_id)
         mine = (Position.account == world.account) & Position.closed_at.is_(None)
         for position, signal in opened.execute(query.where(mine)):
-            due = exit_due_by_calendar(
-                signal.bar_ts, signal.horizon, signal.pair, signal.timeframe
-            )
+            due = exit_due_by_calendar(signal.bar_ts, signal.horizon, signal.pair, signal.timeframe)
             late = world.venue.clock.now() - due
             assert late < timedelta(hours=1), f"{position.trade} was due {late} ago"
 

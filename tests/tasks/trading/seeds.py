@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from sqlalchemy import create_engine
+
 from infra.clock import VirtualClock
-from infra.postgres.database import engine, session
+from infra.postgres import database
+from infra.postgres.database import session
 from tests.tasks.trading.desk import model
 from tests.tasks.trading.venues import BookVenue, Market
 from tests.tasks.trading.world import LIMITS, World
@@ -20,10 +26,6 @@ FILLED = (
     "heartbeat", "signal",
 )  # fmt: skip
 """Tables that a seed writes, each before those that it names."""
-
-
-QUICK = {"PGOPTIONS": "-c synchronous_commit=off"}
-"""Environment of seeds: who is killed there is no server."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,23 @@ def rates_of(rng: random.Random) -> dict[str, float]:
     return {**rates, "deaf": rng.choice((0.0, 0.005, 0.03))}
 
 
-def prepare() -> None:
-    """Make the present database ready for seeds, with a model that signals name."""
-    engine().dispose()  # connections from now on are told `QUICK`
-    with session() as opened:
-        opened.merge(model())
+@contextmanager
+def quick() -> Iterator[None]:
+    """The present database made ready for seeds: nobody asks for it again, nor waits for disks."""
+    address = database.url()
+    fixed = create_engine(
+        address,
+        pool_reset_on_return=None,
+        connect_args={"options": "-c synchronous_commit=off"},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEP_BROKER", "oanda")
+        patch.setenv("SEP_OANDA_ENVIRONMENT", "live")  # worlds in which money is real
+        patch.setattr(database, "engine", lambda role=None: fixed)
+        with session() as opened:
+            opened.merge(model())
+        yield
+    fixed.dispose()
 
 
 def empty() -> None:
@@ -90,5 +104,5 @@ def empty() -> None:
         for table in ("fill", "position", "intent_event", "intent", "control", "signal")
     ]
     statement = "; ".join(["SET LOCAL session_replication_role = replica", *deletes, *restarts])
-    with engine("owner").begin() as connection:
+    with database.engine().begin() as connection:
         connection.exec_driver_sql(statement)

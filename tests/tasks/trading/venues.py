@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -106,7 +107,7 @@ class Market:
 
     def open(self, pair: str, now: datetime) -> bool:
         """Say whether the market is open."""
-        return is_open(calendar_of(pair), now)
+        return _is_open(pair, now.replace(second=0, microsecond=0))
 
     def candles(self, pair: str, timeframe: str, since: datetime, now: datetime) -> list[Candle]:
         """Return bars with at least one quoted minute."""
@@ -131,6 +132,11 @@ class Market:
         return min(max(int((at - self.start) / MINUTE), 0), len(self.quoted) - 1)
 
 
+@lru_cache(maxsize=100_000)
+def _is_open(pair: str, minute: datetime) -> bool:
+    return is_open(calendar_of(pair), minute)
+
+
 @dataclass
 class BookVenue:
     """The cheap venue: an account book, and faults between it and who asks."""
@@ -142,6 +148,7 @@ class BookVenue:
     fired: Counter[str] = field(default_factory=Counter)
     late: list[tuple[datetime, Callable[[], Any]]] = field(default_factory=list)
     deaf_until: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    marked: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def __post_init__(self) -> None:
         self.account = Book.opened("USD", DEPOSIT, self.clock.now())
@@ -218,8 +225,11 @@ class BookVenue:
         return price.bid if held.units > 0 else price.ask
 
     def _mark(self) -> None:
-        for pair in PAIRS:
-            self.account.mark(self.price(pair), MARGIN)
+        minute = self.clock.now().replace(second=0, microsecond=0)
+        if minute != self.marked:
+            for pair in PAIRS:
+                self.account.mark(self.price(pair), MARGIN)
+            self.marked = minute
 
 
 @dataclass

@@ -209,7 +209,7 @@ class World:
         self._beat()
         if self.real:
             self._arm(on=True)
-        for _ in range(self.rng.randint(8, 16)):
+        for _ in range(self.rng.randint(5, 10)):
             self._act()
             self._plan_hazards()
             self.round()
