@@ -48,6 +48,7 @@ class Book(Ledger):
         price: Decimal | None = None,
         units: Decimal | None = None,
         refusal: str | None = None,
+        reason: str = "CLIENT_ORDER",
     ) -> Lines:
         """Take a market order: it is filled now, or cancelled with a reason.
 
@@ -61,13 +62,15 @@ class Book(Ledger):
             How many there are, signed, if fewer than asked for.
         refusal : str, optional
             Why the market does not fill it.
+        reason : str
+            ``CLIENT_ORDER`` or ``POSITION_CLOSEOUT``.
         """
         line = self._line(
-            at, "order", "MARKET_ORDER", "CLIENT_ORDER",
+            at, "order", "MARKET_ORDER", reason,
             pair=request.pair, client_id=request.client_id, units=request.units,
         )  # fmt: skip
-        reason = "MARKET_ORDER"
-        return [line, *self._execute(str(line.id), request, at, price, units, refusal, reason)]
+        why = "MARKET_ORDER" if reason == "CLIENT_ORDER" else f"MARKET_ORDER_{reason}"
+        return [line, *self._execute(str(line.id), request, at, price, units, refusal, why)]
 
     def wait(self, kind: str, request: Request, price: Decimal, at: datetime) -> Lines:
         """Take an order that waits for a price.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,13 @@ MINUTES: Final = {
 
 
 def random_minutes(
-    start: datetime, minutes: int, *, seed: int = 0, level: float = 1.1, missing: float = 0.1
+    start: datetime,
+    minutes: int,
+    *,
+    seed: int = 0,
+    level: float = 1.1,
+    missing: float = 0.1,
+    pip: float = 1e-4,
 ) -> pl.DataFrame:
     """Return minutes of a random walk with a spread; some have no ticks and are absent.
 
@@ -34,20 +40,25 @@ def random_minutes(
         First price.
     missing : float
         Share of minutes without a tick.
+    pip : float
+        Prices have one decimal more.
 
     Returns
     -------
     polars.DataFrame
-        ``time`` (UTC), ``volume`` (updates), ``bid_o .. bid_c``, ``ask_o .. ask_c``; five decimals.
+        ``time`` (UTC), ``volume`` (updates), ``bid_o .. bid_c``, ``ask_o .. ask_c``.
     """
     rng = np.random.default_rng(seed)
     path = level * np.exp(np.cumsum(rng.normal(0, 5e-5, (minutes, 4)).ravel())).reshape(-1, 4)
-    spread = rng.integers(6, 30, minutes) * 1e-5
+    spread = rng.integers(6, 30, minutes) * (pip / 10)
+    decimals = round(1 - np.log10(pip))
     columns = {"volume": rng.poisson(40, minutes) + 1}
     for side, sign in (("bid", -0.5), ("ask", 0.5)):
         quoted = path + sign * spread[:, None]
         shapes = (quoted[:, 0], quoted.max(axis=1), quoted.min(axis=1), quoted[:, 3])
-        columns |= {f"{side}_{n}": np.round(p, 5) for n, p in zip("ohlc", shapes, strict=True)}
+        columns |= {
+            f"{side}_{n}": np.round(p, decimals) for n, p in zip("ohlc", shapes, strict=True)
+        }
     times = pl.datetime_range(
         start, start + timedelta(minutes=minutes - 1), "1m", time_unit="us", eager=True
     )
@@ -101,12 +112,25 @@ class Market:
         How long after its end a candle still counts as incomplete.
     stuck : set of datetime
         Beginnings of candles that stay incomplete.
+    depth : tuple of (int, float)
+        Units that are for sale at once, and how many pips worse than the best price.
     """
 
     minutes: dict[str, pl.DataFrame]
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     settling: timedelta = timedelta(0)
     stuck: set[datetime] = field(default_factory=set)
+    depth: tuple[tuple[int, float], ...] = ((10_000_000, 0.0),)
+    _columns: dict[str, tuple[pl.DataFrame, dict[str, list[Any]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def columns(self, instrument: str) -> dict[str, list[Any]]:
+        """Return the minutes of an instrument as lists."""
+        minutes = self.minutes[instrument]
+        if (known := self._columns.get(instrument)) is None or known[0] is not minutes:
+            known = self._columns[instrument] = minutes, minutes.to_dict(as_series=False)
+        return known[1]
 
     def candles(self, instrument: str, granularity: str) -> pl.DataFrame:
         """Return the candles that have begun, oldest first, with ``complete``.

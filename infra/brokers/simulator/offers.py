@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from infra.brokers.simulator.sessions import DAYS_CHARGED
 from infra.market.instruments import find
 
+_DAYS: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 _TYPES: Final = {"forex": "CURRENCY", "metals": "METAL"}
 
 
@@ -22,7 +24,9 @@ def offer(name: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     """
     known = find(name)
     kind = _TYPES.get(known.kind, "CFD")
-    days = [{"dayOfWeek": day, "daysCharged": n} for day, n in (("MONDAY", 1), ("WEDNESDAY", 3))]
+    days = [
+        {"dayOfWeek": day, "daysCharged": n} for day, n in zip(_DAYS, DAYS_CHARGED, strict=True)
+    ]
     rates = {"longRate": f"{known.long_rate:.4f}", "shortRate": f"{known.short_rate:.4f}"}
     return {
         "name": known.name,
@@ -32,7 +36,10 @@ def offer(name: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
         "displayPrecision": known.precision,
         "tradeUnitsPrecision": 0,
         "minimumTradeSize": f"{known.minimum_size:g}",
+        "maximumTrailingStopDistance": f"{10_000 * known.pip:g}",
+        "minimumTrailingStopDistance": f"{5 * known.pip:g}",
         "maximumPositionSize": "0",
+        "maximumOrderUnits": "100000000",
         "marginRate": f"{known.margin:g}",
         "guaranteedStopLossOrderMode": "DISABLED",
         "tags": [{"type": "ASSET_CLASS", "name": kind if kind != "CFD" else known.kind.upper()}],

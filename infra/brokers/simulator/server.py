@@ -1,81 +1,74 @@
-"""The HTTP face of the simulator: OANDA's paths, bodies and errors, and faults on demand."""
+"""The simulated venue over HTTP, on loopback or in process: OANDA's paths, and faults on demand."""
 
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
+from decimal import Decimal
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlencode
 
-import polars as pl
+from infra.brokers.book import Book
+from infra.brokers.simulator import serving, streams
+from infra.brokers.simulator.calls import Call, Refusal, Reply, moment
+from infra.brokers.simulator.connection import Connection
+from infra.brokers.simulator.faults import MESSAGES, Fault, Hostile, headers, spoilt
+from infra.brokers.simulator.market import Market
+from infra.brokers.simulator.routes import answered
+from infra.brokers.simulator.venue import Venue
+from infra.brokers.simulator.wire import ACCOUNT
+from infra.brokers.simulator.wire import moment as spelt
+from infra.clock import Clock
 
-from infra.brokers.simulator.market import MINUTES, SIDES, Market
-from infra.brokers.simulator.offers import offer
+__all__ = ["ACCOUNT", "Fault", "Hostile", "Market", "Simulator"]
 
-MOST_CANDLES: Final = 5000
-DEFAULT_COUNT: Final = 500
-ACCOUNT: Final = "101-004-1234567-001"
-MESSAGES: Final = {
-    401: "Insufficient authorization to perform request.",
-    429: "Too many requests",
-}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What happens to one request instead of a good answer.
-
-    Attributes
-    ----------
-    kind : str
-        ``status`` (an error body), ``echo`` (one that repeats the token), ``html`` (an error page),
-        ``drop`` (the connection closes without an answer), ``truncate`` (half of the answer),
-        ``garble`` (no JSON), ``pack`` (said to be compressed, and is not), ``late`` (the answer
-        after `seconds`), ``redirect`` (to `location`), ``twice`` (`candle` comes once more),
-        ``otherwise`` (once more, with a volume one higher) or ``swap`` (it and the one behind
-        change places).
-    status : int
-        Of ``status``, ``echo``, ``html`` and ``redirect``.
-    seconds : float
-        Of ``late``.
-    location : str
-        Of ``redirect``.
-    candle : int
-        Place in the answer, from 0.
-    """
-
-    kind: str
-    status: int = 500
-    seconds: float = 0.0
-    location: str = ""
-    candle: int = 0
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
 
 @dataclass
 class Simulator:
-    """A market, its users' tokens, the faults to come and the requests that came.
+    """A market, an account at it, the faults to come and the requests that came.
 
     Attributes
     ----------
     market : Market
     token : str
     faults : deque of Fault
-        The next request takes the first.
+        The next request that suits takes the first.
     requests : list of (float, str)
         Monotonic time and path with query of each request.
     changes : dict of str to dict
         Fields of an instrument, by its name, that the venue describes otherwise than usual.
     url : str
         Base address, without ``/v3``; set while the server runs.
+    clock : Clock or None
+        The venue's; None: it stands where `market.now` is set.
+    balance : Decimal
+        What the account begins with.
+    currency : str
+    hostile : Hostile or None
+        Draws faults when none is in `faults`.
+    line_faults : deque of Fault
+        The next line of a stream takes the first.
+    fired : Counter
+        How often each fault came.
+    mutations : list of (str, str, bytes)
+        Method, path and content of all that asked for a change and was done.
+    parked : deque of [Call, int]
+        Stray requests, and how many times the log is still read before they are done.
+    heartbeat : float
+        Seconds between those of streams.
+    strict : bool
+        Look after each change whether the account agrees with itself.
     """
 
     market: Market
@@ -84,32 +77,54 @@ class Simulator:
     requests: list[tuple[float, str]] = field(default_factory=list)
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     url: str = ""
+    clock: Clock | None = None
+    balance: Decimal = Decimal(10_000)
+    currency: str = "USD"
+    hostile: Hostile | None = None
+    line_faults: deque[Fault] = field(default_factory=deque)
+    fired: Counter[str] = field(default_factory=Counter)
+    mutations: list[tuple[str, str, bytes]] = field(default_factory=list)
+    parked: deque[list[Any]] = field(default_factory=deque)
+    heartbeat: float = 5.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.clock is not None:
+            self.market.now = self.clock.now()
+        self.venue = Venue(self.market, self.changes, self.currency, self.balance)
+        self._lock = threading.RLock()
+
+    @property
+    def book(self) -> Book:
+        """The account as the venue keeps it."""
+        return self.venue.book
+
+    def look(self) -> Venue:
+        """Return the venue, whose market has moved on to the present."""
+        with self._lock:
+            self.venue.market, self.venue.changes = self.market, self.changes
+            if self.clock is not None:
+                self.market.now = max(self.clock.now(), self.venue.walked)
+            self.venue.walk(self.market.now)
+            return self.venue
 
     @contextmanager
-    def serve(self, tls: ssl.SSLContext | None = None) -> Iterator[Simulator]:
-        """Answer on a free port of loopback until the context ends.
+    def serve(self, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Simulator]:
+        """Answer on loopback until the context ends.
 
         Parameters
         ----------
         tls : ssl.SSLContext, optional
             With a certificate: answers are by https alone.
+        port : int
+            0: a free one.
         """
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}"
-        try:
+        with serving.served(self, tls, port) as taken:
+            self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{taken}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
-    def answer(self, path: str, query: dict[str, str], token: str) -> tuple[int, dict[str, Any]]:
-        """Return status and body of a request without a fault.
+    def answer(self, path: str, query: Mapping[str, str], token: str) -> Reply:
+        """Return status and body of a question without a fault.
 
         Parameters
         ----------
@@ -119,187 +134,124 @@ class Simulator:
         token : str
             Header `Authorization`, with its `Bearer`.
         """
-        if token != f"Bearer {self.token}":
-            return 401, {"errorMessage": MESSAGES[401]}
-        match path.strip("/").split("/"):
-            case ["v3", "instruments", instrument, "candles"]:
-                return self._candles(instrument, query)
-            case ["v3", "accounts"]:
-                return 200, {"accounts": [{"id": ACCOUNT, "tags": []}]}
-            case ["v3", "accounts", account, "instruments"] if account == ACCOUNT:
-                offers = [offer(name, self.changes.get(name)) for name in self.market.minutes]
-                return 200, {"instruments": offers, "lastTransactionID": "1"}
-        return 404, {"errorMessage": f"No such resource: {path}"}
+        return self.apply(Call("GET", path, query, token=token))
 
-    def _candles(self, instrument: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        try:
-            asked = Asked.read(instrument, query, self.market)
-        except _Refused as refused:
-            return 400, {"errorMessage": str(refused)}
-        rows = asked.choose(self.market.candles(instrument, asked.granularity))
-        candles = [_candle(row, asked.price) for row in rows.iter_rows(named=True)]
-        head = {"instrument": instrument, "granularity": asked.granularity}
-        return 200, {**head, "candles": candles}
-
-
-class _Refused(ValueError):
-    """A parameter has no valid value."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A valid request for candles."""
-
-    granularity: str
-    price: str
-    count: int
-    since: datetime | None
-    until: datetime | None
-    include_first: bool
-
-    @classmethod
-    def read(cls, instrument: str, query: dict[str, str], market: Market) -> Asked:
-        """Judge the parameters as the venue does.
+    def apply(self, call: Call) -> Reply:
+        """Do what a request asks for and return status and body.
 
         Parameters
         ----------
-        instrument : str
-        query : dict of str to str
-            As it came; what is left out has the venue's default.
-        market : Market
-
-        Raises
-        ------
-        ValueError
-            If the venue refuses them; the message is the venue's.
+        call : Call
         """
-        if instrument not in market.minutes:
-            raise _Refused("Invalid value specified for 'instrument'")
-        if (granularity := query.get("granularity", "S5")) not in MINUTES:
-            raise _Refused("Invalid value specified for 'granularity'")
-        since, until = (_time(query, name) for name in ("from", "to"))
-        if since and until and "count" in query:
-            raise _Refused("'count' cannot be specified when both 'to' and 'from' are set")
-        for name, moment in (("from", since), ("to", until)):
-            if moment and moment > market.now:
-                raise _Refused(f"Invalid value specified for '{name}'. Time is in the future")
-        count = int(query.get("count", DEFAULT_COUNT))
-        if since and until:
-            count = int((until - since).total_seconds() // 60) // MINUTES[granularity]
-        if count > MOST_CANDLES:
-            raise _Refused("Maximum value for 'count' exceeded")
-        first = query.get("includeFirst", "true").lower() != "false"
-        return cls(granularity, query.get("price", "M"), count, since, until, first)
+        if call.token != f"Bearer {self.token}":
+            return 401, {"errorMessage": MESSAGES[401]}
+        with self._lock:
+            venue = self.look()
+            venue.request += 1
+            reply = answered(venue, call)
+            if call.changes:
+                self.mutations.append((call.method, call.path, call.content))
+                if self.strict:
+                    venue.book.check()
+            elif call.path.endswith("/sinceid") and reply[1].get("transactions") == []:
+                self._scanned()
+            return reply
 
-    def choose(self, candles: pl.DataFrame) -> pl.DataFrame:
-        """Return the candles asked for."""
-        time = pl.col("time")
-        if self.since is not None:
-            candles = candles.filter(
-                time >= self.since if self.include_first else time > self.since
-            )
-        if self.until is not None:
-            candles = candles.filter(time < self.until)
-        if self.since and self.until:
-            return candles
-        return candles.head(self.count) if self.since else candles.tail(self.count)
+    def _scanned(self) -> None:
+        """The log was read without a find: stray requests come nearer."""
+        for waiting in [*self.parked]:
+            waiting[1] -= 1
+            if waiting[1] <= 0:
+                self.parked.remove(waiting)
+                self.fired["stray applied"] += 1
+                self.apply(waiting[0])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request that an ASGI server brings.
+
+        Parameters
+        ----------
+        scope : mapping
+        receive, send : callable
+        """
+        connection = Connection(scope, receive, send)
+        if (call := await connection.call()) is None:
+            return
+        query = f"?{urlencode(call.query, safe=',:')}" if call.query else ""
+        self.requests.append((time.monotonic(), call.path + query))
+        fault = self._fault(call)
+        if fault is not None:
+            self.fired[fault.label] += 1
+        if fault is None and call.path in streams.PATHS:
+            await self._stream(call, connection)
+        elif fault is None:
+            await self._send(connection, call, self.apply(call))
+        else:
+            await self._spoil(fault, call, connection)
+
+    def _fault(self, call: Call) -> Fault | None:
+        if self.faults and self.faults[0].on in f"{call.method} {call.path}":
+            return self.faults.popleft()
+        return self.hostile.draw(call) if self.hostile is not None else None
+
+    def fault_of_line(self) -> Fault | None:
+        """Return what goes wrong with the next line of a stream."""
+        drawn = self.hostile.draw_line() if self.hostile is not None else None
+        fault = self.line_faults.popleft() if self.line_faults else drawn
+        if fault is not None:
+            self.fired[fault.label] += 1
+        return fault
+
+    async def _stream(self, call: Call, connection: Connection) -> None:
+        if call.token != f"Bearer {self.token}":
+            await self._send(connection, call, (401, {"errorMessage": MESSAGES[401]}))
+            return
+        try:
+            await streams.stream(self, call, connection)
+        except Refusal as refusal:
+            await self._send(connection, call, refusal.reply)
+
+    async def _spoil(self, fault: Fault, call: Call, connection: Connection) -> None:
+        reply: Reply = 500, {}
+        whole = fault.kind not in ("drop", "late", "status", "html", "stray", "unreachable")
+        if fault.applied or whole:
+            reply = self.apply(call)
+        if fault.kind in ("drop", "stray", "unreachable"):
+            if fault.kind == "stray" and call.changes:
+                self.parked.append([call, fault.scans])
+            connection.scope["state"]["refused"] = fault.kind == "unreachable"
+            await connection.abort()
+            return
+        if fault.kind == "late":
+            await connection.wait(fault.seconds)
+            reply = reply if fault.applied else self.apply(call)
+        await self._send(connection, call, reply, fault)
+
+    async def _send(
+        self, connection: Connection, call: Call, reply: Reply, fault: Fault | None = None
+    ) -> None:
+        status, body = reply
+        told = _in_seconds(body) if call.style == "UNIX" else body
+        content = json.dumps(told).encode()
+        if fault is not None:
+            status, content = spoilt(fault, status, content, call.token)
+        date = format_datetime(self.market.now.astimezone(UTC), usegmt=True)
+        number = ("RequestID", str(self.venue.request))
+        head = [*headers(fault), ("Date", date), number]
+        if fault is not None and fault.kind == "truncate":
+            await connection.begin(status, [*head, ("Content-Length", str(len(content)))])
+            await connection.go_on(content[: len(content) // 2])
+            await connection.hang_up()
+            return
+        await connection.answer(status, content, head)
 
 
-def _time(query: dict[str, str], name: str) -> datetime | None:
-    if name not in query:
-        return None
-    try:
-        return datetime.fromisoformat(query[name]).astimezone(UTC)
-    except ValueError as error:
-        raise _Refused(f"Invalid value specified for '{name}'") from error
-
-
-def _candle(row: dict[str, Any], price: str) -> dict[str, Any]:
-    shown = {
-        "complete": row["complete"],
-        "volume": row["volume"],
-        "time": f"{row['time']:%Y-%m-%dT%H:%M:%S}.000000000Z",
-    }
-    quotes = {side: {n: row[f"{side}_{n}"] for n in "ohlc"} for side in SIDES}
-    quotes["mid"] = {n: (quotes["bid"][n] + quotes["ask"][n]) / 2 for n in "ohlc"}
-    for letter, name in (("M", "mid"), ("B", "bid"), ("A", "ask")):
-        if letter in price:
-            shown[name] = {n: f"{value:.5f}" for n, value in quotes[name].items()}
-    return shown
-
-
-def _spoilt(fault: Fault | None, status: int, content: bytes, token: str) -> tuple[int, bytes]:
-    """Return what is sent instead of a good answer."""
-    match fault:
-        case Fault("echo", status):
-            return status, json.dumps({"errorMessage": f"Not valid: {token}"}).encode()
-        case Fault("status", status):
-            message = MESSAGES.get(status, "Internal server error")
-            return status, json.dumps({"errorMessage": message}).encode()
-        case Fault("html", status):
-            return status, b"<html><body>Bad Gateway</body></html>"
-        case Fault("garble"):
-            return status, b"{" * len(content)
-        case Fault("redirect", status):
-            return status, b""
-        case Fault("twice" | "otherwise" | "swap"):
-            return status, _in_disorder(fault, json.loads(content))
-        case Fault("late", seconds=seconds):
-            time.sleep(seconds)
-    return status, content
-
-
-def _in_disorder(fault: Fault, body: dict[str, Any]) -> bytes:
-    candles, place = body["candles"], fault.candle
-    told = candles[place]
-    if fault.kind == "swap":
-        candles[place : place + 2] = candles[place : place + 2][::-1]
-    elif fault.kind == "twice":
-        candles.insert(place, told)
-    else:
-        candles.insert(place + 1, {**told, "volume": told["volume"] + 1})
-    return json.dumps(body).encode()
-
-
-def _handler(simulator: Simulator) -> Callable[..., BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            simulator.requests.append((time.monotonic(), self.path))
-            fault = simulator.faults.popleft() if simulator.faults else None
-            parts = urlsplit(self.path)
-            query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            token = self.headers.get("Authorization", "")
-            status, body = simulator.answer(parts.path, query, token)
-            self._send(fault, *_spoilt(fault, status, json.dumps(body).encode(), token))
-
-        def _send(self, fault: Fault | None, status: int, content: bytes) -> None:
-            cut = len(content) // 2 if fault and fault.kind == "truncate" else len(content)
-            self.close_connection = fault is not None
-            if fault and fault.kind == "drop":
-                return
-            try:
-                self.send_response(status)
-                page = fault is not None and fault.kind == "html"
-                self.send_header("Content-Type", "text/html" if page else "application/json")
-                if fault and fault.kind == "redirect":
-                    self.send_header("Location", fault.location)
-                self.send_header("Content-Length", str(len(content)))
-                if self.close_connection:
-                    self.send_header("Connection", "close")
-                if fault and fault.kind == "pack":
-                    self.send_header("Content-Encoding", "gzip")
-                self.end_headers()
-                self.wfile.write(content[:cut])
-            except OSError:  # the client gave up
-                self.close_connection = True
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            """Tell the venue's time."""
-            return format_datetime(simulator.market.now.astimezone(UTC), usegmt=True)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet: `requests` holds what came."""
-
-    return Handler
+def _in_seconds(told: Any) -> Any:
+    """Return a body with its times as seconds since 1970."""
+    if isinstance(told, dict):
+        return {name: _in_seconds(value) for name, value in told.items()}
+    if isinstance(told, list):
+        return [_in_seconds(value) for value in told]
+    if isinstance(told, str) and _TIME.fullmatch(told):
+        return spelt(moment(told), "UNIX")
+    return told
