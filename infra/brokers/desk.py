@@ -14,10 +14,10 @@ from infra.brokers.book import Book
 from infra.brokers.broker import Price
 from infra.brokers.holdings import Holding
 from infra.brokers.ledger import Lines
-from infra.brokers.prices import Bar, PriceError, Prices, Quote
+from infra.brokers.prices import Bar, Known, PriceError, Prices, Quote
 from infra.market import fills
 from infra.market.days import DAY_BEGINS, NEW_YORK
-from infra.market.instruments import find
+from infra.market.hours import calendar_for
 from infra.market.timeframes import bar_length
 
 _TICK: Final = timedelta.resolution
@@ -143,6 +143,7 @@ class Market:
     """What happens to a desk's trades while time passes: stops, targets, swaps, margin calls."""
 
     prices: Prices
+    known: Known = field(default_factory=Known, repr=False)
 
     def walk(self, desk: Desk, now: datetime) -> None:
         """Let time pass up to a moment, and book what happened.
@@ -180,7 +181,7 @@ class Market:
             quote = self.prices.quote(pair, timeframe, now)
             if quote is not None and quote.opened and quote.at == now:
                 return quote
-            if fills.halted(pair, now):
+            if self.halted(pair, now):
                 return None
             coming = self.prices.bars(pair, timeframe, now, now + 2 * bar_length(timeframe))
         except PriceError:
@@ -188,6 +189,16 @@ class Market:
         if coming:
             return Quote(coming[0].bid[0], coming[0].ask[0], coming[0].start)
         return quote
+
+    def halted(self, pair: str, now: datetime) -> bool:
+        """Return whether no venue trades a pair at a moment.
+
+        Parameters
+        ----------
+        pair : str
+        now : datetime
+        """
+        return fills.halted(calendar_for(self.known[pair]), now)
 
     def mark(self, desk: Desk, pair: str, quote: Quote) -> bool:
         """Note a price; False if nobody ever knew what the quote currency is worth.
@@ -206,7 +217,7 @@ class Market:
         if worth is None and before is None:
             return False
         home = before.gain if worth is None and before else exact(worth or 0.0)
-        margin = None if pair in desk.book.margins else exact(find(pair).margin)
+        margin = None if pair in desk.book.margins else exact(self.known[pair].margin)
         price = Price(pair, exact(quote.bid), exact(quote.ask), quote.at, gain=home, loss=home)
         desk.book.mark(price, margin)
         return True
@@ -271,7 +282,7 @@ class Market:
     def _finance(self, desk: Desk, night: datetime, days: int) -> None:
         rates = {}
         for pair in {each.pair for each in desk.book.trades.values()}:
-            instrument = find(pair)
+            instrument = self.known[pair]
             rates[pair] = exact(instrument.long_rate), exact(instrument.short_rate)
         if any(map(any, rates.values())):
             self.refresh(desk, night)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import psycopg
@@ -31,9 +32,8 @@ from infra.brokers.keeping import Keeping
 from infra.brokers.ledger import Lines
 from infra.brokers.prices import Bar, Prices
 from infra.clock import Clock
-from infra.market.fills import entry_price, halted, leaving_price
+from infra.market.fills import entry_price, leaving_price
 from infra.market.instrument import Instrument, UnknownInstrument
-from infra.market.instruments import find
 from infra.market.timeframes import bar_length
 from infra.postgres.database import DatabaseError
 
@@ -105,7 +105,7 @@ class PaperBroker:
     def terms(self, pair: str) -> Terms | None:
         """See `Broker`."""
         try:
-            instrument = find(pair)
+            instrument = self._market.known[pair]
         except UnknownInstrument:
             return None
         return terms_of(instrument)
@@ -218,7 +218,7 @@ class PaperBroker:
         watch.since = max(watch.since, mark.at)
         return desk.book.protect(trade, {"stop": stop, "target": target}, desk.time(now))
 
-    @property
+    @cached_property
     def _market(self) -> Market:
         return Market(self.source)
 
@@ -231,7 +231,7 @@ class PaperBroker:
             return None
         worth = self.source.rate(pair, self.currency, now)
         home = None if worth is None else exact(worth)
-        tradeable = (quote.opened and quote.at == now) or not halted(pair, now)
+        tradeable = (quote.opened and quote.at == now) or not self._market.halted(pair, now)
         bid, ask = exact(quote.bid), exact(quote.ask)
         return Price(pair, bid, ask, quote.at, tradeable=tradeable, gain=home, loss=home)
 

@@ -6,7 +6,7 @@ Prices are floats here, as bars have them; money is counted in decimals elsewher
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -19,7 +19,7 @@ from infra.bars import QUOTES, TIME, schema, within
 from infra.brokers.broker import BrokerError
 from infra.errors import SepError
 from infra.market.currencies import rate
-from infra.market.instrument import NO_CURRENCY
+from infra.market.instrument import NO_CURRENCY, Instrument
 from infra.market.instruments import find, usual_costs
 from infra.market.quotes import Costs, with_quotes
 from infra.market.timeframes import TIMEFRAMES, bar_length
@@ -50,6 +50,13 @@ class Bar(NamedTuple):
     start: datetime
     bid: tuple[float, float, float, float]
     ask: tuple[float, float, float, float]
+
+
+class Known(dict[str, Instrument]):
+    """Instruments as they were when first asked for: files are not looked at each time."""
+
+    def __missing__(self, pair: str) -> Instrument:
+        return self.setdefault(pair, find(pair))
 
 
 class Quote(NamedTuple):
@@ -141,14 +148,17 @@ class _Frames:
     ----------
     costs : callable
         Tells each pair's own costs.
+    known : Known
     """
 
     costs: CostsOf = field(default=usual_costs, kw_only=True)
+    known: Known = field(default_factory=Known, kw_only=True, repr=False)
 
     def quote(self, pair: str, timeframe: str | None, now: datetime) -> Quote | None:
         """See `Prices`: of bars of several lengths the freshest price."""
         found: list[Quote] = []
-        for each in dict.fromkeys((timeframe, *TIMEFRAMES) if timeframe else TIMEFRAMES):
+        lengths = self._timeframes(pair)
+        for each in dict.fromkeys((timeframe, *lengths) if timeframe else lengths):
             bars = self.bars(pair, each, now - _FRESH * bar_length(each), now + _TICK)
             if told := newest(bars, each, now):
                 found.append(told)
@@ -164,7 +174,7 @@ class _Frames:
 
     def rate(self, pair: str, currency: str, at: datetime) -> float | None:
         """See `Prices`: the freshest bars count, the shortest first."""
-        quote = find(pair).quote
+        quote = self.known[pair].quote
         if quote in (currency, NO_CURRENCY):
             return 1.0
         value: float | None
@@ -181,7 +191,11 @@ class _Frames:
         def last(bars: pl.DataFrame) -> datetime:
             return start if bars.is_empty() else bars["timestamp"][-1]
 
-        return max((self._checked(pair, each, start, end) for each in TIMEFRAMES), key=last)
+        frames = [self._checked(pair, each, start, end) for each in self._timeframes(pair)]
+        return max(frames, key=last, default=_NO_BARS)
+
+    def _timeframes(self, pair: str) -> Iterable[str]:
+        return TIMEFRAMES
 
     def _checked(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
         try:
@@ -256,6 +270,9 @@ class ArrayPrices(_Frames):
     def _frame(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
         bars = self.frames.get((pair, timeframe), _NO_BARS)
         return bars.filter(*within(start, end))
+
+    def _timeframes(self, pair: str) -> Iterable[str]:
+        return [each for each in TIMEFRAMES if (pair, each) in self.frames]
 
 
 _Columns: TypeAlias = tuple[list[datetime], list[list[float]]]

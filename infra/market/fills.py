@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+from infra.market.calendar import Calendar
 from infra.market.hours import calendar_of
 from infra.market.moments import after, is_open, next_open, open_time
 from infra.market.timeframes import bar_length
@@ -127,25 +128,25 @@ def within(
     return None
 
 
-def is_hole(before: datetime, start: datetime, pair: str, timeframe: str) -> bool:
+def is_hole(before: datetime, start: datetime, market: str | Calendar, timeframe: str) -> bool:
     """Return whether bars are missing between two that follow each other, by no schedule.
 
     Parameters
     ----------
     before, start : datetime
         When the two begin.
-    pair : str
-        Time at which its calendar is not surely open is not missed.
+    market : str or Calendar
+        A pair, or the calendar that it keeps: time at which it is not surely open is not missed.
     timeframe : str
     """
     bar = bar_length(timeframe)
     most = max(HOLE_BARS * bar, HOLE_TIME)
     if start - before - bar <= most:
         return False
-    return open_time(calendar_of(pair), before + bar, start) > most
+    return open_time(_calendar(market), before + bar, start) > most
 
 
-def closes_market(bar_ts: datetime, pair: str, timeframe: str) -> bool:
+def closes_market(bar_ts: datetime, market: str | Calendar, timeframe: str) -> bool:
     """Return whether the market closes at the end of a bar: then no trade is entered.
 
     Unless the strategy trades over closures (`weekend`).
@@ -154,20 +155,22 @@ def closes_market(bar_ts: datetime, pair: str, timeframe: str) -> bool:
     ----------
     bar_ts : datetime
         When the bar begins.
-    pair : str
+    market : str or Calendar
+        A pair, or the calendar that it keeps.
     timeframe : str
     """
-    return not is_open(calendar_of(pair), bar_ts + bar_length(timeframe))
+    return not is_open(_calendar(market), bar_ts + bar_length(timeframe))
 
 
-def valid_until(bar_ts: datetime, pair: str, timeframe: str) -> datetime:
+def valid_until(bar_ts: datetime, market: str | Calendar, timeframe: str) -> datetime:
     """Return when a signal dies: once the market has been open for a bar since its own ended.
 
     Parameters
     ----------
     bar_ts : datetime
         When the signal's bar begins.
-    pair : str
+    market : str or Calendar
+        A pair, or the calendar that it keeps.
     timeframe : str
 
     Notes
@@ -175,10 +178,12 @@ def valid_until(bar_ts: datetime, pair: str, timeframe: str) -> datetime:
     A signal of Friday's last bar lives until the end of the first one after the weekend.
     """
     bar = bar_length(timeframe)
-    return after(calendar_of(pair), bar_ts + bar, bar)
+    return after(_calendar(market), bar_ts + bar, bar)
 
 
-def exit_due(starts: Sequence[datetime], horizon: int, pair: str, timeframe: str) -> Due | None:
+def exit_due(
+    starts: Sequence[datetime], horizon: int, market: str | Calendar, timeframe: str
+) -> Due | None:
     """Return since when a trade is to be left by time or for a hole; None if it is not yet.
 
     Parameters
@@ -187,7 +192,8 @@ def exit_due(starts: Sequence[datetime], horizon: int, pair: str, timeframe: str
         When the bars begin that have begun, from the signal's own on; more do no harm.
     horizon : int
         Bars from the entry to the time exit.
-    pair : str
+    market : str or Calendar
+        A pair, or the calendar that it keeps.
     timeframe : str
 
     Notes
@@ -196,13 +202,15 @@ def exit_due(starts: Sequence[datetime], horizon: int, pair: str, timeframe: str
     `horizon` after the one after the signal's. Behind a hole it is the first open there is.
     """
     for before, start in pairwise(starts[: horizon + 2]):
-        if is_hole(before, start, pair, timeframe):
+        if is_hole(before, start, market, timeframe):
             # the last of them is left at that open anyway
             return Due(start, "hole")
     return Due(starts[horizon + 1], "time") if len(starts) > horizon + 1 else None
 
 
-def exit_due_by_calendar(bar_ts: datetime, horizon: int, pair: str, timeframe: str) -> datetime:
+def exit_due_by_calendar(
+    bar_ts: datetime, horizon: int, market: str | Calendar, timeframe: str
+) -> datetime:
     """Return when the time exit is due where no bars can be read: by the calendar alone.
 
     Parameters
@@ -211,10 +219,11 @@ def exit_due_by_calendar(bar_ts: datetime, horizon: int, pair: str, timeframe: s
         When the signal's bar begins.
     horizon : int
         Bars from the entry to the time exit.
-    pair : str
+    market : str or Calendar
+        A pair, or the calendar that it keeps.
     timeframe : str
     """
-    calendar = calendar_of(pair)
+    calendar = _calendar(market)
     return next_open(calendar, after(calendar, bar_ts, (horizon + 1) * bar_length(timeframe)))
 
 
@@ -228,13 +237,19 @@ def lateness(due: datetime, now: datetime) -> timedelta:
     return max(now - due, timedelta(0))
 
 
-def halted(pair: str, at: datetime) -> bool:
+def halted(market: str | Calendar, at: datetime) -> bool:
     """Return whether the market is surely closed at a moment: no venue fills then.
 
     Parameters
     ----------
-    pair : str
+    market : str or Calendar
+        A pair, or the calendar that it keeps.
     at : datetime
         With a zone.
     """
-    return not is_open(calendar_of(pair), at, surely=False)
+    return not is_open(_calendar(market), at, surely=False)
+
+
+def _calendar(market: str | Calendar) -> Calendar:
+    """Return the calendar of a pair; looking it up costs more than any of these rules."""
+    return calendar_of(market) if isinstance(market, str) else market

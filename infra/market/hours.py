@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from infra.market.calendar import Calendar
+from infra.market.instrument import Instrument
 from infra.market.instruments import find
 from infra.market.week import Week
 
@@ -23,6 +24,11 @@ def calendar_of(pair: str) -> Calendar:
     UnknownInstrument
         If no instrument goes by that name.
     """
-    if find(pair).calendar in _ALWAYS:
+    return calendar_for(find(pair))
+
+
+def calendar_for(instrument: Instrument) -> Calendar:
+    """Return the calendar of an instrument that has been found; see `calendar_of`."""
+    if instrument.calendar in _ALWAYS:
         return Calendar(Week.always(), ())
     return Calendar(Week.forex())

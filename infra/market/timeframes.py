@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import Literal, TypeAlias
 
 Timeframe: TypeAlias = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
@@ -33,6 +34,7 @@ def bar_seconds(timeframe: str) -> int:
     return TIMEFRAMES[timeframe]
 
 
+@cache
 def bar_length(timeframe: str) -> timedelta:
     """Return the length of one bar."""
     return timedelta(seconds=bar_seconds(timeframe))

@@ -19,6 +19,8 @@ from infra.brokers.paper import PaperBroker
 from infra.brokers.prices import ArrayPrices
 from infra.clock import VirtualClock
 from infra.market import fills
+from infra.market.calendar import Calendar
+from infra.market.hours import calendar_for
 from infra.market.instruments import find
 from infra.market.quotes import Costs
 
@@ -120,6 +122,7 @@ class _Replay:
     starts: list[datetime]
     clock: VirtualClock
     broker: Broker
+    calendar: Calendar
     held: _Held | None = None
     free: datetime = _LONG_AGO
     """Signals of bars before the last exit's came while a position was open."""
@@ -133,11 +136,11 @@ class _Replay:
         prices = ArrayPrices({(rule.pair, rule.timeframe): bars}, costs=lambda _: rule.costs)
         starts = bars["timestamp"].to_list()
         clock = VirtualClock(starts[0])
-        currency = find(rule.pair).quote
+        instrument = find(rule.pair)
         broker = PaperBroker(
-            prices, Memory(log=False), clock, currency=currency, deposit=rule.deposit
+            prices, Memory(log=False), clock, currency=instrument.quote, deposit=rule.deposit
         )
-        return cls(rule, starts, clock, broker)
+        return cls(rule, starts, clock, broker, calendar_for(instrument))
 
     def run(self, signals: Iterator[Signal]) -> Replayed:
         """Decide on each signal when the bar after its own begins."""
@@ -153,7 +156,7 @@ class _Replay:
 
     def _unwanted(self, signal: Signal) -> bool:
         bar, rule = self.starts[signal.bar], self.rule
-        return not rule.weekend and fills.closes_market(bar, rule.pair, rule.timeframe)
+        return not rule.weekend and fills.closes_market(bar, self.calendar, rule.timeframe)
 
     def _decide(self, now: datetime, signal: Signal) -> None:
         if self.held is not None:
@@ -167,7 +170,7 @@ class _Replay:
         bar, rule = signal.bar, self.rule
         if bar + rule.horizon + 1 >= len(self.starts) or math.isnan(signal.stop + signal.target):
             return True
-        return fills.is_hole(self.starts[bar], self.starts[bar + 1], rule.pair, rule.timeframe)
+        return fills.is_hole(self.starts[bar], self.starts[bar + 1], self.calendar, rule.timeframe)
 
     def _enter(self, signal: Signal) -> None:
         fill = _fill(reply := self.broker.enter(self._entry(signal)))
@@ -176,7 +179,7 @@ class _Replay:
             return
         rule, last = self.rule, signal.bar + self.rule.horizon + 2
         ahead = self.starts[signal.bar : last]
-        due = fills.exit_due(ahead, rule.horizon, rule.pair, rule.timeframe)
+        due = fills.exit_due(ahead, rule.horizon, self.calendar, rule.timeframe)
         assert due is not None
         self.held = _Held(signal, fill.opened.trade, fill, due)
 
