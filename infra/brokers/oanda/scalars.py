@@ -59,17 +59,19 @@ def moment(value: object) -> datetime:
     ValueError
         If it is none.
     """
-    if not isinstance(value, str):
-        raise ValueError("no time")
-    if match := _MOMENT.fullmatch(value):
+    try:
+        return _moment(value)
+    except OverflowError:
+        raise ValueError("no time") from None
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, str) and (match := _MOMENT.fullmatch(value)):
         day, fraction, zone = match.groups()
         at = datetime.fromisoformat(day.upper() + zone.upper().replace("Z", "+00:00"))
         return at.astimezone(UTC) + _micros(fraction)
-    if match := _UNIX.fullmatch(value):
-        try:
-            return _EPOCH + timedelta(seconds=int(match[1])) + _micros(match[2])
-        except OverflowError:
-            raise ValueError("no time") from None
+    if isinstance(value, str) and (match := _UNIX.fullmatch(value)):
+        return _EPOCH + timedelta(seconds=int(match[1])) + _micros(match[2])
     raise ValueError("no time")
 
 

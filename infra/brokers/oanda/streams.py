@@ -66,12 +66,7 @@ class Streams:
         """
         last, path = after, f"/accounts/{self.broker.account_id}/transactions/stream"
         for told in self._for_ever(path, {}, self.log_silent):
-            try:
-                news = self._news(told, last)
-            except BrokerRefused:
-                raise
-            except (BrokerError, ValueError, AttributeError):
-                continue  # the next heartbeat tells that something is missing
+            news = self._news(told, last)
             for line in news:
                 last = line.id
                 yield line
@@ -79,7 +74,16 @@ class Streams:
                 yield None
 
     def _news(self, told: Any, last: int) -> Sequence[Transaction]:
-        """Return what is new: of the line if it is the next one, else of the log."""
+        """Return what is new; what could not be read the next heartbeat shows to be missing."""
+        try:
+            return self._behind(told, last)
+        except BrokerRefused:
+            raise
+        except (BrokerError, ValueError, AttributeError):
+            return []
+
+    def _behind(self, told: Any, last: int) -> Sequence[Transaction]:
+        """Return the line if it is the next one, else what the log has."""
         if told is None:  # opened anew, or cut
             return self.broker.since(last)
         if told.get("type") == "HEARTBEAT":

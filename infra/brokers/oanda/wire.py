@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
 from infra.brokers.oanda.scalars import Identity, Moment, Number, Positive, wire_name
 
@@ -23,6 +23,14 @@ class Wire(BaseModel):
     """A part of a message."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=wire_name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told(cls, told: Any) -> Any:
+        """Null is as good as nothing."""
+        if not isinstance(told, dict):
+            return told
+        return {name: value for name, value in told.items() if value is not None}
 
 
 class Extensions(Wire):
@@ -217,7 +225,7 @@ class Order(Wire):
     """An order that waits."""
 
     id: Identity
-    type: str
+    type: str = ""
     state: str = "PENDING"
     instrument: str | None = None
     units: Number = Decimal(0)
