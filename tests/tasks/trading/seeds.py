@@ -16,7 +16,8 @@ from infra.clock import VirtualClock
 from infra.postgres import database
 from infra.postgres.database import session
 from tests.tasks.trading.desk import model
-from tests.tasks.trading.venues import BookVenue, Market
+from tests.tasks.trading.simulated import SimulatedVenue
+from tests.tasks.trading.venues import BookVenue, Market, Venue
 from tests.tasks.trading.world import LIMITS, World
 
 MINUTES = 4 * 24 * 60
@@ -45,7 +46,12 @@ def check(seed: int) -> Lived:
     return live(seed, BookVenue(clock, market, rng, rates_of(rng)))
 
 
-def live(seed: int, venue: BookVenue) -> Lived:
+def check_simulated(seed: int) -> Lived:
+    """Live through a seed's world at the simulated venue."""
+    return live(seed, SimulatedVenue(seed))
+
+
+def live(seed: int, venue: Venue) -> Lived:
     """Live through a seed's world at a venue."""
     rng = random.Random(f"limits {seed}")
     empty()

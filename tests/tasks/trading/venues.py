@@ -40,6 +40,8 @@ FIRST: Final = {"EUR_USD": 110_000, "GBP_USD": 127_000, "USD_JPY": 150_000}
 PAIRS: Final = tuple(FIRST)
 DEPOSIT: Final = Decimal(100_000)
 MARGIN: Final = Decimal("0.02")
+BY_HAND: Final = "by-hand"
+"""Name of orders that are not ours."""
 RATES: Final = {pair: (Decimal("-0.03"), Decimal("0.01")) for pair in PAIRS}
 
 
@@ -69,6 +71,18 @@ class Venue(Protocol):
 
     def calm(self) -> None:
         """From now on nothing fails, and what was under way has arrived."""
+        ...
+
+    def trade_by_hand(self, pair: str, units: int) -> None:
+        """Somebody trades on the account."""
+        ...
+
+    def close_by_hand(self, trade: str) -> None:
+        """Somebody closes a trade."""
+        ...
+
+    def unprotect_by_hand(self, trade: str) -> None:
+        """Somebody takes the stop of a trade away."""
         ...
 
 
@@ -183,6 +197,17 @@ class BookVenue:
         for _, change in self.late:
             change()
         self.late.clear()
+
+    def trade_by_hand(self, pair: str, units: int) -> None:
+        self.account.enter(Request(pair, Decimal(units), BY_HAND), self.clock.now())
+
+    def close_by_hand(self, trade: str) -> None:
+        self.account.close(trade, None, None, self.clock.now())
+
+    def unprotect_by_hand(self, trade: str) -> None:
+        stop = self.account.trades[trade].stop
+        if stop is not None:
+            self.account.cancel(stop.id, self.clock.now())
 
     def fires(self, fault: str) -> bool:
         """Say whether a fault happens now, and count it."""

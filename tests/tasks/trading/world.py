@@ -23,7 +23,6 @@ from infra.brokers.broker import (
     Terms,
     Transaction,
 )
-from infra.brokers.holdings import Request
 from infra.clock import VirtualClock
 from infra.market import fills
 from infra.market.timeframes import bar_length
@@ -348,33 +347,24 @@ class World:
         """Somebody trades on the same account by hand."""
         pair, units = self.rng.choice(PAIRS), self.rng.choice((-3000, -700, 500, 2000))
         if self.venue.price(pair).tradeable:
-            self.venue.book.enter(Request(pair, Decimal(units), "by-hand"), self._there())
+            self.venue.trade_by_hand(pair, units)
             self.counts["foreign trades"] += 1
             self._note(f"foreign {pair} {units}")
 
     def _close_ours_by_hand(self) -> None:
-        self._by_hand(lambda number: self.venue.book.close(number, None, None, self._there()))
+        self._by_hand("closed by hand", self.venue.close_by_hand)
 
     def _take_a_stop_away(self) -> None:
-        def cancel(number: str) -> None:
-            held = self.venue.book.trades[number]
-            if held.stop is not None:
-                self.venue.book.cancel(held.stop.id, self._there())
-                self.counts["stops taken away"] += 1
+        self._by_hand("stops taken away", self.venue.unprotect_by_hand)
 
-        self._by_hand(cancel)
-
-    def _by_hand(self, change: Callable[[str], object]) -> None:
+    def _by_hand(self, what: str, change: Callable[[str], None]) -> None:
         ours = sorted(invariants.own_trades(self.venue.book))
         if ours:
             number = self.rng.choice(ours)
             if self.venue.price(self.venue.book.trades[number].pair).tradeable:
                 change(number)
-                self.counts["meddled by hand"] += 1
-                self._note(f"meddled with {number}")
-
-    def _there(self) -> datetime:
-        return self.venue.clock.now()
+                self.counts[what] += 1
+                self._note(f"{what}: {number}")
 
     def _switch(self) -> None:
         if self.real and self.rng.random() < 0.5:
