@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from infra.clock import VirtualClock
+from infra.market import instruments
 from infra.postgres import database
 from infra.postgres.database import session
 from tests.tasks.trading.desk import model
@@ -96,6 +97,8 @@ def quick() -> Iterator[None]:
         patch.setenv("SEP_BROKER", "oanda")
         patch.setenv("SEP_OANDA_ENVIRONMENT", "live")  # worlds in which money is real
         patch.setattr(database, "engine", lambda role=None: fixed)
+        catalogue = instruments.known()
+        patch.setattr(instruments, "known", lambda: catalogue)
         with session() as opened:
             opened.merge(model())
         yield

@@ -33,6 +33,8 @@ LEVELS: Final = {"EUR_USD": 1.1, "GBP_USD": 1.27, "USD_JPY": 150.0}
 MARKETS: Final = 60
 """Different ones: seeds share them."""
 OPEN_MINUTES: Final = 900
+LONGEST: Final = 3 * 1440 + 600
+"""Minutes on the clock: over a weekend."""
 MONDAY: Final = datetime(2026, 1, 12, tzinfo=UTC)
 DEPTH: Final = ((150_000, 0.0), (200_000, 0.6), (250_000, 30.0))
 
@@ -127,16 +129,19 @@ def market_of(number: int) -> tuple[datetime, dict[str, pl.DataFrame]]:
     hour = rng.choice((rng.uniform(1, 110), rng.uniform(1, 110), rng.uniform(114, 117.8)))
     start = (MONDAY + timedelta(hours=hour)).replace(microsecond=0)
     first = start.replace(second=0) - timedelta(hours=2)
+    times = [first + timedelta(minutes=minute) for minute in range(LONGEST)]
+    opened = pl.Series([trades_at(PAIRS[0], at) for at in times])
     minutes = {
-        pair: _minutes(pair, first, 1000 * number + place) for place, pair in enumerate(PAIRS)
+        pair: _minutes(pair, first, 1000 * number + place, pl.Series(times).filter(opened))
+        for place, pair in enumerate(PAIRS)
     }
     return start, minutes
 
 
-def _minutes(pair: str, first: datetime, seed: int) -> pl.DataFrame:
+def _minutes(pair: str, first: datetime, seed: int, opened: pl.Series) -> pl.DataFrame:
     pip = 0.01 if pair == "USD_JPY" else 1e-4
     frame = random_minutes(
-        first, 4 * 1440, seed=seed, level=LEVELS[pair], missing=0.05 + 0.1 * (seed % 3), pip=pip
+        first, LONGEST, seed=seed, level=LEVELS[pair], missing=0.05 + 0.1 * (seed % 3), pip=pip
     )
     rng = np.random.default_rng(seed)
     jumps = np.cumsum((rng.random(len(frame)) < 0.004) * rng.normal(0, 20 * pip, len(frame)))
@@ -144,8 +149,8 @@ def _minutes(pair: str, first: datetime, seed: int) -> pl.DataFrame:
     frame = frame.with_columns(
         (pl.col(name) + pl.Series(jumps)).round(5 if pip < 0.01 else 3) for name in prices
     )
-    opened = [trades_at(pair, at) for at in frame["time"]]
-    return widened(frame, {16: 3.0, 17: 6.0}).filter(pl.Series(opened)).head(OPEN_MINUTES)
+    frame = frame.filter(pl.col("time").is_in(opened.implode())).head(OPEN_MINUTES)
+    return widened(frame, {16: 3.0, 17: 6.0})
 
 
 @lru_cache(maxsize=MARKETS)
