@@ -18,6 +18,7 @@ SepError
 ├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
 ├── NoSeries                    there are no bars of such a pair or timeframe
+├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full
 ├── NothingStored               no row of a source is a bar
 ├── NoTrees                     a model has trees, and LightGBM is not installed

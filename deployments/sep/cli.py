@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import bars, trading
+from deployments.sep import bars, risk, trading
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -187,6 +187,7 @@ model = typer.Typer(
 app.add_typer(model, name="model")
 app.add_typer(bars.app, name="bars")
 app.add_typer(trading.app)
+app.add_typer(risk.app, name="risk")
 
 
 @model.command("list")

@@ -233,6 +233,22 @@ class DatabasePrices(_Frames):
 
 
 @dataclass(frozen=True)
+class HomePrices(StorePrices):
+    """Prices of this machine: of the bulk store where it has a series, else of the database.
+
+    A series that cannot be read from files is read from the database, too: exits go on.
+    """
+
+    def _frame(self, pair: str, timeframe: str, start: datetime, end: datetime) -> pl.DataFrame:
+        try:
+            if self.store.folder(pair, timeframe).exists():
+                return self.store.read(pair, timeframe, start, end)
+        except _UNREADABLE:
+            pass  # the database tells, or why it does not
+        return read_frame(_QUERY, (pair, timeframe, start, end))
+
+
+@dataclass(frozen=True)
 class ArrayPrices(_Frames):
     """Prices of bars in memory, for replays.
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from infra.brokers.holdings import ZERO
 from infra.brokers.simulator import positions, trades
-from infra.brokers.simulator.calls import Call, Reply, decimal, invalid
+from infra.brokers.simulator.ask import Ask
+from infra.brokers.simulator.calls import Reply, decimal, invalid
 from infra.brokers.simulator.offers import offer
 from infra.brokers.simulator.orders import answer
 from infra.brokers.simulator.transactions import number_after
@@ -19,7 +20,7 @@ _KINDS: Final = {
 }  # fmt: skip
 
 
-def several(_: Venue, __: Call) -> Reply:
+def several(ask: Ask) -> Reply:
     """Tell which accounts there are."""
     return 200, {"accounts": [{"id": ACCOUNT, "tags": []}]}
 
@@ -81,13 +82,15 @@ def short(venue: Venue) -> Body:
     }
 
 
-def summary(venue: Venue, _: Call) -> Reply:
+def summary(ask: Ask) -> Reply:
     """Tell of the account in short."""
+    venue = ask.venue
     return 200, {"account": short(venue), "lastTransactionID": str(venue.book.last)}
 
 
-def whole(venue: Venue, _: Call) -> Reply:
+def whole(ask: Ask) -> Reply:
     """Tell of the account with its trades, positions and orders."""
+    venue = ask.venue
     told = venue.records
     account = {
         **short(venue),
@@ -98,8 +101,9 @@ def whole(venue: Venue, _: Call) -> Reply:
     return 200, {"account": account, "lastTransactionID": str(venue.book.last)}
 
 
-def instruments(venue: Venue, call: Call) -> Reply:
+def instruments(ask: Ask) -> Reply:
     """Tell what may be traded."""
+    venue, call = ask.venue, ask.call
     names = call.names("instruments") or [*venue.market.minutes]
     if unknown := set(names) - set(venue.market.minutes):
         invalid(f"Invalid Instrument {min(unknown)[:20]}")
@@ -107,8 +111,9 @@ def instruments(venue: Venue, call: Call) -> Reply:
     return 200, {"instruments": told, "lastTransactionID": str(venue.book.last)}
 
 
-def configure(venue: Venue, call: Call) -> Reply:
+def configure(ask: Ask) -> Reply:
     """Change the account's name; its margin rate is told, and changes nothing here."""
+    venue, call = ask.venue, ask.call
     told = call.body()
     known = {name: told[name] for name in ("alias", "marginRate") if name in told}
     if "marginRate" in known:
@@ -118,8 +123,9 @@ def configure(venue: Venue, call: Call) -> Reply:
     return 200, answer(venue, clientConfigureTransaction=venue.record(lines, known)[0])
 
 
-def changes(venue: Venue, call: Call) -> Reply:
+def changes(ask: Ask) -> Reply:
     """Tell what happened since a transaction, and what changes with prices."""
+    venue, call = ask.venue, ask.call
     since = number_after(venue, call, "sinceTransactionID")
     body = {
         "changes": _changes(venue, venue.records.lines[since:]),

@@ -9,31 +9,26 @@ from typing import Any, Final
 
 import polars as pl
 
+from infra.brokers.simulator.ask import Ask
 from infra.brokers.simulator.calls import Call, Reply, invalid, moment
 from infra.brokers.simulator.market import MINUTES, SIDES, Market
-from infra.brokers.simulator.venue import Venue
 
 MOST_CANDLES: Final = 5000
 DEFAULT_COUNT: Final = 500
 
 
-def candles(venue: Venue, call: Call, instrument: str) -> Reply:
+def candles(ask: Ask) -> Reply:
     """Tell candles of an instrument.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    instrument : str
 
     Raises
     ------
     Refusal
     """
-    asked = Asked.read(instrument, call.query, venue.market)
-    rows = asked.choose(venue.market.candles(instrument, asked.granularity))
-    told = [_candle(row, asked.price) for row in rows.iter_rows(named=True)]
-    return 200, {"instrument": instrument, "granularity": asked.granularity, "candles": told}
+    venue, call, instrument = ask.venue, ask.call, ask.name
+    wanted = Asked.read(instrument, call.query, venue.market)
+    rows = wanted.choose(venue.market.candles(instrument, wanted.granularity))
+    told = [_candle(row, wanted.price) for row in rows.iter_rows(named=True)]
+    return 200, {"instrument": instrument, "granularity": wanted.granularity, "candles": told}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from infra.brokers.holdings import Order
-from infra.brokers.simulator.calls import Call, Reply, decimal, invalid, missing, section
+from infra.brokers.simulator.ask import Ask
+from infra.brokers.simulator.calls import Reply, decimal, invalid, missing, section
 from infra.brokers.simulator.demands import Demand, demand, refuse
 from infra.brokers.simulator.venue import Venue
 from infra.brokers.simulator.wire import Body
@@ -48,8 +49,9 @@ def executed(venue: Venue, lines: list[Body], prefix: str = "order") -> Body:
     return {**told, "relatedTransactionIDs": ids, "lastTransactionID": str(venue.book.last)}
 
 
-def place(venue: Venue, call: Call) -> Reply:
+def place(ask: Ask) -> Reply:
     """Take an order."""
+    venue, call = ask.venue, ask.call
     told = section(call.body(), "order")
     if told is None:
         invalid("Invalid value specified for 'order'")
@@ -68,8 +70,9 @@ def _taken(venue: Venue, wanted: Demand) -> Body:
     return answer(venue, orderCreateTransaction=create)
 
 
-def several(venue: Venue, call: Call) -> Reply:
+def several(ask: Ask) -> Reply:
     """Tell of orders, newest first."""
+    venue, call = ask.venue, ask.call
     state, pair, ids = call.query.get("state", "PENDING"), call.query.get("instrument"), None
     if (names := call.names("ids")) is not None:
         ids, state = set(names), call.query.get("state", "ALL")
@@ -87,24 +90,21 @@ def several(venue: Venue, call: Call) -> Reply:
     return 200, {"orders": found[:count], "lastTransactionID": str(venue.book.last)}
 
 
-def pending(venue: Venue, _: Call) -> Reply:
+def pending(ask: Ask) -> Reply:
     """Tell of the orders that wait."""
+    venue = ask.venue
     told = [venue.records.orders[each] for each in venue.book.orders]
     return 200, {"orders": told, "lastTransactionID": str(venue.book.last)}
 
 
-def one(venue: Venue, _: Call, spec: str) -> Reply:
+def one(ask: Ask) -> Reply:
     """Tell of an order; by the client's own name only if it waits.
-
-    Parameters
-    ----------
-    venue : Venue
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, spec = ask.venue, ask.name
     number = spec
     if spec.startswith("@"):
         number = waiting.id if (waiting := find(venue, spec)) else ""
@@ -127,18 +127,14 @@ def find(venue: Venue, spec: str) -> Order | None:
     return next((o for o in venue.book.orders.values() if o.client_id == spec[1:]), None)
 
 
-def cancel(venue: Venue, _: Call, spec: str) -> Reply:
+def cancel(ask: Ask) -> Reply:
     """Cancel an order that waits.
-
-    Parameters
-    ----------
-    venue : Venue
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, spec = ask.venue, ask.name
     order = _waiting(venue, spec)
     told = venue.record(venue.book.cancel(order.id, venue.market.now))[0]
     return 200, answer(venue, orderCancelTransaction=told)
@@ -153,19 +149,14 @@ def _waiting(venue: Venue, spec: str) -> Order:
     return order
 
 
-def replace(venue: Venue, call: Call, spec: str) -> Reply:
+def replace(ask: Ask) -> Reply:
     """Put another order in the place of one that waits.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, spec = ask.venue, ask.call, ask.name
     told = section(call.body(), "order")
     if told is None:
         invalid("Invalid value specified for 'order'")
@@ -185,19 +176,14 @@ def replace(venue: Venue, call: Call, spec: str) -> Reply:
     return 201, {"orderCancelTransaction": gone, **made, "relatedTransactionIDs": ids}
 
 
-def label(venue: Venue, call: Call, spec: str) -> Reply:
+def label(ask: Ask) -> Reply:
     """Change the client's own words of an order that waits.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, spec = ask.venue, ask.call, ask.name
     words = section(call.body(), "clientExtensions") or {}
     if (order := find(venue, spec)) is None:
         missing("NO_SUCH_ORDER", "The order specified does not exist")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from infra.brokers.holdings import ZERO, Holding
-from infra.brokers.simulator.calls import Call, Reply, decimal, invalid, missing
+from infra.brokers.simulator.ask import Ask
+from infra.brokers.simulator.calls import Reply, decimal, invalid, missing
 from infra.brokers.simulator.demands import refuse
 from infra.brokers.simulator.orders import executed
 from infra.brokers.simulator.trades import requested
@@ -61,31 +62,29 @@ def _side(venue: Venue, trades: list[Holding]) -> Body:
     return body
 
 
-def several(venue: Venue, _: Call) -> Reply:
+def several(ask: Ask) -> Reply:
     """Tell of every instrument that was ever traded."""
+    venue = ask.venue
     told = [shown(venue, pair) for pair in venue.records.profits]
     return 200, {"positions": told, "lastTransactionID": str(venue.book.last)}
 
 
-def opened(venue: Venue, _: Call) -> Reply:
+def opened(ask: Ask) -> Reply:
     """Tell of the instruments that something is held of."""
+    venue = ask.venue
     pairs = dict.fromkeys(trade.pair for trade in venue.book.trades.values())
     told = [shown(venue, pair) for pair in pairs]
     return 200, {"positions": told, "lastTransactionID": str(venue.book.last)}
 
 
-def one(venue: Venue, _: Call, pair: str) -> Reply:
+def one(ask: Ask) -> Reply:
     """Tell of an instrument that was ever traded.
-
-    Parameters
-    ----------
-    venue : Venue
-    pair : str
 
     Raises
     ------
     Refusal
     """
+    venue, pair = ask.venue, ask.name
     _known(venue, pair)
     if pair not in venue.records.profits:
         missing("NO_SUCH_POSITION", "The Position requested does not exist")
@@ -97,19 +96,14 @@ def _known(venue: Venue, pair: str) -> None:
         invalid("Invalid value specified for 'instrument'")
 
 
-def close(venue: Venue, call: Call, pair: str) -> Reply:
+def close(ask: Ask) -> Reply:
     """Close what is held of an instrument; a side that is asked for must be there.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    pair : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, pair = ask.venue, ask.call, ask.name
     _known(venue, pair)
     told = call.body()
     wanted = {side: told[f"{side}Units"] for side in SIDES if told.get(f"{side}Units") is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.brokers.simulator.ask import Ask
 from infra.brokers.simulator.calls import Call, Reply, invalid
 from infra.brokers.simulator.venue import Venue
 from infra.brokers.simulator.wire import Body, moment, number
@@ -40,8 +41,9 @@ def told(venue: Venue, pair: str) -> Body | None:
     return None if known is None else spelt(known, venue.ladder(pair), venue.market.now)
 
 
-def prices(venue: Venue, call: Call) -> Reply:
+def prices(ask: Ask) -> Reply:
     """Tell present prices, and what currencies are worth to the account."""
+    venue, call = ask.venue, ask.call
     pairs, since = asked(venue, call), call.moment("since")
     known = (told(venue, pair) for pair in pairs)
     found = [price for price in known if price is not None]

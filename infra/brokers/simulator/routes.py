@@ -15,11 +15,12 @@ from infra.brokers.simulator import (
     trades,
     transactions,
 )
+from infra.brokers.simulator.ask import Ask
 from infra.brokers.simulator.calls import Call, Refusal, Reply
 from infra.brokers.simulator.venue import Venue
 from infra.brokers.simulator.wire import ACCOUNT
 
-Answer = Callable[..., Reply]
+Answer = Callable[[Ask], Reply]
 
 _OURS: Final = "/v3/accounts/{account}"
 _TABLE: Final[tuple[tuple[str, str, Answer], ...]] = (
@@ -89,6 +90,6 @@ def _answer(venue: Venue, call: Call, answer: Answer, parts: dict[str, str]) -> 
     if parts.pop("account", ACCOUNT) != ACCOUNT:
         return 404, {"errorMessage": "Invalid value specified for 'accountID'"}
     try:
-        return answer(venue, call, *parts.values())
+        return answer(Ask(venue, call, *parts.values()))
     except Refusal as refusal:
         return refusal.reply

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Final, NoReturn
 
 from infra.brokers.holdings import LINKED, Holding, Place, Request
-from infra.brokers.simulator.calls import Call, Reply, decimal, invalid, missing, places, section
+from infra.brokers.simulator.ask import Ask
+from infra.brokers.simulator.calls import Reply, decimal, invalid, missing, places, section
 from infra.brokers.simulator.demands import refuse
 from infra.brokers.simulator.orders import MOST, answer, executed
 from infra.brokers.simulator.venue import Venue
@@ -41,8 +42,9 @@ def shown(venue: Venue, told: Body, *, briefly: bool = False) -> Body:
     return body
 
 
-def several(venue: Venue, call: Call) -> Reply:
+def several(ask: Ask) -> Reply:
     """Tell of trades, newest first."""
+    venue, call = ask.venue, ask.call
     state, pair, ids = call.query.get("state", "OPEN"), call.query.get("instrument"), None
     if (names := call.names("ids")) is not None:
         ids, state = set(names), call.query.get("state", "ALL")
@@ -61,24 +63,21 @@ def several(venue: Venue, call: Call) -> Reply:
     return 200, {"trades": told, "lastTransactionID": str(venue.book.last)}
 
 
-def opened(venue: Venue, _: Call) -> Reply:
+def opened(ask: Ask) -> Reply:
     """Tell of all open trades, newest first."""
+    venue = ask.venue
     told = [shown(venue, venue.records.trades[each]) for each in reversed(venue.book.trades)]
     return 200, {"trades": told, "lastTransactionID": str(venue.book.last)}
 
 
-def one(venue: Venue, _: Call, spec: str) -> Reply:
+def one(ask: Ask) -> Reply:
     """Tell of a trade, open or closed.
-
-    Parameters
-    ----------
-    venue : Venue
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, spec = ask.venue, ask.name
     told = venue.records.trades.get(_id(venue, spec))
     if told is None:
         missing("NO_SUCH_TRADE", "The trade specified does not exist")
@@ -94,19 +93,14 @@ def _id(venue: Venue, spec: str) -> str:
     return ""
 
 
-def close(venue: Venue, call: Call, spec: str) -> Reply:
+def close(ask: Ask) -> Reply:
     """Close a trade, or part of it.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, spec = ask.venue, ask.call, ask.name
     told = call.body() if call.content else {}
     units = None if told.get("units", "ALL") == "ALL" else decimal(told["units"], "units")
     trade = venue.book.trades.get(_id(venue, spec))
@@ -134,19 +128,14 @@ def _refuse(venue: Venue, reason: str, extra: Body, status: int) -> NoReturn:
     refuse(venue, type_, reason, key, None, extra, status)
 
 
-def protect(venue: Venue, call: Call, spec: str) -> Reply:
+def protect(ask: Ask) -> Reply:
     """Give a trade its stop and target; what is null is taken away, what is not there stays.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, spec = ask.venue, ask.call, ask.name
     told, trade = call.body(), venue.book.trades.get(_id(venue, spec))
     wanted: dict[Place, Decimal | None] = {}
     for place, name in _BODY.items():
@@ -191,19 +180,14 @@ def _told(venue: Venue, lines: list[Body]) -> Body:
     return answer(venue, **told)
 
 
-def label(venue: Venue, call: Call, spec: str) -> Reply:
+def label(ask: Ask) -> Reply:
     """Change the client's own words of a trade.
-
-    Parameters
-    ----------
-    venue : Venue
-    call : Call
-    spec : str
 
     Raises
     ------
     Refusal
     """
+    venue, call, spec = ask.venue, ask.call, ask.name
     words = section(call.body(), "clientExtensions") or {}
     trade = venue.book.trades.get(_id(venue, spec))
     if trade is None:

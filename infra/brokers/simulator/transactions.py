@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from infra.brokers.simulator.ask import Ask
 from infra.brokers.simulator.calls import Call, Refusal, Reply, invalid, missing
 from infra.brokers.simulator.venue import Venue
 from infra.brokers.simulator.wire import ACCOUNT, moment
@@ -35,18 +36,14 @@ def number_after(venue: Venue, call: Call, name: str) -> int:
     return int(told)
 
 
-def one(venue: Venue, _: Call, number: str) -> Reply:
+def one(ask: Ask) -> Reply:
     """Tell of a transaction.
-
-    Parameters
-    ----------
-    venue : Venue
-    number : str
 
     Raises
     ------
     Refusal
     """
+    venue, number = ask.venue, ask.name
     if not re.fullmatch(r"\d{1,18}", number, re.ASCII):
         invalid("Invalid value specified for 'transactionID'")
     if not 1 <= int(number) <= venue.book.last:
@@ -55,8 +52,9 @@ def one(venue: Venue, _: Call, number: str) -> Reply:
     return 200, {"transaction": told, "lastTransactionID": str(venue.book.last)}
 
 
-def between(venue: Venue, call: Call) -> Reply:
+def between(ask: Ask) -> Reply:
     """Tell of the transactions of a range, both ends included."""
+    venue, call = ask.venue, ask.call
     first, last = (number_after(venue, call, name) for name in ("from", "to"))
     if first > last:
         invalid("Invalid value specified for 'from'")
@@ -64,14 +62,16 @@ def between(venue: Venue, call: Call) -> Reply:
     return 200, {"transactions": told, "lastTransactionID": str(venue.book.last)}
 
 
-def since(venue: Venue, call: Call) -> Reply:
+def since(ask: Ask) -> Reply:
     """Tell of the transactions after one."""
+    venue, call = ask.venue, ask.call
     told = venue.records.lines[number_after(venue, call, "id") :]
     return 200, {"transactions": told, "lastTransactionID": str(venue.book.last)}
 
 
-def pages(venue: Venue, call: Call) -> Reply:
+def pages(ask: Ask) -> Reply:
     """Tell where the transactions of a time are; not what they are."""
+    venue, call = ask.venue, ask.call
     size = call.integer("pageSize", 100, MOST)
     if not size:
         invalid("Invalid value specified for 'pageSize'")

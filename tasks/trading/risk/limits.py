@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 
 from infra.errors import SepError
 from infra.market.days import DAY_BEGINS, NEW_YORK
@@ -313,7 +312,7 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
         yield f'"{OFF}"'
 
 
-def _fault(error: ErrorDetails) -> str:
+def _fault(error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
         return f"{name[:40]} is no limit; `sep risk show` lists those there are"
