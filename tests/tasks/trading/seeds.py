@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -52,6 +53,19 @@ def check_simulated(seed: int) -> Lived:
     return live(seed, SimulatedVenue(seed))
 
 
+def check_served(seed: int) -> Lived:
+    """Live through a seed's world at the simulated venue, over sockets of loopback."""
+    venue = SimulatedVenue(seed)
+    with venue.served():
+        return live(seed, venue)
+
+
+def told(number: int, counts: Counter[str]) -> str:
+    """Return counts for people: faults of the venue are marked."""
+    shown = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return f"{number:,} seeds: {shown}"
+
+
 def live(seed: int, venue: Venue) -> Lived:
     """Live through a seed's world at a venue."""
     rng = random.Random(f"limits {seed}")
@@ -64,7 +78,33 @@ def live(seed: int, venue: Venue) -> Lived:
         dead_man=rng.choice((0.0, 0.0, 10.0)),
     )
     digest = world.run()
-    return Lived(digest, world.counts + Counter({f"! {k}": n for k, n in venue.fired.items()}))
+    faults = Counter({f"! {name}": n for name, n in venue.fired.items()})
+    return Lived(digest, world.counts + faults + marks(venue))
+
+
+USUAL = ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST")
+
+
+def marks(venue: Venue) -> Counter[str]:
+    """Count what the market did to the account, by the venue's log."""
+    found: Counter[str] = Counter()
+    stops = {}
+    for line in venue.book.log:
+        if line.type == "STOP_LOSS_ORDER" and line.price is not None:
+            stops[str(line.trade)] = line.price
+        elif (
+            line.kind == "cancel" and line.reason not in ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST")
+        ) or line.kind == "reject":
+            found[f"* {line.reason}"] += 1
+        elif line.kind == "fill" and line.opened is None:
+            found[f"* {line.reason}"] += 1
+            stop = stops.get(str(line.trade))
+            if line.reason == "STOP_LOSS_ORDER" and line.price is not None and stop is not None:
+                worse = line.price < stop if line.units < 0 else line.price > stop
+                found["* gap through stop"] += worse
+        elif line.kind == "financing":
+            found["* DAILY_FINANCING"] += 1
+    return found
 
 
 def start_of(rng: random.Random) -> datetime:
@@ -101,6 +141,7 @@ def quick() -> Iterator[None]:
         patch.setattr(instruments, "known", lambda: catalogue)
         with session() as opened:
             opened.merge(model())
+        gc.freeze()
         yield
     fixed.dispose()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+import httpx
 import numpy as np
 import polars as pl
 from pydantic import SecretStr
@@ -47,13 +50,21 @@ class Stray(Hostile):
         return replace(super()._made(name), scans=scans)
 
 
+class Impatient(httpx.HTTPTransport):
+    """Sockets whose client waits a fraction of what it waits as a rule."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), 0.2)
+        return super().handle_request(request)
+
+
 class SimulatedVenue:
     """A venue of a seed, whose executors come through the client and an ASGI transport."""
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(f"venue {seed}")
         start, minutes = market_of(seed % MARKETS)
-        self.clock = VirtualClock(start)
+        self.clock, self.sockets = VirtualClock(start), False
         market = Market(dict(minutes), start, depth=DEPTH)
         market._columns = _columns(seed % MARKETS)
         self.simulator = Simulator(market, clock=self.clock, balance=DEPOSIT)
@@ -70,7 +81,20 @@ class SimulatedVenue:
 
     def connect(self, clock: Clock) -> Broker:
         token = SecretStr(self.simulator.token)
-        return OandaBroker(token, ADDRESS, ACCOUNT, clock, self.transport)
+        if not self.sockets:
+            return OandaBroker(token, ADDRESS, ACCOUNT, clock, self.transport)
+        impatient = Impatient()
+        return OandaBroker(token, self.simulator.url, ACCOUNT, clock, impatient)
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Let executors come over sockets: what is late is late in true seconds, and soon."""
+        hostile = self.simulator.hostile
+        assert hostile is not None
+        hostile.late, hostile.slow = 0.4, 0.02
+        with self.simulator.serve():
+            self.sockets = True
+            yield
 
     def price(self, pair: str) -> Price:
         price = self.simulator.look().price(pair)
@@ -157,4 +181,3 @@ def _minutes(pair: str, first: datetime, seed: int, opened: pl.Series) -> pl.Dat
 def _columns(number: int) -> dict[str, tuple[pl.DataFrame, dict[str, list[Any]]]]:
     _, minutes = market_of(number)
     return {pair: (frame, frame.to_dict(as_series=False)) for pair, frame in minutes.items()}
-

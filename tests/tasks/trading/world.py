@@ -208,7 +208,7 @@ class World:
         self._beat()
         if self.real:
             self._arm(on=True)
-        for _ in range(self.rng.randint(5, 10)):
+        for _ in range(self.rng.randint(3, 8)):
             self._act()
             self._plan_hazards()
             self.round()
