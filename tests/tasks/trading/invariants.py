@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select
 
 from infra.brokers.book import Book
-from infra.brokers.broker import Entry, Transaction
+from infra.brokers.broker import Entry, Price, Transaction
+from infra.clock import Clock
 from infra.postgres.database import session
 from infra.postgres.models import Base, Signal
 from infra.postgres.trading import (
@@ -32,6 +33,35 @@ from tasks.trading.report import Report
 if TYPE_CHECKING:
     from tests.tasks.trading.world import World
 
+
+class Truth(Protocol):
+    """What a venue knows of itself."""
+
+    @property
+    def book(self) -> Book: ...
+
+    def price(self, pair: str) -> Price: ...
+
+
+class Site(Protocol):
+    """An account that is looked at, and the venue it is at."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def venue(self) -> Truth: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def counts(self) -> Counter[str]: ...
+
+    @property
+    def sent(self) -> Counter[str]: ...
+
+
 ENDS = {"DENIED", "EXPIRED", "FILLED", "CANCELLED", "REJECTED", "DROPPED"}
 UNDECIDED = {"PREPARED", "SENT", "UNKNOWN"}
 NEAR = Decimal("1.10")
@@ -51,12 +81,12 @@ def rows(kind: type[Base], account: str) -> list[Base]:
     return found
 
 
-def intents(world: World) -> list[Intent]:
+def intents(world: Site) -> list[Intent]:
     """Return all intents of a world."""
     return [row for row in rows(Intent, world.account) if isinstance(row, Intent)]
 
 
-def positions(world: World) -> list[Position]:
+def positions(world: Site) -> list[Position]:
     """Return all positions of a world."""
     return [row for row in rows(Position, world.account) if isinstance(row, Position)]
 
@@ -177,7 +207,7 @@ def is_ours(world: World, trade: str) -> None:
 # after each round, whatever happened in it
 
 
-def after_each_round(world: World) -> None:
+def after_each_round(world: Site) -> None:
     """What holds at any time."""
     world.venue.book.check()
     nothing_is_filled_twice(world)
@@ -185,20 +215,20 @@ def after_each_round(world: World) -> None:
     nothing_disagrees(world)
 
 
-def nothing_is_filled_twice(world: World) -> None:
+def nothing_is_filled_twice(world: Site) -> None:
     """The venue's log shows at most one fill that opened a trade for each name."""
     for name, lines in openings(world.venue.book).items():
         assert len(lines) == 1, f"{name} was filled by {[line.id for line in lines]}"
 
 
-def nothing_of_others_is_netted(world: World) -> None:
+def nothing_of_others_is_netted(world: Site) -> None:
     """No order of ours closed a trade, of others or of ours, by netting."""
     for line in world.venue.book.log:
         if line.kind == "fill" and line.opened is not None and _is_name(line.client_id):
             assert not line.closed, f"{line.client_id} closed {line.closed}"
 
 
-def nothing_disagrees(world: World) -> None:
+def nothing_disagrees(world: Site) -> None:
     """Journal and broker never disagreed: nothing here is beyond explaining."""
     with session() as opened:
         venue = opened.get(Venue, world.account)
@@ -209,14 +239,14 @@ def nothing_disagrees(world: World) -> None:
 # after a round that went to its end
 
 
-def after_a_whole_round(world: World, report: Report, *, quiet: bool) -> None:
+def after_a_whole_round(world: Site, report: Report, *, quiet: bool) -> None:
     """What a round promises that neither died nor met a fault."""
     broker_knows = not any("does not tell how things stand" in each for each in report.findings)
     if quiet and broker_knows:
         all_have_stops(world)
 
 
-def all_have_stops(world: World) -> None:
+def all_have_stops(world: Site) -> None:
     """No trade of ours is without a stop where its market is open."""
     book = world.venue.book
     for number in own_trades(book):
@@ -228,14 +258,14 @@ def all_have_stops(world: World) -> None:
 # at rest
 
 
-def has_ended(world: World) -> bool:
+def has_ended(world: Site) -> bool:
     """Say whether nothing is under way any more."""
     undecided = [i for i in intents(world) if i.state in ("SENT", "UNKNOWN")]
     orphans = [p for p in positions(world) if p.orphan and p.closed_at is None]
     return not undecided and not orphans
 
 
-def at_rest(world: World) -> None:
+def at_rest(world: Site) -> None:
     """What holds once all is calm."""
     assert has_ended(world), [(i.client_id, i.state) for i in intents(world)]
     each_intent_has_one_end(world)
@@ -250,7 +280,7 @@ def at_rest(world: World) -> None:
         world.counts[f"{intent.kind} {intent.state.lower()}"] += 1
 
 
-def each_intent_has_one_end(world: World) -> None:
+def each_intent_has_one_end(world: Site) -> None:
     """The state of each intent is an end, and its events tell of just that one."""
     with session() as opened:
         told = opened.execute(
@@ -270,7 +300,7 @@ def each_intent_has_one_end(world: World) -> None:
         assert ends == [intent.state], f"{intent.client_id}: {events[intent.id]}"
 
 
-def each_end_is_the_venues(world: World) -> None:
+def each_end_is_the_venues(world: Site) -> None:
     """What was filled by the journal was filled by the venue, and the other way round."""
     filled = openings(world.venue.book)
     for intent in intents(world):
@@ -282,7 +312,7 @@ def each_end_is_the_venues(world: World) -> None:
     assert not filled, f"{[*filled]} have no intent"
 
 
-def late_fills_were_closed_and_halted(world: World) -> None:
+def late_fills_were_closed_and_halted(world: Site) -> None:
     """An order that was given up and filled all the same was closed, its pair halted till then."""
     late = {i.signal_id: i for i in intents(world) if i.state == "DROPPED" and i.kind == "entry"}
     fills = openings(world.venue.book)
@@ -299,7 +329,7 @@ def late_fills_were_closed_and_halted(world: World) -> None:
     assert {*orphans} <= {*late}, "an orphan whose order was not given up"
 
 
-def positions_are_the_venues(world: World) -> None:
+def positions_are_the_venues(world: Site) -> None:
     """Positions have the sides, units, profits and financing of the venue's log."""
     book, known = world.venue.book, {p.trade: p for p in positions(world)}
     assert {n for n, p in known.items() if p.closed_at is None} == own_trades(book)
@@ -336,7 +366,7 @@ def _closures(
     return profits, taken, financed
 
 
-def fills_are_the_venues(world: World) -> None:
+def fills_are_the_venues(world: Site) -> None:
     """There is a fill on record for each execution of a trade of ours, and no other."""
     book = world.venue.book
     mine = {str(line.id) for lines in openings(book).values() for line in lines}
@@ -352,7 +382,7 @@ def fills_are_the_venues(world: World) -> None:
     assert len(found) == len(told)
 
 
-def the_account_is_the_venues(world: World) -> None:
+def the_account_is_the_venues(world: Site) -> None:
     """The last word on the account is the venue's balance, and its log was read to the end."""
     book = world.venue.book
     newest = max(
@@ -365,7 +395,7 @@ def the_account_is_the_venues(world: World) -> None:
         assert newest.balance == float(book.balance)
 
 
-def nothing_is_overdue(world: World) -> None:
+def nothing_is_overdue(world: Site) -> None:
     """No position is open an hour of trade after its time."""
     from infra.market.fills import exit_due_by_calendar
 
@@ -374,7 +404,7 @@ def nothing_is_overdue(world: World) -> None:
         mine = (Position.account == world.account) & Position.closed_at.is_(None)
         for position, signal in opened.execute(query.where(mine)):
             due = exit_due_by_calendar(signal.bar_ts, signal.horizon, signal.pair, signal.timeframe)
-            late = world.venue.clock.now() - due
+            late = world.clock.now() - due
             assert late < timedelta(hours=1), f"{position.trade} was due {late} ago"
 
 
