@@ -24,7 +24,7 @@ class ExecuteRequest(Parameters):
     account: Account | None = Field(
         None,
         description="Whose positions. Left out: the account that the settings mean; for a replay "
-        "one on paper that is its own, `replay`.",
+        "one on paper that is its own.",
     )
     as_of: datetime | None = Field(
         None, description="Replay on paper: the clock's last time. Left out: the wall clock."
@@ -57,9 +57,9 @@ def execute(request: ExecuteRequest) -> dict[str, Any]:
 def _whose(request: ExecuteRequest) -> str:
     if request.as_of is None:
         return request.account or account_of(settings())
-    account = request.account or REPLAY
-    require_paper(settings(), account)
-    return account
+    name = f"{REPLAY}-{request.as_of:%Y%m%dT%H%M}-{request.timeframe}-{request.bars}"
+    require_paper(settings(), request.account or name)
+    return request.account or name
 
 
 def _times(request: ExecuteRequest) -> list[str] | None:

@@ -9,7 +9,7 @@ from infra.clock import Clock, VirtualClock, WallClock
 from infra.settings import settings
 from tasks.reports.statement_report import as_markdown, keep, path_of
 from tasks.steps import step
-from tasks.trading import execution, heartbeat
+from tasks.trading import equity, execution, heartbeat
 from tasks.trading.brokers import shadow_of
 from tasks.trading.lease import LeaseHeld
 from tasks.trading.preview import preview
@@ -24,7 +24,8 @@ def trade(account: str, *, holder: str, times: list[str] | None) -> dict[str, An
     """Run a cycle of the executor now, or one at each time of a replay.
 
     Doing it again does nothing twice: the journal decides, not Prefect. Each beginning takes the
-    lease with a new token, which fences off what is left of an earlier one.
+    lease with a new token, which fences off what is left of an earlier one. A replay goes on where
+    its account stands: no clock there runs backwards.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def trade(account: str, *, holder: str, times: list[str] | None) -> dict[str, An
     """
     report = Report()
     try:
-        for clock in _clocks(times):
+        for clock in _to_come(account, _clocks(times), report):
             executor = executor_of(settings(), account, clock)
             with leased(account, holder) as lease:
                 report.add(execution.cycle(executor, lease))
@@ -90,6 +91,18 @@ def state_day(account: str, *, now: str) -> str | None:
     both = compare(account, told.start, told.end) if shadow_of(settings(), account) else None
     _, picture = keep(told, both)
     return as_markdown(told, both, picture.read_bytes())
+
+
+def _to_come(account: str, clocks: list[Clock], report: Report) -> list[Clock]:
+    last = equity.latest(account)
+    behind = [
+        each
+        for each in clocks
+        if isinstance(each, VirtualClock) and last is not None and each.now() <= last
+    ]
+    if behind:
+        report.finding(f"{account} stands at {last}: {len(behind)} times up to it are left out")
+    return [each for each in clocks if each not in behind]
 
 
 def _clocks(times: list[str] | None) -> list[Clock]:

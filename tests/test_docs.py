@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from math import inf
 from pydoc import locate
 from typing import Any
@@ -11,18 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.market import fills
 from infra.settings import PROJECT
+from kernels.segments import segments
 from kernels.synthetic import WALKS
 from tasks.research.learners import boosted
 from tasks.research.learners.linear import Logistic
 from tasks.research.learners.roster import LEARNERS
 from tasks.research.learners.rows import Rows
 
+HOUR = timedelta(hours=1)
 FOLDER = PROJECT / "docs"
 TEXT = (FOLDER / "mathematics.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\d+)\. (.+)$", TEXT, re.MULTILINE))
 CONSTANTS = re.findall(
-    r"^\|[^|]*\| ([^|]+) \| `((?:kernels|tasks)\.[\w.]+)` \|$", TEXT, re.MULTILINE
+    r"^\|[^|]*\| ([^|]+) \| `((?:infra|kernels|tasks)\.[\w.]+)` \|$", TEXT, re.MULTILINE
 )
 
 
@@ -65,6 +70,26 @@ def test_its_pictures_are_there_and_small() -> None:
         assert (FOLDER / target).stat().st_size < 150_000, target
     kept = {path.relative_to(FOLDER).as_posix() for path in (FOLDER / "pictures").iterdir()}
     assert kept == set(named)
+
+
+def test_holes_are_those_of_the_segments() -> None:
+    told = f"more than {fills.HOLE_BARS} bars or {fills.HOLE_TIME // HOUR} hours"
+    assert told in section("Bars and segments")
+    hour, most = 3600 * 10**6, fills.HOLE_BARS
+    times = np.array([0, most + 1, 2 * most + 3]) * hour
+    assert segments(times, bar_seconds=3600, closures=(times[:0],) * 2).tolist() == [0, 0, 1]
+    moments = [datetime.fromtimestamp(time / 1e6, UTC) for time in times]
+    holed = [fills.is_hole(*two, "BTC_USD", "H1") for two in pairwise(moments)]
+    assert holed == [False, True]
+
+
+def test_outcomes_are_null_and_signals_die_as_the_rules_say() -> None:
+    text = " ".join(section("Outcomes").split())
+    assert "An outcome is null only where the data end" in text
+    assert "ends the trade at the first open after it" in text
+    assert "`infra/market/fills.py`" in text
+    friday = datetime(2026, 1, 9, 21, tzinfo=UTC)
+    assert fills.valid_until(friday, "EUR_USD", "H1") == friday + 50 * HOUR
 
 
 def test_every_learner_is_described_with_its_columns() -> None:

@@ -269,6 +269,22 @@ def instruments_refresh() -> None:
     instruments.refresh(Console(highlight=False))
 
 
+oanda = typer.Typer(help="Measure what OANDA does not document.", no_args_is_help=True)
+app.add_typer(oanda, name="oanda")
+
+
+@oanda.command("probe")
+def oanda_probe(
+    yes: Annotated[bool, typer.Option("--yes", help="Send the orders.")] = False,
+) -> None:
+    """Measure on a practice account, with the smallest orders, what is not documented."""
+    from rich.console import Console
+
+    from deployments.sep import oanda
+
+    oanda.probe(Console(highlight=False), yes=yes)
+
+
 @app.command()
 def backup(
     to: Annotated[
@@ -320,6 +336,20 @@ def demo(context: typer.Context) -> None:
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command("demo")(show)
     command(context.args, prog_name="sep demo")
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def simulate(context: typer.Context) -> None:
+    """Serve a simulated OANDA on this machine, for who has no token."""
+    from deployments.sep.simulate import app as command
+
+    command(context.args, prog_name="sep simulate")
 
 
 def main() -> None:

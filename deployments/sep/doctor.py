@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from deployments.sep.status import State, status
 from deployments.workers import placement
 from infra.health import Finding, check_cache, check_database, check_disk, look
 from infra.settings import PROJECT, Settings
+from infra.site import site
 from infra.topology import read_topology
 from tasks.upkeep.health import check_models
 
@@ -58,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if "PostgreSQL" in running:
         yield from _roles()
         yield from look([check_models])
+        yield from _trading(settings)
     yield from _settings(settings)
 
 
@@ -187,6 +190,24 @@ def _roles() -> Iterator[Finding]:
         "`sep up` makes them if the user of SEP_DATABASE_URL may create roles and owns the tables"
     )
     yield Finding("roles", "note", f"workers connect as the database's owner: {reason}", advice)
+
+
+def _trading(settings: Settings) -> Iterator[Finding]:
+    """Say who fills orders, and what keeps entries out; where none are sent, nothing."""
+    from tasks.trading.control import present
+
+    if not site(settings).trades:
+        return
+    venue = f" {settings.oanda_environment}" if settings.broker == "oanda" else ""
+    account = settings.oanda_account if settings.broker == "oanda" else None
+    now = present(account or settings.broker, datetime.now(UTC), home=settings.home)
+    stopped = now.halted or now.reducing
+    if stopped is not None:
+        advice = "`sep resume` lifts it, `sep live status` tells all"
+        yield Finding("trading", "note", f"{settings.broker}{venue}, halted: {stopped}", advice)
+        return
+    armed = f", armed until {now.armed.until:%Y-%m-%d %H:%M} UTC" if now.armed else ""
+    yield Finding("trading", "ok", f"{settings.broker}{venue}{armed}")
 
 
 def _extension(name: str, version: str | None, purpose: str, cost: str) -> Finding:

@@ -194,7 +194,7 @@ def time_of(text: str | None, now: datetime) -> datetime | None:
     """
     if text is None:
         return None
-    if length := re.fullmatch(r"\+?(\d{1,4})([mhd])", text):
+    if length := re.fullmatch(r"\+?([1-9]\d{0,3})([mhd])", text):
         return now + timedelta(**{_UNITS[length[2]]: int(length[1])})
     try:
         moment = datetime.fromisoformat(text)

@@ -340,6 +340,12 @@ class Broker(Protocol):
     def candles(self, pair: str, timeframe: str, since: datetime) -> list[Candle]:
         """Return the bars that began at `since` or later, ascending, the one under way last.
 
+        Parameters
+        ----------
+        pair, timeframe : str
+        since : datetime
+            With a zone.
+
         Raises
         ------
         BrokerError
@@ -370,12 +376,29 @@ class Broker(Protocol):
         ...
 
     def close(self, trade: str, client_id: str, units: Decimal | None = None) -> Reply:
-        """Close a trade by its number, or part of it, once; a second time does no harm."""
+        """Close a trade by its number, or part of it, once; a second time does no harm.
+
+        Parameters
+        ----------
+        trade : str
+        client_id : str
+            A label, where the broker takes one.
+        units : Decimal, optional
+            Left out: all.
+        """
         ...
 
     def protect(self, trade: str, stop: Decimal, target: Decimal | None) -> Reply:
         """Give a trade its stop and target, replacing those it has.
 
         `Done` holds the orders it made.
+
+        Parameters
+        ----------
+        trade : str
+        stop : Decimal
+            Price.
+        target : Decimal or None
+            Price.
         """
         ...

@@ -22,6 +22,8 @@ from infra.market.timeframes import bar_length
 
 _TICK: Final = timedelta.resolution
 _DAY: Final = timedelta(days=1)
+_AHEAD: Final = 8 * _DAY
+"""Longer than any closure: where a bar comes within it, prices have not ended."""
 _WEDNESDAY, _SATURDAY = 2, 5
 _ORDERS: Final = {"stop": "STOP_LOSS_ORDER", "target": "TAKE_PROFIT_ORDER"}
 
@@ -167,6 +169,8 @@ class Market:
     def price(self, pair: str, timeframe: str, now: datetime) -> Quote | None:
         """Return the price of a moment, or the next one that exists, or the newest one known.
 
+        Only a replay knows the next one; as in the simulation none is taken beyond a hole.
+
         Parameters
         ----------
         pair, timeframe : str
@@ -175,7 +179,7 @@ class Market:
         Returns
         -------
         Quote or None
-            None if there is none within two bars, or the market is closed.
+            None if the market is closed, or where prices end the last is older than two bars.
         """
         try:
             quote = self.prices.quote(pair, timeframe, now)
@@ -183,12 +187,14 @@ class Market:
                 return quote
             if self.halted(pair, now):
                 return None
-            coming = self.prices.bars(pair, timeframe, now, now + 2 * bar_length(timeframe))
+            coming = self.prices.bars(pair, timeframe, now, now + _AHEAD)
         except PriceError:
             return None
-        if coming:
-            return Quote(coming[0].bid[0], coming[0].ask[0], coming[0].start)
-        return quote
+        if not coming:
+            return quote
+        (start, bid, ask), before = coming[0], now - bar_length(timeframe)
+        holed = fills.is_hole(before, start, calendar_for(self.known[pair]), timeframe)
+        return None if holed else Quote(bid[0], ask[0], start)
 
     def halted(self, pair: str, now: datetime) -> bool:
         """Return whether no venue trades a pair at a moment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import timedelta
 from threading import RLock
 from typing import Final, Protocol, TypeAlias
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from infra.brokers.broker import BrokerError, Transaction
@@ -20,6 +21,17 @@ from infra.postgres.trading import PaperAccount, PaperTransaction
 
 New: TypeAlias = Callable[[], Desk]
 
+_PATIENCE: Final = text("SET LOCAL lock_timeout = '10s'")
+"""Who holds a desk for longer hangs: the others say so, and do not wait with it."""
+_KEEP: Final = text("""
+WITH kept AS (
+    UPDATE paper_account SET state = CAST(:state AS jsonb), updated_at = :at
+    WHERE account = :account
+)
+INSERT INTO paper_transaction (account, id, body)
+SELECT :account, CAST(line ->> 'id' AS bigint), line
+FROM jsonb_array_elements(CAST(:lines AS jsonb)) AS line
+""")
 _OFTEN: Final = timedelta(hours=1)
 """A desk to which nothing happens is written so often: what was walked is walked again."""
 
@@ -87,6 +99,7 @@ class Database:
     def desk(self, new: New) -> Iterator[Desk]:
         """See `Keeping`."""
         with engine().begin() as connection:
+            connection.execute(_PATIENCE)
             desk = self._locked(connection) or self._made(connection, new)
             last, walked = desk.book.last, desk.walked
             yield desk
@@ -127,12 +140,11 @@ class Database:
         return desk
 
     def _keep(self, connection: Connection, desk: Desk) -> None:
-        mine = update(PaperAccount).where(PaperAccount.account == self.account)
-        connection.execute(mine.values(state=desk.to_dict(), updated_at=desk.walked))
-        if desk.book.log:
-            rows = [
-                {"account": self.account, "id": line.id, "body": packed(line)}
-                for line in desk.book.log
-            ]
-            connection.execute(insert(PaperTransaction), rows)
-            desk.book.log.clear()
+        told = {
+            "account": self.account,
+            "state": json.dumps(desk.to_dict()),
+            "at": desk.walked,
+            "lines": json.dumps(packed(desk.book.log)),
+        }
+        connection.execute(_KEEP, told)
+        desk.book.log.clear()

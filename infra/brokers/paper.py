@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,16 +28,14 @@ from infra.brokers.broker import (
 )
 from infra.brokers.desk import Desk, Market, Watch, exact
 from infra.brokers.holdings import Request
-from infra.brokers.keeping import Database, Keeping
+from infra.brokers.keeping import Keeping
 from infra.brokers.ledger import Lines
-from infra.brokers.prices import Bar, HomePrices, Prices
+from infra.brokers.prices import Bar, Prices
 from infra.clock import Clock
 from infra.market.fills import entry_price, leaving_price
 from infra.market.instrument import Instrument, UnknownInstrument
 from infra.market.timeframes import bar_length
 from infra.postgres.database import DatabaseError
-from infra.settings import settings
-from infra.stores.bulk import BarStore
 
 DEPOSIT: Final = Decimal(100_000)
 LARGEST: Final = Decimal(100_000_000)
@@ -82,19 +80,6 @@ class PaperBroker:
     number: str = "paper"
     currency: str = "USD"
     deposit: Decimal = DEPOSIT
-
-    @classmethod
-    def of(cls, account: str, clock: Clock) -> Self:
-        """Return the broker of an account on this machine, its book in the shared database.
-
-        Parameters
-        ----------
-        account : str
-        clock : Clock
-        """
-        source = HomePrices(BarStore(settings().home / "bars"))
-        currency = settings().account_currency
-        return cls(source, Database(account), clock, account, currency)
 
     @property
     def name(self) -> str:
@@ -241,8 +226,7 @@ class PaperBroker:
         return Desk.new(self.currency, self.deposit, self.clock.now())
 
     def _price(self, pair: str, now: datetime) -> Price | None:
-        quote = self.source.quote(pair, None, now)
-        if quote is None:
+        if self.terms(pair) is None or (quote := self.source.quote(pair, None, now)) is None:
             return None
         worth = self.source.rate(pair, self.currency, now)
         home = None if worth is None else exact(worth)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+import atexit
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
 
 from infra.brokers.broker import Broker
-from infra.clock import Clock
+from infra.clock import Clock, VirtualClock
 from infra.errors import SepError
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.brokers.oanda.broker import OandaBroker
 
 PAPER: Final = "paper"
 """The account on paper that orders go to as a rule."""
 REPLAY: Final = "replay"
-"""The account on paper of replays, whose clock is in the past."""
+"""Begins the names of accounts on paper for replays, whose clock is in the past."""
 SHADOW: Final = "shadow:"
 """Before an account's name: the paper account that trades the same signals."""
+
+_MOST: Final = 4
+_opened: dict[tuple[object, ...], OandaBroker] = {}
+_one_at_a_time: Final = Lock()
 
 
 class NoBroker(SepError, ValueError):
@@ -57,10 +68,27 @@ def broker_of(settings: Settings, account: str | None, clock: Clock) -> Broker:
         return _paper(settings, account or PAPER, clock)
     if settings.oanda_trading_token is None:
         raise NoBroker("SEP_BROKER is oanda: set SEP_OANDA_TRADING_TOKEN, on this machine alone")
+    return _oanda(settings, settings.oanda_trading_token, account, clock)
+
+
+def _oanda(settings: Settings, token: SecretStr, account: str | None, clock: Clock) -> Broker:
+    """One for each account, whose connections are kept; the oldest of several is closed."""
     from infra.brokers.oanda.broker import OandaBroker
 
-    chosen = account or settings.oanda_account
-    return OandaBroker(settings.oanda_trading_token, settings.oanda_environment, chosen, clock)
+    where = settings.oanda_environment, account or settings.oanda_account
+    key = (token.get_secret_value(), *where, id(clock) if isinstance(clock, VirtualClock) else 0)
+    with _one_at_a_time:
+        if key not in _opened:
+            while len(_opened) >= _MOST:
+                _opened.pop(next(iter(_opened))).client.close()
+            _opened[key] = OandaBroker(token, *where, clock)
+        return _opened[key]
+
+
+@atexit.register
+def _close() -> None:
+    while _opened:
+        _opened.popitem()[1].client.close()
 
 
 def _paper(settings: Settings, account: str, clock: Clock) -> Broker:
@@ -84,7 +112,7 @@ def is_paper(settings: Settings, account: str | None) -> bool:
     account : str or None
         None: the one that the settings mean.
     """
-    named = account in (PAPER, REPLAY) or (account or "").startswith(SHADOW)
+    named = account == PAPER or (account or "").startswith((SHADOW, REPLAY))
     return settings.broker == "paper" or named
 
 

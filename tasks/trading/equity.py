@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.brokers.broker import Account
@@ -55,6 +55,13 @@ def between(account: str, start: datetime, end: datetime) -> list[dict[str, Any]
     with session() as opened:
         rows = [*opened.scalars(before), *opened.scalars(within.order_by(Equity.timestamp))]
         return [_plain(row) for row in rows]
+
+
+def latest(account: str) -> datetime | None:
+    """Return when an account was last written down; None if it never was."""
+    newest = select(func.max(Equity.timestamp)).where(Equity.account == account)
+    with session() as opened:
+        return opened.scalar(newest)
 
 
 def _plain(row: Equity) -> dict[str, Any]:

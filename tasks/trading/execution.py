@@ -79,6 +79,7 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     done = _reconciled(desk, report)
     if done is None:
         return report
+    equity.record(executor.account, done.account, executor.clock.now())
     exits.leave_due(desk, done.own, report)
     if entries and done.mismatch is None:
         _enter(executor, desk, report)

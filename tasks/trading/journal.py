@@ -139,6 +139,14 @@ class Journal:
     ) -> None:
         """Bring an intent into its next state, in a transaction under way that is fenced.
 
+        Parameters
+        ----------
+        opened : sqlalchemy.orm.Session
+        intent_id : int
+        state, note : str
+        **values
+            Columns to write with it.
+
         Raises
         ------
         AssertionError
@@ -157,13 +165,30 @@ class Journal:
         self.event(opened, intent_id, state, {**({"note": note} if note else {}), **shown})
 
     def note(self, intent_id: int, event: str, **detail: Any) -> None:
-        """Write an event that changes no state."""
+        """Write an event that changes no state.
+
+        Parameters
+        ----------
+        intent_id : int
+        event : str
+        **detail
+            Plain values.
+        """
         with session() as opened:
             self.lease.fence(opened)
             self.event(opened, intent_id, event, detail)
 
     def event(self, opened: Session, intent_id: int, event: str, detail: Mapping[str, Any]) -> None:
-        """Write an event in a transaction under way that is fenced."""
+        """Write an event in a transaction under way that is fenced.
+
+        Parameters
+        ----------
+        opened : sqlalchemy.orm.Session
+        intent_id : int
+        event : str
+        detail : mapping
+            Plain values.
+        """
         opened.add(
             IntentEvent(
                 intent_id=intent_id,
@@ -247,7 +272,13 @@ class Journal:
 
 
 def entry_name(account: str, signal: Signal) -> str:
-    """Return the name of a signal's entry order on an account: the same whoever asks."""
+    """Return the name of a signal's entry order on an account: the same whoever asks.
+
+    Parameters
+    ----------
+    account : str
+    signal : Signal
+    """
     key = (account, signal.strategy, signal.pair, signal.timeframe, _stamp(signal.bar_ts))
     digest = hashlib.sha256("|".join(key).encode()).hexdigest()[:16]
     return f"{PREFIX}{digest}-{signal.id}"

@@ -15,7 +15,8 @@ from infra.errors import SepError
 from infra.postgres.database import session
 from infra.postgres.trading import Lease
 
-LENGTH: Final = timedelta(minutes=2)
+LENGTH: Final = timedelta(seconds=75)
+"""One that a killed process leaves taken ends in time for exits within two minutes."""
 
 
 class LeaseHeld(SepError, RuntimeError):
@@ -73,7 +74,7 @@ class Held:
 
 
 def acquire(name: str, holder: str, clock: Clock | None = None) -> Held:
-    """Take a lease for two minutes, with a new token.
+    """Take a lease for `LENGTH`, with a new token.
 
     Parameters
     ----------

@@ -74,7 +74,15 @@ def leave(desk: Desk, intent: Intent, position: Position, units: Decimal | None 
 
 
 def entry_of(intent: Intent, timeframe: str) -> Entry:
-    """Return the order that an intent stands for."""
+    """Return the order that an intent stands for.
+
+    Parameters
+    ----------
+    intent : Intent
+        An entry.
+    timeframe : str
+        Of its signal's bars.
+    """
     assert intent.units is not None
     assert intent.bound is not None
     assert intent.stop_price is not None

@@ -14,6 +14,7 @@ from infra.postgres.trading import Intent
 from tasks.trading.risk.engine import Verdict, judge
 from tasks.trading.risk.limits import Limits
 from tasks.trading.risk.situation import Proposal, Situation
+from tasks.trading.risk.volatility import volatility
 from tasks.trading.sizing import Sizing, size
 
 DISASTER: Final = Decimal("0.02")
@@ -65,6 +66,7 @@ def plan(signal: Signal, situation: Situation, limits: Limits, sizing: Sizing) -
         stop=order["stop_price"],
         home_factor=price.loss or _NOBODY_KNOWS,
         terms=terms,
+        volatility=volatility(signal.pair, situation),
     )
     detail: dict[str, Any] = {"size": sized.reason, "bid": str(price.bid), "ask": str(price.ask)}
     if sized.units <= 0:

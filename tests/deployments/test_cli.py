@@ -22,7 +22,7 @@ from tests.stack import Stack
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
 ON_TRADING = ("halt", "resume", "flatten", "exits", "statement", "live")
 COMMANDS = (
-    *ON_SERVERS, *ON_TRADING, "model", "instruments", "bars", "ingest", "backup", "restore",
+    *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "ingest", "backup", "restore",
 )  # fmt: skip
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
@@ -37,7 +37,7 @@ def run(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedPr
 def test_every_command_says_what_it_does_in_a_sentence() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    assert set(commands) == {*COMMANDS, "demo"}
+    assert set(commands) == {*COMMANDS, "demo", "simulate"}
     for command in commands.values():
         assert command.help.endswith((".", '"$(sep env)"'))
         assert len(command.help) < 100
@@ -109,6 +109,7 @@ def test_doctor(stack: Stack) -> None:
     assert topics["topology"].startswith("ok")
     assert topics["vector"].startswith("ok")
     assert topics["timescaledb"].startswith("note")
+    assert topics["trading"].endswith("paper")
     assert topics["Valkey"].startswith("problem")
     assert "hunter2" not in found.stdout
     assert found.returncode == 1

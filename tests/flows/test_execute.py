@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 
-import tasks.execute
 from flows.execute import execute
 from infra.postgres import database as db
 from infra.postgres.database import session
@@ -25,7 +24,7 @@ from tests.flows.test_ingest_oanda import logs
 from tests.flows.test_outage import at_call, goes_away
 from tests.servers import FAST
 from tests.tasks.trading.desk import intents, model, positions
-from tests.tasks.trading.walk import HOUR, due, flat, signal
+from tests.tasks.trading.walk import HOUR, due, flat, run, signal
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database")
 
@@ -58,22 +57,32 @@ def told() -> Any:
 
 def test_a_replay_trades_its_signals_once(signalled: datetime) -> None:
     done = replay(signalled)
-    assert (done["state"], done["account"]) == ("done", "replay")
+    assert done["state"] == "done"
+    assert done["account"] == f"replay-{signalled:%Y%m%dT%H%M}-H1-30"
     assert (done["entered"], done["left"]) == (2, 2)
     assert {each.exit_reason for each in positions()} == {"time"}
     assert "entered" in told()
     before = [each.id for each in intents()]
     again = replay(signalled)
-    assert (again["entered"], again["left"]) == (0, 0)
+    assert (again["entered"], again["left"], again["findings"]) == (0, 0, 1)
+    assert "30 times up to it are left out" in logs()
     assert [each.id for each in intents()] == before
 
 
+def test_another_replay_of_the_same_signals_is_its_own(signalled: datetime) -> None:
+    assert replay(signalled)["entered"] == 2
+    assert replay(signalled, 29)["entered"] == 2
+    assert len(positions()) == 4
+
+
 def test_a_dry_run_says_it_and_does_nothing(signalled: datetime) -> None:
-    done = replay(signalled - 19 * HOUR, 1, dry_run=True)
+    run("replay-x", signalled - 24 * HOUR)  # an account without a past is judged by nothing
+    leases = db.read_frame("SELECT * FROM lease")
+    done = replay(signalled - 19 * HOUR, 1, account="replay-x", dry_run=True)
     assert (done["state"], done["entered"]) == ("dry run", 1)
     assert "units" in told()
     assert intents() == []
-    assert db.read_frame("SELECT * FROM lease").is_empty()
+    assert db.read_frame("SELECT * FROM lease").equals(leases)
 
 
 def test_a_halt_is_told_and_keeps_entries_out(signalled: datetime) -> None:
@@ -110,7 +119,7 @@ def test_an_error_gives_the_lease_back_and_a_retry_has_another_name(
 ) -> None:
     due(home)
     with monkeypatch.context() as broken:
-        broken.setattr(tasks.execute.execution, "cycle", lambda *_: 1 / 0)
+        broken.setattr("tasks.trading.execution.cycle", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             execute()
     failed = latest_run()

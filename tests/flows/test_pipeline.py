@@ -62,6 +62,15 @@ def told(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "predictions.parquet")
 
 
+NO_LIMITS = """
+cool_down_after = "off"
+daily_loss = "off"
+max_entries = "off"
+trailing_drawdown = "off"
+"""
+"""The simulation knows no limits of risk."""
+
+
 def closes(folder: Path) -> str:
     last: datetime = told(folder)["timestamp"][-1]
     return (last + HOUR).isoformat()
@@ -144,6 +153,7 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     complete(stack, "signals/H1", **cycle)
     assert_frame_equal(published(), signals)
 
+    (stack.home / "risk.toml").write_text(NO_LIMITS)
     complete(stack, "execute/droplet", **cycle)
     trades = read_frame(
         "SELECT side, opened_at, closed_at, entry_price, exit_price, exit_reason FROM position "

@@ -62,15 +62,15 @@ class Connection:
                 return None
             if not message.get("more_body"):
                 break
-        headers = {name.lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
+        headers = dict(self.scope["headers"])  # their names are in small letters
         query = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         return Call(
             self.scope["method"],
             self.scope["path"],
             {name: values[-1] for name, values in query.items()},
             bytes(content),
-            headers.get(b"authorization", ""),
-            headers.get(b"accept-datetime-format", "RFC3339").upper(),
+            headers.get(b"authorization", b"").decode("latin-1"),
+            headers.get(b"accept-datetime-format", b"RFC3339").decode("latin-1").upper(),
         )
 
     async def answer(self, status: int, content: bytes, headers: Iterable[tuple[str, str]]) -> None:

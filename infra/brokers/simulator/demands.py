@@ -21,6 +21,7 @@ from infra.brokers.simulator.venue import Venue
 from infra.brokers.simulator.wire import Body
 
 WAITING: Final = ("LIMIT", "STOP", "MARKET_IF_TOUCHED")
+MOST_WAITING: Final = 1000
 _TIMES: Final = {"MARKET": ("FOK", "IOC"), **dict.fromkeys(WAITING, ("GTC", "GTD", "GFD"))}
 _USUAL: Final = {"MARKET": "FOK", **dict.fromkeys(WAITING, "GTC")}
 _OLD: Final = {"POSITION_DEFAULT": "DEFAULT"}
@@ -54,7 +55,7 @@ def demand(venue: Venue, told: Body) -> Demand:
         At the door without a transaction, or with one that tells the reason.
     """
     kind = told.get("type", "MARKET")
-    if kind not in _TIMES:
+    if not isinstance(kind, str) or kind not in _TIMES:
         invalid("Invalid value specified for 'order.type'")
     pair = told.get("instrument")
     if not isinstance(pair, str) or pair not in venue.market.minutes:
@@ -88,6 +89,8 @@ class Judge:
         bound, price = self._bound(), self._price()
         request = Request(self.pair, self.units, own.get("id"), bound, stop, target, self.netting)
         time_in_force, expires = self._time()
+        if self.venue.locked:
+            self.reject(self.venue.locked, request)
         self._units(request)
         self._names(request, own, trades)
         if time_in_force not in _TIMES[self.kind]:
@@ -127,6 +130,8 @@ class Judge:
                 if len(told.get(each, "")) > LONGEST or (each == "id" and told.get("id") == ""):
                     self.reject(f"CLIENT_{whose}_{each.upper()}_INVALID", request)
         waiting = {order.client_id for order in self.venue.book.orders.values()} - {None}
+        if self.kind != "MARKET" and len(self.venue.book.orders) >= MOST_WAITING:
+            self.reject("PENDING_ORDERS_ALLOWED_EXCEEDED", request)
         if request.client_id in waiting:
             self.reject("CLIENT_ORDER_ID_ALREADY_EXISTS", request)
 

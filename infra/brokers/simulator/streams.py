@@ -88,12 +88,12 @@ def _line(body: Body) -> bytes:
 
 
 class _Prices:
-    """Prices that are new, four a second of an instrument at most."""
+    """Prices that changed, four a second of an instrument at most."""
 
     def __init__(self, source: Source, call: Call) -> None:
         self._source = source
         self._pairs = pricing.asked(source.look(), call)
-        self._told: dict[str, str] = {}
+        self._told: dict[str, object] = {}
         if call.query.get("snapshot", "true").lower() == "false":
             [*self.news()]
 
@@ -101,8 +101,9 @@ class _Prices:
         venue = self._source.look()
         for pair in self._pairs:
             body = pricing.told(venue, pair)
-            if body is not None and self._told.get(pair) != body["time"]:
-                self._told[pair] = body["time"]
+            known = body and (body["bids"], body["asks"], body["status"])
+            if body is not None and self._told.get(pair) != known:
+                self._told[pair] = known
                 yield body
 
     def heartbeat(self) -> Body:

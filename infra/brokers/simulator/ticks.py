@@ -14,15 +14,20 @@ from infra.market.days import NEW_YORK
 
 QUARTER: Final = timedelta(seconds=15)
 _MINUTE: Final = timedelta(minutes=1)
+_LAST: Final = timedelta(seconds=59, milliseconds=750)
 
 
 class Tick(NamedTuple):
-    """Bid and ask from a moment on; `jumps` if the price did not move there steadily."""
+    """Bid and ask from a moment on; `jumps` if the price did not move there steadily.
+
+    The venue says them again and again, until the minute is over.
+    """
 
     at: datetime
     bid: Decimal
     ask: Decimal
     jumps: bool
+    until: datetime
 
 
 class Ticks:
@@ -88,10 +93,11 @@ class Ticks:
             Decimal(f"{self._columns[f'{side}_{shape}'][place]:.{self._precision}f}")
             for side in ("bid", "ask")
         )
-        return Tick(self._starts[place] + quarter * QUARTER, bid, ask, quarter == 0)
+        start = self._starts[place]
+        return Tick(start + quarter * QUARTER, bid, ask, quarter == 0, start + _LAST)
 
 
-def widened(minutes: pl.DataFrame, hours: dict[int, float]) -> pl.DataFrame:
+def widened(minutes: pl.DataFrame, hours: dict[int, float], precision: int = 5) -> pl.DataFrame:
     """Return minutes whose spread is so many times as wide in hours of New York's day.
 
     Parameters
@@ -100,12 +106,14 @@ def widened(minutes: pl.DataFrame, hours: dict[int, float]) -> pl.DataFrame:
         As `random_minutes` makes them.
     hours : dict of int to float
         Such as ``{16: 3.0, 17: 8.0}``.
+    precision : int
+        Decimals of a price.
     """
     hour = pl.col("time").dt.convert_time_zone(NEW_YORK).dt.hour().cast(pl.Int64)
     factor = hour.replace_strict(hours, default=1.0, return_dtype=pl.Float64)
     changed = []
     for shape in ("o", "h", "l", "c"):
         bid, ask = pl.col(f"bid_{shape}"), pl.col(f"ask_{shape}")
-        more = ((ask - bid) * (factor - 1) / 2).round(5)
-        changed += [(bid - more).round(5), (ask + more).round(5)]
+        more = ((ask - bid) * (factor - 1) / 2).round(precision)
+        changed += [(bid - more).round(precision), (ask + more).round(precision)]
     return minutes.with_columns(changed)

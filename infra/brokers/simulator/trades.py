@@ -146,6 +146,8 @@ def protect(ask: Ask) -> Reply:
             wanted[place] = price
     if trade is None:
         missing("NO_SUCH_TRADE", "The trade specified does not exist")
+    if not wanted:
+        invalid("Invalid value specified for 'stopLoss'")
     lines = venue.book.protect(trade.id, wanted, venue.market.now)
     body = _told(venue, venue.record(lines))
     ids = [*body["relatedTransactionIDs"], *(line["id"] for line in venue.touch(trade))]

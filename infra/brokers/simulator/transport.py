@@ -191,8 +191,8 @@ class InProcess(httpx.BaseTransport):
         return httpx.Response(exchange.status, headers=exchange.headers, content=content)
 
     def _flow(self, exchange: _Exchange, patience: float) -> httpx.Response:
-        while not exchange.status and not exchange.over:
-            exchange.step()
+        while not exchange.status and (seconds := exchange.step()) is not None:
+            self.clock.sleep(seconds)
         if exchange.over:
             return self._answer(exchange)
         flow = _Flow(exchange, self.clock, patience)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -25,11 +26,18 @@ ONE: Final = Decimal(1)
 HALTED: Final = "MARKET_HALTED"
 _DOLLARS: Final = {
     "AUD": "0.66", "CAD": "0.73", "CHF": "1.12", "EUR": "1.1", "GBP": "1.28", "JPY": "0.0067",
-    "NZD": "0.6", "USD": "1",
+    "NZD": "0.6", "USD": "1", "XAG": "30", "XAU": "2600", "BTC": "90000", "ETH": "3000",
 }  # fmt: skip
 """What a currency is worth where no instrument of the market tells."""
 
 Falls = Callable[[], bool]
+
+
+def usual_rate(pair: str) -> float:
+    """Return about what a pair costs, where nobody tells."""
+    base, _, quote = pair.partition("_")
+    worth, price = (float(_DOLLARS.get(each, "1")) for each in (base, quote))
+    return worth / price
 
 
 class Venue:
@@ -42,6 +50,13 @@ class Venue:
         Fields of instruments that are told otherwise than usual.
     currency : str
     deposit : Decimal
+
+    Attributes
+    ----------
+    locked : str
+        Why orders are rejected, such as ``ACCOUNT_LOCKED``; empty: they are not.
+    cancels : deque of str
+        The next market order is cancelled for the first of these reasons.
     """
 
     def __init__(
@@ -57,6 +72,8 @@ class Venue:
         self.expiries: dict[str, datetime] = {}
         self.request = 78_450_000_000
         self.alias = "Primary"
+        self.locked = ""
+        self.cancels: deque[str] = deque()
         self.book = Book.opened(currency, deposit, self.walked)
         self._terms: dict[str, dict[str, Any]] = {}
         self._ticks: dict[str, tuple[object, Ticks]] = {}
@@ -95,8 +112,7 @@ class Venue:
             if tick is not None:
                 gain, loss = (ONE / tick.ask, ONE / tick.bid) if inverse else (tick.bid, tick.ask)
                 return round(gain, 10), round(loss, 10)
-        dollars = (Decimal(_DOLLARS.get(each, "1")) for each in (currency, home))
-        rate = round(next(dollars) / next(dollars), 10)
+        rate = round(Decimal(usual_rate(f"{currency}_{home}")), 10)
         return rate, rate
 
     def _of(self, pair: str) -> Ticks:
@@ -117,7 +133,8 @@ class Venue:
 
     def _priced(self, pair: str, tick: Tick, at: datetime) -> Price:
         gain, loss = self.worth(find(pair).quote)
-        return Price(pair, tick.bid, tick.ask, tick.at, trades_at(pair, at), gain, loss)
+        told = max(tick.at, min(at, tick.until))
+        return Price(pair, tick.bid, tick.ask, told, trades_at(pair, at), gain, loss)
 
     # time passes
 
@@ -239,6 +256,7 @@ class Venue:
             ``POSITION_CLOSEOUT``; unset: the client's own order.
         """
         price, units, refusal = self.quote(request, all_=all_)
+        refusal = self.cancels.popleft() if self.cancels else refusal
         lines = self.book.enter(
             request, self.market.now, price=price, units=units, refusal=refusal,
             reason=reason or "CLIENT_ORDER",
@@ -296,7 +314,9 @@ class Venue:
         """Fill a stop or target that is already beyond the price, and return what was written."""
         price, before = self._mark(trade.pair), len(self.records.lines)
         if price is not None and price.tradeable:
-            self._settle(trade, Tick(self.market.now, price.bid, price.ask, jumps=True))
+            self._settle(
+                trade, Tick(self.market.now, price.bid, price.ask, jumps=True, until=price.at)
+            )
         return self.records.lines[before:]
 
     def record(self, lines: Lines, extra: dict[str, Any] | None = None) -> list[wire.Body]:

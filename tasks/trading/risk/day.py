@@ -32,6 +32,6 @@ def day_start(now: datetime, limits: Limits) -> datetime:
     date = now.astimezone(zone).date()
     resets = (
         datetime.combine(date + timedelta(days=back), limits.daily_reset, zone).astimezone(UTC)
-        for back in (1, 0, -1, -2)
+        for back in (0, -1, -2)
     )
     return next(reset for reset in resets if reset <= now)

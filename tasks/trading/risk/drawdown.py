@@ -161,9 +161,7 @@ def _judged(floor: Floor | None, proposal: Proposal, situation: Situation) -> Ou
         f"{floor.words}: at all stops equity would be {money(worst, situation)}; the floor is "
         f"{money(floor.level, situation)}"
     )
-    return Outcome(
-        denied=not (worst > floor.level and floor.name not in situation.hits), text=words
-    )
+    return Outcome(denied=not worst > floor.level, text=words)
 
 
 def _daily_loss(proposal: Proposal, situation: Situation, limits: Limits) -> Outcome:

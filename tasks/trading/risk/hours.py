@@ -35,11 +35,11 @@ def both(hours: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
     ValueError
         If they have no minute in common.
     """
-    common = sorted(minutes(hours) & minutes(others))
+    common = minutes(hours) & minutes(others)
     if not common:
         raise ValueError(f"{', '.join(hours)} and {', '.join(others)} have no minute in common")
-    starts = [m for m in common if m - 1 not in common]
-    ends = [m + 1 for m in common if m + 1 not in common]
+    starts = sorted(m for m in common if m - 1 not in common)
+    ends = sorted(m + 1 for m in common if m + 1 not in common)
     return tuple(f"{_clock(s)}-{_clock(e)}" for s, e in zip(starts, ends, strict=True))
 
 

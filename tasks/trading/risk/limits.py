@@ -253,13 +253,13 @@ class Limits(BaseModel):
 
     def toml(self) -> str:
         """Return the text of a file that says all of these limits, each with its meaning."""
-        values = self.model_dump(exclude={"sizing"}, mode="json")
+        values = self.model_dump(exclude={"sizing"})
         lines = [
             f"# {field.description}\n{name} = {_written(values[name])}\n"
             for name, field in Limits.model_fields.items()
             if name != "sizing" and not (name == "since" and self.since is None)
         ]
-        sizing = self.sizing.model_dump(mode="json")
+        sizing = self.sizing.model_dump()
         table = [f"{name} = {_written(value)}" for name, value in sizing.items()]
         return "\n".join([*lines, "[sizing]", *table, ""])
 
@@ -328,4 +328,11 @@ def _stricter(which: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
 
 
 def _written(value: Any) -> str:
-    return f'"{OFF}"' if value is None else json.dumps(value)
+    match value:
+        case None:
+            return f'"{OFF}"'
+        case Decimal():
+            return f"{value:f}"
+        case time() | datetime():
+            return f'"{value.isoformat()}"'
+    return json.dumps(value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from infra.market.hours import calendar_of
 from infra.market.instruments import find
+from infra.market.timeframes import bar_seconds
 from tasks.trading.risk.hours import minutes
 from tasks.trading.risk.limits import Limits
 from tasks.trading.risk.outcome import UNLIMITED, Check, Outcome, at_most
@@ -40,10 +42,13 @@ def _price_age(proposal: Proposal, situation: Situation, limits: Limits) -> Outc
     """The price is of now."""
     now, at = moment(situation.now, "now"), price_of(proposal.pair, situation).at
     age = Decimal(repr((now - moment(at, "time of the price")).total_seconds()))
-    words = f"the price is {age:.1f} s old; allowed are {limits.max_price_age:f} s"
-    if age < 0:
-        words = f"the price is {-age:.1f} s ahead; allowed are {limits.max_price_age:f} s"
-    return at_most(abs(age), limits.max_price_age, words)
+    most = limits.max_price_age
+    if age >= 0 and situation.recorded:
+        most += Decimal(bar_seconds(proposal.timeframe))
+    words = (
+        f"the price is {abs(age):.1f} s {'old' if age >= 0 else 'ahead'}; allowed are {most:f} s"
+    )
+    return at_most(abs(age), most, words)
 
 
 def _spread(proposal: Proposal, situation: Situation, limits: Limits) -> Outcome:
@@ -96,10 +101,17 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 def _closure(pair: str, now: datetime, ahead: timedelta) -> datetime | None:
     """Return when the next long closure begins, if one does by then or has."""
-    # one microsecond more: a closure that begins just then counts
-    found = calendar_of(pair).closures(now, now + ahead + timedelta.resolution)
-    for closes, opens in found.iter_rows():
-        if opens - closes >= DAY:
-            begins: datetime = closes
-            return begins
-    return None
+    near = (
+        closes
+        for closes, opens in _closures(pair, now.astimezone(UTC).date())
+        if opens > now and closes <= now + ahead
+    )
+    return next(near, None)
+
+
+@lru_cache(maxsize=256)
+def _closures(pair: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the long closures that touch a day or the week after it."""
+    start = datetime.combine(day, time(), UTC)
+    found = calendar_of(pair).closures(start, start + timedelta(days=8))
+    return tuple((closes, opens) for closes, opens in found.iter_rows() if opens - closes >= DAY)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ BARS: Final = 240
 SPAN: Final = timedelta(days=30)
 """Hours of which correlations are told, and how old they may be."""
 
+_ROUNDING: Final = 1e-9
 _BARS: Final = """
 SELECT pair, timestamp, close FROM bars
 WHERE timeframe = 'H1' AND pair = ANY(%s) AND timestamp > %s AND timestamp <= %s
@@ -69,16 +70,17 @@ def read(account: str, limits: Limits, now: datetime) -> Record:
     day = day_start(now, limits)
     with session() as opened:
         start = _start(opened, account, limits)
+        low, peak = _extremes(opened, account, limits, now)
         first = _at_day_start(opened, account, limits, day, now)
         return Record(
             day_start=first,
-            peak=_peak(opened, account, limits, now),
+            peak=peak,
             start=start,
             entries=_entries(opened, account, day),
             losses=_losses(opened, account),
             sent=_sent(opened, account),
             reducing=_reducing(opened, account, now),
-            hits=_hits(opened, account, limits, (first, start), (day, now)),
+            hits=_hits(opened, account, limits, _Known(first, start, low, peak, day, now)),
             overrides={
                 (row.pair, row.timeframe): row.limits for row in opened.scalars(select(Pair))
             },
@@ -121,9 +123,16 @@ def _start(opened: Session, account: str, limits: Limits) -> Decimal | None:
     return _decimal(opened.scalar(rows.order_by(Equity.timestamp).limit(1)))
 
 
-def _peak(opened: Session, account: str, limits: Limits, now: datetime) -> Decimal | None:
-    rows = select(func.max(Equity.equity)).where(*_equities(account, limits))
-    return _decimal(opened.scalar(rows.where(Equity.timestamp <= now)))
+def _extremes(
+    opened: Session, account: str, limits: Limits, now: datetime
+) -> tuple[Decimal | None, Decimal | None]:
+    """Return the lowest and the highest equity on record."""
+    row = opened.execute(
+        select(func.min(Equity.equity), func.max(Equity.equity)).where(
+            *_equities(account, limits), Equity.timestamp <= now
+        )
+    ).one()
+    return _decimal(row[0]), _decimal(row[1])
 
 
 def _at_day_start(
@@ -199,25 +208,35 @@ def _switch(account: str, now: datetime) -> Select[tuple[bool]]:
     )
 
 
-def _hits(
-    opened: Session,
-    account: str,
-    limits: Limits,
-    known: tuple[Decimal | None, Decimal | None],
-    day: tuple[datetime, datetime],
-) -> dict[str, datetime]:
+class _Known(NamedTuple):
+    first: Decimal | None
+    start: Decimal | None
+    low: Decimal | None
+    peak: Decimal | None
+    day: datetime
+    now: datetime
+
+
+def _hits(opened: Session, account: str, limits: Limits, known: _Known) -> dict[str, datetime]:
     """Return which loss limits the equity on record has hit, and when for the first time."""
-    first, start = known
-    own, found = limits.share_of == "own", {}
-    seen = [*_equities(account, limits), Equity.timestamp <= day[1]]
-    whole = first if own else start
+    first, start, low, peak, day, now = known
+    seen = [*_equities(account, limits), Equity.timestamp <= now]
+    found: dict[str, datetime | None] = {}
+    whole = first if limits.share_of == "own" else start
     if limits.daily_loss is not None and first is not None and whole is not None:
         floor = first - limits.daily_loss * whole
-        found["daily"] = _first_at(opened, [*seen, Equity.timestamp > day[0]], floor)
-    if limits.static_drawdown is not None and start is not None:
+        found["daily"] = _first_at(opened, [*seen, Equity.timestamp > day], floor)
+    if start is None or low is None or peak is None:
+        return _known_only(found)
+    if limits.static_drawdown is not None:
         found["static"] = _first_at(opened, seen, start * (1 - limits.static_drawdown))
-    if limits.trailing_drawdown is not None and start is not None:
+    # no floor was ever above that of the highest equity: as a rule all rows need not be read
+    if limits.trailing_drawdown is not None and not float(low) > _floor(limits, start, peak):
         found["trailing"] = _trailing(opened, seen, limits, start)
+    return _known_only(found)
+
+
+def _known_only(found: Mapping[str, datetime | None]) -> dict[str, datetime]:
     return {name: at for name, at in found.items() if at is not None}
 
 
@@ -225,6 +244,12 @@ def _first_at(opened: Session, seen: list[Any], floor: Decimal) -> datetime | No
     return opened.scalar(
         select(func.min(Equity.timestamp)).where(*seen, Equity.equity <= float(floor))
     )
+
+
+def _floor(limits: Limits, start: Decimal, peak: Decimal) -> float:
+    assert limits.trailing_drawdown is not None
+    floor = peak - limits.trailing_drawdown * (peak if limits.share_of == "own" else start)
+    return float(floor) * (1 + _ROUNDING)
 
 
 def _trailing(opened: Session, seen: list[Any], limits: Limits, start: Decimal) -> datetime | None:

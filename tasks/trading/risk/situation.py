@@ -14,6 +14,8 @@ from tasks.trading.risk.limits import Limits
 
 PREFIX: Final = "sep-"
 """Of the names of our orders."""
+PAPER: Final = "paper"
+"""Begins the name of a broker that fills at recorded prices."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Situation:
     overrides : mapping
         Limits of pairs of their own, by pair and timeframe.
     prefix : str
+    recorded : bool
+        Whether prices are those of recorded bars, and so up to a bar old.
     """
 
     now: datetime
@@ -95,6 +99,7 @@ class Situation:
     hits: Mapping[str, datetime] = field(default_factory=dict)
     overrides: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     prefix: str = PREFIX
+    recorded: bool = False
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -159,4 +164,5 @@ def situation(
         inflight=waiting,
         hits=known.hits,
         overrides=known.overrides,
+        recorded=broker.name.startswith(PAPER),
     )

@@ -9,13 +9,20 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from sqlalchemy import text
 
-from infra.brokers.broker import BrokerError, Unknown
+from infra.brokers import keeping
+from infra.brokers.broker import BrokerError, Entry, Unknown
 from infra.brokers.keeping import Database, Memory
-from infra.postgres.database import engine
-from tests.infra.brokers.room import Room, fill
+from infra.brokers.paper import PaperBroker
+from infra.brokers.prices import DatabasePrices
+from infra.clock import VirtualClock
+from infra.postgres.database import copy_frame, engine
+from infra.postgres.models import Bar
+from infra.postgres.roles import ensure_roles
+from tests.infra.brokers.room import COSTS, START, UNITS, Room, bars, fill
 
 
 def test_both_keepings_keep_the_same(database: str) -> None:
@@ -37,40 +44,46 @@ def _sending(url: str, count: int, ready: Callable[[], Any]) -> None:
     """Another process: buys again and again."""
     os.environ["SEP_DATABASE_URL"] = url
     room = Room(Database("paper"), 1.0, 1.1)
+    room.buy(0)
     ready()
-    for _ in range(count):
+    for _ in range(count - 1):
         room.buy(0)
     os._exit(0)
 
 
-def _process(database: str, count: int) -> Any:
+def _processes(database: str, number: int, count: int) -> list[Any]:
+    """Processes that send at once, from the moment that this returns."""
     context = multiprocessing.get_context("spawn")
-    begun = context.Event()
-    process = context.Process(target=_sending, args=(database, count, begun.set))
-    process.start()
-    assert begun.wait(60)
-    return process
+    ready = context.Barrier(number + 1)
+    given = (database, count, ready.wait)
+    processes = [context.Process(target=_sending, args=given) for _ in range(number)]
+    for process in processes:
+        process.start()
+    ready.wait(60)
+    return processes
 
 
 def test_two_processes_write_one_book(database: str) -> None:
-    others = [_process(database, 20) for _ in range(2)]
+    others = _processes(database, 2, 100)
     for process in others:
         process.join(60)
     assert [process.exitcode for process in others] == [0, 0]
     lines = Room(Database("paper"), 1.0).broker.since(0)
     assert [line.id for line in lines] == [*range(1, len(lines) + 1)]
-    assert sum(line.kind == "fill" for line in lines) == 40
+    assert sum(line.kind == "fill" for line in lines) == 200
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_process_leaves_a_whole_book(database: str, seed: int) -> None:
-    process = _process(database, 10_000)
-    process.join(0.15 + 0.1 * seed)
+    (process,) = _processes(database, 1, 10_000)
+    process.join(0.1 + 0.07 * seed)
+    assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
     room = Room(Database("paper"), 1.0)
     with room.broker.keeping.desk(room.broker._new) as desk:
         desk.book.log.extend(room.broker.keeping.since(0))
+        assert desk.book.log
         desk.book.check()
         desk.book.log.clear()
     fill(room.buy(0))
@@ -84,6 +97,35 @@ def test_a_lost_database_leaves_it_unknown_and_reads_raise(
     assert isinstance(room.buy(0), Unknown)
     with pytest.raises(BrokerError, match="book cannot be read"):
         room.broker.account()
+    assert database
+
+
+def test_who_hangs_with_the_book_does_not_hang_the_others(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, kept = Room(Database("paper"), 1.0), Database("paper")
+    fill(room.buy(0))
+    monkeypatch.setattr(keeping, "_PATIENCE", text("SET LOCAL lock_timeout = '50ms'"))
+    with kept.desk(room.broker._new):
+        assert isinstance(room.buy(0), Unknown)
+        with pytest.raises(BrokerError, match="lock timeout"):
+            room.broker.account()
+    fill(room.buy(0))
+    assert database
+
+
+def test_the_executors_role_has_all_that_it_needs(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_frame(bars(1.0, 1.1).with_columns(pair=pl.lit("PLANTED"), timeframe=pl.lit("H1")), Bar)
+    assert ensure_roles() is None
+    monkeypatch.setenv("SEP_DATABASE_ROLE", "executor")
+    source = DatabasePrices(costs=lambda _: COSTS)
+    broker = PaperBroker(source, Database("paper"), VirtualClock(START))
+    stop = Decimal("0.5")
+    entry = Entry("e", "PLANTED", "long", UNITS, Decimal(2), stop, timeframe="H1")
+    fill(broker.enter(entry))
+    assert len(broker.since(0)) == 5
     assert database
 
 

@@ -58,6 +58,21 @@ def test_a_price_lives_for_two_bars(keeping: Keeping) -> None:
     assert room.at(4.5).prices(["PLANTED"]) == {}
 
 
+@pytest.mark.parametrize(("missing", "told"), [(0, 2), (1, 3), (12, 14), (13, None), (100, None)])
+def test_a_replayed_order_waits_for_the_next_price_but_not_beyond_a_hole(
+    keeping: Keeping, missing: int, told: int | None
+) -> None:
+    after = bars(1.2, 1.2, start=START + (2 + missing) * HOUR)
+    source = ArrayPrices({("PLANTED", "H1"): pl.concat([bars(1.0, 1.1), after])})
+    room = Room(keeping, 1.0)
+    room.broker = replace(room.broker, source=source)
+    reply = room.buy(2)
+    if told is None:
+        assert why(reply) == "cancel MARKET_HALTED"
+    else:
+        assert (fill(reply).at, fill(reply).price) == (START + told * HOUR, Decimal("1.2"))
+
+
 def test_closing_pays_no_slippage_and_a_second_time_does_no_harm(keeping: Keeping) -> None:
     room = Room(keeping, 1.0, 1.1)
     trade = fill(room.buy(0)).opened
@@ -203,6 +218,15 @@ def test_nights_are_paid_for_and_wednesday_for_three(keeping: Keeping) -> None:
     for hour in range(2, 100):
         often.at(hour).account()
     assert often.at(99).account().balance == room.at(99).account().balance
+
+
+def test_a_trade_that_was_stopped_pays_for_no_night_after(keeping: Keeping) -> None:
+    room = Room(keeping, *[1.0] * 30, *[0.8] * 60, pair="EUR_USD")
+    fill(room.buy(1, stop=Decimal("0.9")))
+    lines = room.at(80).since(0)
+    assert [line.kind for line in lines if line.kind in ("financing", "fill")] == [
+        "fill", "financing", "fill",
+    ]  # fmt: skip
 
 
 def test_nights_end_at_seventeen_in_new_york_in_summer_too() -> None:

@@ -95,6 +95,7 @@ def test_a_time_exit_counts_bars_and_a_hole_ends_at_the_first_after_it() -> None
     assert fills.exit_due(starts[:5], 5, "BTC_USD", "H1") == (SUNDAY, "hole")
     assert fills.exit_due(starts, 5, "EUR_USD", "H1") == (SUNDAY + 2 * HOUR, "time")
     assert fills.exit_due([FRIDAY, SUNDAY], 5, "EUR_USD", "H1") == (SUNDAY, "hole")
+    assert fills.exit_due(starts, 3, "BTC_USD", "H1") == (SUNDAY, "hole")  # by both
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_orders_of_an_older_journal_are_kept(database: str) -> None:
     assert states == ["FILLED", "FILLED", "DROPPED", "DENIED"]
     assert [tuple(map(_float, row)) for row in after] == [tuple(row) for row in before]
     assert still == 0
-    assert fills == [("old-1", "entry"), ("old-1", "exit")]
+    assert [tuple(row) for row in fills] == [("old-1", "entry"), ("old-1", "exit")]
 
 
 def _float(value: Decimal | None) -> float | None:

@@ -61,7 +61,7 @@ def agree(bars: pl.DataFrame, signals: pl.DataFrame, rule: Rule, **distances: An
 
 @pytest.mark.parametrize("name", WALKS)
 def test_the_zoo_is_traded_as_simulated(name: str) -> None:
-    bars = bars_of(draw(name, 3000, seed=7))
+    bars = bars_of(draw(name, 2000, seed=7))
     signals = random_signals(bars, seed=3, share=0.1)
     unit = float(np.std(np.diff(bars["close"].to_numpy()))) * 3
     rule = Rule(WALKS[name].instrument, "H1", 8, costs=Costs(slippage=unit / 50))
@@ -83,7 +83,7 @@ def gappy(seed: int, start: datetime, hours: int) -> pl.DataFrame:
     return whole.with_columns(timestamp=times).filter(pl.Series(kept) & opened)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([datetime(2018, 1, 8, tzinfo=UTC), datetime(2017, 12, 11, tzinfo=UTC)]),

@@ -92,7 +92,7 @@ def test_each_account_has_its_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accounts(settings()) == ["101-004-1-001", "shadow:101-004-1-001"]
     names = [brokers.broker_of(settings(), each, WallClock()).name for each in accounts(settings())]
     assert names == ["oanda practice", "paper"]
-    brokers.require_paper(settings(), "replay")
+    brokers.require_paper(settings(), "replay-1")
     with pytest.raises(NoBroker, match="a replay is on paper"):
         brokers.require_paper(settings(), "101-004-1-001")
     monkeypatch.setenv("SEP_SHADOW", "false")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from infra.brokers.broker import Terms
@@ -67,6 +67,7 @@ def test_kelly_is_p_less_q_of_1_less_q() -> None:
     assert sized(free.model_copy(update={"coherent": False}), Told(coherence=0.5)).units == 500_000
 
 
+@settings(deadline=None)
 @given(st.floats(0.02, 0.98), st.floats(0.02, 0.98))
 def test_the_full_share_of_kelly_makes_equity_grow_fastest(p: float, q: float) -> None:
     assume(p > q + 0.01)
@@ -180,6 +181,7 @@ FIGURES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(PLANS, SIGNALS, FIGURES, st.integers(0, 5))
 def test_the_stop_never_costs_more_than_the_share(
     sizing: Any, told: Told, figures: dict[str, Any], precision: int
@@ -194,6 +196,7 @@ def test_the_stop_never_costs_more_than_the_share(
     assert found.reason
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0, 1))
 def test_more_confidence_is_never_fewer_units(
     one: float, two: float, break_even: float, coherence: float
@@ -204,12 +207,14 @@ def test_more_confidence_is_never_fewer_units(
     assert units[0] <= units[1]
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_more_coherence_is_never_fewer_units(one: float, two: float) -> None:
     units = [sized(Kelly(), Told(coherence=c)).units for c in sorted((one, two))]
     assert units[0] <= units[1] <= sized(Kelly(), Told()).units
 
 
+@settings(deadline=None)
 @given(PLANS, SIGNALS, FIGURES, st.integers(2, 50))
 def test_k_times_the_equity_is_k_times_the_units(
     sizing: Any, told: Told, figures: dict[str, Any], k: int
@@ -220,6 +225,7 @@ def test_k_times_the_equity_is_k_times_the_units(
     assert k * once <= many < k * (once + 1)
 
 
+@settings(deadline=None)
 @given(PLANS, SIGNALS, FIGURES, st.integers(1, 4))
 def test_another_unit_of_price_changes_nothing(
     sizing: Any, told: Told, figures: dict[str, Any], shift: int

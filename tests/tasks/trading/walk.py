@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -36,9 +37,9 @@ def flat(home: Path, *, hours: int = 72) -> datetime:
     return last
 
 
-def signal(bar: datetime, *, horizon: int = 2, **changes: object) -> None:
+def signal(bar: datetime, *, horizon: int = 2, **changes: Any) -> None:
     """Publish a signal on a bar of PLANTED."""
-    valid = {"bar_ts": bar, "valid_until": bar + 2 * HOUR, "pair": "PLANTED"}
+    valid: dict[str, Any] = {"bar_ts": bar, "valid_until": bar + 2 * HOUR, "pair": "PLANTED"}
     publish(0, horizon=horizon, stop_distance=5.0, **{**valid, **changes})
 
 
@@ -57,3 +58,12 @@ def due(home: Path, account: str = "paper") -> None:
     signal(last - 8 * HOUR)
     report = run(account, last - 7 * HOUR)
     assert len(report.entered) == 1, report
+
+
+def minutes(start: datetime, count: int, half: float = 0.0) -> pl.DataFrame:
+    """Return minutes of a price that stands still, as a simulated venue takes them."""
+    times = [start + n * timedelta(minutes=1) for n in range(count)]
+    columns: dict[str, Any] = {"time": pl.Series(times, dtype=TIME), "volume": [9] * count}
+    for side, price in (("bid", 100.0 - half), ("ask", 100.0 + half)):
+        columns |= {f"{side}_{name}": [price] * count for name in "ohlc"}
+    return pl.DataFrame(columns)

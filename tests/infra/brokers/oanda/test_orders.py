@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,10 +12,16 @@ import httpx
 import pytest
 
 from infra.brokers.broker import Done, Entry, Refused, Reply, Unknown
+from infra.brokers.oanda.broker import OandaBroker
 from tests.infra.brokers.oanda import replies
 from tests.infra.brokers.oanda.replies import ENTRY, TRADE, always, broker
 
 PATH = f"/v3/accounts/{replies.ACCOUNT}"
+CHANGES: list[Callable[[OandaBroker], Reply]] = [
+    lambda venue: venue.enter(ENTRY),
+    lambda venue: venue.close(TRADE, "exit"),
+    lambda venue: venue.protect(TRADE, Decimal(1), None),
+]
 OTHER = replace(ENTRY, client_id="another")
 
 
@@ -73,7 +80,11 @@ def test_a_fill_is_done_and_tells_its_trade() -> None:
     assert isinstance(reply, Done)
     fill = reply.transactions[1]
     assert fill.opened is not None
-    assert (fill.client_id, fill.opened.trade, fill.units) == (ENTRY.client_id, TRADE, -1000)
+    assert (fill.client_id, fill.opened.trade, fill.units) == (
+        ENTRY.client_id,
+        TRADE,
+        Decimal(-1000),
+    )
     assert (fill.price, fill.opened.cost) == (Decimal("1.08515"), Decimal("0.06"))
 
 
@@ -127,7 +138,9 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
             orderCreate=replies.made(), orderFill={**replies.fill(), "accountID": "101-001-1-001"}
         ),
         replies.reply(
-            orderCreate=replies.made(), orderFill=replies.fill(), orderCancel=replies.cancel()
+            orderCreate=replies.made(),
+            orderFill=replies.fill(),
+            orderCancel={**replies.cancel(), "id": "6359"},
         ),
         replies.reply(
             orderCreate=replies.made(),
@@ -138,6 +151,22 @@ def test_other_statuses_prove_nothing(status: int, body: Any) -> None:
     ],
 )
 def test_a_good_status_with_half_a_story_proves_nothing(body: Any) -> None:
+    assert isinstance(entered(201, body), Unknown)
+
+
+PART = {"tradeID": "6358", "units": "-999", "price": "1.08515"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"instrument": "USD_JPY"}, {"units": "-999"}, {"units": "1000"}, {"units": None}),
+        *({"tradeOpened": PART}, {"tradesClosed": [PART]}, {"tradeReduced": PART}),
+        *({"orderID": "6356"}, {"orderID": None}, {"id": "6357"}, {"time": "then"}),
+    ],
+)
+def test_a_fill_that_differs_in_one_thing_proves_nothing(change: dict[str, Any]) -> None:
+    body = replies.reply(orderCreate=replies.made(), orderFill=replies.fill() | change)
     assert isinstance(entered(201, body), Unknown)
 
 
@@ -171,13 +200,8 @@ def test_behind_the_first_byte_nobody_knows_and_it_is_sent_once(error: type[Exce
         raise error("cut")
 
     venue = broker(answer)
-    changes = (
-        lambda: venue.enter(ENTRY),
-        lambda: venue.close(TRADE, "x"),
-        lambda: venue.protect(TRADE, Decimal(1), None),
-    )
-    for number, change in enumerate(changes, 1):
-        assert isinstance(change(), Unknown)
+    for number, change in enumerate(CHANGES, 1):
+        assert isinstance(change(venue), Unknown)
         assert len(sent) == number
 
 
@@ -215,7 +239,7 @@ def test_a_close_goes_by_the_trade() -> None:
     assert kinds(reply) == ["order", "fill"]
     assert isinstance(reply, Done)
     (part,) = reply.transactions[1].closed
-    assert (part.trade, part.units, part.whole) == (TRADE, 1000, True)
+    assert (part.trade, part.units, part.whole) == (TRADE, Decimal(1000), True)
     assert (part.profit, part.financing) == (Decimal("1.15"), Decimal("-0.02"))
     assert sent[0].method == "PUT"
     assert sent[0].url.path == f"{PATH}/trades/{TRADE}/close"
@@ -232,6 +256,11 @@ def test_a_second_close_is_a_reject() -> None:
     assert kinds(reply) == ["reject"]
 
 
+ANOTHERS = replies.closing(tradeClose={"tradeID": "6000", "units": "ALL"})
+BOTH = replies.taken()
+BOTH["tradesClosed"] = [*BOTH["tradesClosed"], {**PART, "tradeID": "6000"}]
+
+
 @pytest.mark.parametrize(
     ("trade", "units", "body"),
     [
@@ -241,6 +270,8 @@ def test_a_second_close_is_a_reject() -> None:
         (TRADE, None, replies.reply(orderCreate=replies.closing())),
         (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=replies.fill())),
         (TRADE, None, replies.filled()),
+        (TRADE, None, replies.reply(orderCreate=ANOTHERS, orderFill=replies.taken())),
+        (TRADE, None, replies.reply(orderCreate=replies.closing(), orderFill=BOTH)),
     ],
 )
 def test_another_close_proves_nothing(trade: str, units: Decimal | None, body: Any) -> None:
@@ -276,6 +307,10 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
         replies.protected(stop="1.08700"),
         replies.protected(target=None),
         replies.reply(),
+        replies.reply(
+            stopLossOrder=replies.guard("STOP_LOSS", "1.088", 6381),
+            takeProfitOrder=replies.guard("TAKE_PROFIT", "1.08", 6381),
+        ),
         replies.reply(stopLossOrder={**replies.guard("STOP_LOSS", "1.088", 1), "tradeID": "1"}),
     ],
 )

@@ -97,12 +97,12 @@ def test_an_account_tells_its_trades_with_their_stops() -> None:
     account = broker(always(200, replies.account())).account()
     assert (account.balance, account.equity) == (Decimal(10000), Decimal("9999.65"))
     (trade,) = account.trades
-    assert (trade.id, trade.side, trade.units) == (TRADE, "short", 1000)
+    assert (trade.id, trade.side, trade.units) == (TRADE, "short", Decimal(1000))
     assert (trade.stop, trade.target) == (Decimal("1.089"), Decimal("1.081"))
     assert trade.client_id == ENTRY.client_id
     assert account.equity == account.balance + trade.unrealised
     (foreign,) = account.pending
-    assert (foreign.kind, foreign.units, account.transaction) == ("LIMIT", -5, 6360)
+    assert (foreign.kind, foreign.units, account.transaction) == ("LIMIT", Decimal(-5), 6360)
 
 
 def test_prices_are_the_best_ones_with_what_they_are_worth_at_home() -> None:
@@ -283,7 +283,8 @@ def test_what_is_no_account_is_refused(account: str) -> None:
         ("1532000000.25", datetime(2018, 7, 19, 11, 33, 20, 250000, UTC)),
         ("0", datetime(1970, 1, 1, tzinfo=UTC)),
         *((bad, None) for bad in ("", "now", "2026-13-01T00:00:00Z", "999999999999", "-1")),
-        *((bad, None) for bad in (5, None)),
+        (5, None),
+        (None, None),
         *((bad, None) for bad in ("2026-07-01T12:00:03", "0001-01-01T00:00:00+14:00", "NaN")),
     ],
 )
@@ -297,8 +298,8 @@ def test_times(told: object, expected: datetime | None) -> None:
         *(("1.08515", Decimal("1.08515")), ("-1000", Decimal(-1000)), (5, Decimal(5))),
         *((Decimal("0.5"), Decimal("0.5")), (Decimal("1E+2"), Decimal(100))),
         *((bad, None) for bad in ("", "NaN", "Infinity", "1e5", " 1", "1_0", "+1", "1.", ".5")),
-        *((bad, None) for bad in (True, None, [], "٣", Decimal("1E+999"), Decimal("1E-999"))),
-        ("1" * 19, None),
+        *((True, None), (None, None), ([], None), ("٣", None), ("1" * 19, None)),
+        *((Decimal("1E+999"), None), (Decimal("1E-999"), None)),
     ],
 )
 def test_numbers(told: object, expected: Decimal | None) -> None:

@@ -70,7 +70,7 @@ class Desk:
 
     def buy(self, units: str = "1000", stop: str | None = None, target: str | None = None) -> str:
         levels = {"stopLossOnFill": stop, "takeProfitOnFill": target}
-        more = {name: {"price": price} for name, price in levels.items() if price}
+        more: dict[str, Any] = {name: {"price": price} for name, price in levels.items() if price}
         filled = self.order(units, **more)["orderFillTransaction"]
         trade: str = filled["tradeOpened"]["tradeID"]
         return trade

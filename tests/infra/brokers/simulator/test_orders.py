@@ -152,7 +152,7 @@ def test_a_clients_name_is_no_key(at: Desk) -> None:
 
 
 def test_a_name_is_taken_while_its_order_waits(at: Desk) -> None:
-    waiting = {"type": "LIMIT", "price": "1.05", "clientExtensions": {"id": "same"}}
+    waiting: dict[str, Any] = {"type": "LIMIT", "price": "1.05", "clientExtensions": {"id": "same"}}
     number = at.order(**waiting)["orderCreateTransaction"]["id"]
     assert at.get("/orders/@same")["order"]["id"] == number
     assert at.order(status=400, **waiting)["errorCode"] == "CLIENT_ORDER_ID_ALREADY_EXISTS"
@@ -322,3 +322,28 @@ def test_a_distance_is_a_price(at: Desk) -> None:
     stop = at.get("/openTrades")["trades"][0]["stopLossOrder"]
     assert money(stop["price"]) == money("1.0951")
     assert at.clock.now() == NOON
+
+
+@pytest.mark.parametrize("reason", ["ACCOUNT_LOCKED", "ACCOUNT_NOT_ACTIVE"])
+def test_an_account_may_be_locked(at: Desk, reason: str) -> None:
+    at.simulator.venue.locked = reason
+    assert at.order(status=400)["orderRejectTransaction"]["rejectReason"] == reason
+
+
+def test_an_order_may_be_cancelled_for_any_reason(at: Desk) -> None:
+    at.simulator.venue.cancels.append("NOVEL_REASON")
+    assert at.order()["orderCancelTransaction"]["reason"] == "NOVEL_REASON"
+    assert "orderFillTransaction" in at.order()
+
+
+def test_only_so_many_orders_wait(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.brokers.simulator.demands.MOST_WAITING", 1)
+    at.order(type="LIMIT", price="1.05")
+    told = at.order(type="LIMIT", price="1.05", status=400)
+    assert told["errorCode"] == "PENDING_ORDERS_ALLOWED_EXCEEDED"
+
+
+def test_a_price_is_told_until_its_minute_is_over(at: Desk) -> None:
+    at.passes(seconds=42)
+    price = at.get("/pricing", instruments="EUR_USD")["prices"][0]
+    assert price["time"] == "2026-03-04T12:00:42.000000000Z"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.brokers.broker import Account, Price, Terms, Trade
@@ -173,6 +173,7 @@ WILD: st.SearchStrategy[Any] = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_nothing_is_raised_and_nothing_wild_is_allowed(data: st.DataObject) -> None:
     kind: Any = data.draw(st.sampled_from([Proposal, Situation, Account, Price, Terms, Trade]))

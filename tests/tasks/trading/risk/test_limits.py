@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import datetime, time
 from decimal import Decimal
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.settings import PROJECT
 from tasks.trading.risk.engine import judge
 from tasks.trading.risk.hours import both, minutes
 from tasks.trading.risk.limits import FILE, PER_PAIR, Limits, LimitsError, allowed
 from tasks.trading.risk.presets import MEANINGS, PRESETS
+from tasks.trading.risk.rules import CHECKS
 from tasks.trading.sizing import Kelly
 from tests.tasks.trading.risk.cases import D, account, proposal, situation, trade
 
@@ -156,7 +159,7 @@ def test_a_pair_can_only_tighten(name: str) -> None:
     )
     present = getattr(limits, name)
     stricter, looser = present / 2, present * 2
-    if PER_PAIR[name] is max:
+    if name == "weekend_hours":
         stricter, looser = looser, stricter
     assert getattr(limits.tightened({name: stricter}, "it"), name) == stricter
     assert getattr(limits.tightened({name: looser}, "it"), name) == present
@@ -182,6 +185,7 @@ def test_hours() -> None:
 SPANS = st.tuples(st.integers(0, 1439), st.integers(0, 1439)).filter(lambda s: s[0] != s[1])
 
 
+@settings(deadline=None)
 @given(SPANS, SPANS)
 def test_hours_of_both_are_the_minutes_of_both(one: tuple[int, int], two: tuple[int, int]) -> None:
     first, second = ([f"{a // 60:02}:{a % 60:02}-{b // 60:02}:{b % 60:02}"] for a, b in (one, two))
@@ -194,3 +198,15 @@ def test_since_is_kept() -> None:
     since = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
     limits = Limits(since=since)
     assert Limits.of(tomllib.loads(limits.toml()), "it").since == since
+
+
+def test_the_guide_names_every_rule_and_every_limit() -> None:
+    guide = (PROJECT / "docs" / "risk.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| .* \| .*\|$", guide, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named == {name for name, _ in CHECKS} | {"units", "fraction", "volatility", "kelly"}
+    said = set(re.findall(r"`(\w+)`", guide))
+    assert set(Limits.model_fields) <= said
+    example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert example
+    assert Limits.of(tomllib.loads(example[1]), "risk.md").hours == ("08:00-17:00",)

@@ -222,11 +222,35 @@ def test_the_other_side_is_denied_where_a_venue_nets(hedging: bool, rule: set[st
     assert denied(verdict(s=situation(account=account(held, hedging=hedging)))) == rule
 
 
+@pytest.mark.parametrize(("seconds", "rule"), [(3660, set()), (3661, {"price age"})])
+def test_a_recorded_price_may_be_a_bar_older(seconds: float, rule: set[str]) -> None:
+    given, around = with_age(seconds)
+    assert denied(verdict(given, around, max_price_age=60)) == {"price age"}
+    assert denied(verdict(given, replace(around, recorded=True), max_price_age=60)) == rule
+    _, ahead = with_age(-61)
+    recorded = replace(ahead, recorded=True)
+    assert denied(verdict(given, recorded, max_price_age=60)) == {"price age"}
+
+
 def test_the_spread_is_the_wider_of_both_and_told_in_usual_ones() -> None:
     wide = situation(prices={"EUR_USD": price("EUR_USD", ask=D("1.11"))})
     found = verdict(proposal(price=D("1.11")), wide)
     assert "spread" in denied(found)
     assert "usual are" in dict(found.reasons)["spread"]
+
+
+def test_losses_count_at_the_rate_of_losses_and_worth_at_the_dearer() -> None:
+    for gain, loss, risk in (("1", "2", "200.00"), ("2", "1", "100.00")):
+        quoted = price("EUR_USD", gain=D(gain), loss=D(loss))
+        found = dict(verdict(s=situation(prices={"EUR_USD": quoted}), max_leverage=5).checked)
+        assert "22,001.00 USD" in found["worth of the pair"]
+        assert f"{risk} USD" in found["risk of the trade"]
+
+
+def test_an_entry_is_worth_what_it_may_cost_at_worst() -> None:
+    found = dict(verdict(proposal(price=D("1.2")), max_leverage=5).checked)
+    assert "12,000.00 USD" in found["worth of the pair"]
+    assert "1,099.50 USD" in found["risk of the trade"]
 
 
 def test_a_price_that_has_run_away_counts_from_where_it_is() -> None:
@@ -241,6 +265,15 @@ def test_a_trade_without_a_stop_counts_with_all_it_is_worth() -> None:
     found = dict(verdict(s=bare, max_open_risk="0.1").reasons)
     assert "13,100.50 USD" in found["risk of all"]
     assert "1 open without a stop" in found["risk of all"]
+
+
+@pytest.mark.parametrize("rule", ["daily loss", "trailing drawdown", "static drawdown"])
+def test_a_floor_counts_what_is_open_at_its_stops(rule: str) -> None:
+    """4,800 are at risk already; with 100 more, 4,900 of 5,000 are: 200 more are too many."""
+    held = trade(stop=D("1.30005") + D("0.48"))
+    said: dict[str, Any] = {rule.replace(" ", "_"): "0.05", "near": 1}
+    assert rule not in denied(verdict(s=situation(held), **said))
+    assert rule in denied(verdict(proposal(units=D(20_000)), situation(held), **said))
 
 
 def test_a_stop_in_profit_takes_nothing_from_the_risk_of_others() -> None:

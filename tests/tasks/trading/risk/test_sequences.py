@@ -27,7 +27,7 @@ from tests.tasks.trading.risk.cases import (
 LIMITS = Limits(
     max_units=D(200_000), max_notional=D(250_000), max_currency=D(300_000), max_leverage=None,
     max_currency_leverage=None, max_total_leverage=D(4), max_own_trades=4, max_trades=6,
-    max_risk=D("0.02"), max_open_risk=D("0.06"), max_correlated_risk=D("0.05"),
+    max_risk=D("0.02"), max_open_risk=D("0.06"), max_correlated_risk=None,
     min_free_margin=D("0.93"), daily_loss=D("0.05"), trailing_drawdown=D("0.08"),
     static_drawdown=D("0.08"), max_entries=8, cool_down_after=None,
 )  # fmt: skip

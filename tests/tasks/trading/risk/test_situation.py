@@ -35,6 +35,7 @@ class Venue:
 
     account_: Account = field(default_factory=account)
     asked: list[str] = field(default_factory=list)
+    name: str = "venue"
 
     def account(self) -> Account:
         return self.account_
@@ -266,6 +267,11 @@ def test_returns_end_at_the_same_bar_and_holes_are_still() -> None:
     assert set(found) == {"EUR_USD", "GBP_USD"}
     assert found["EUR_USD"] == pytest.approx([np.log(1.1)] * 2)
     assert found["GBP_USD"] == pytest.approx([np.log(2), 0])
+
+
+@pytest.mark.parametrize(("name", "recorded"), [("paper", True), ("oanda practice", False)])
+def test_prices_on_paper_are_recorded(name: str, recorded: bool) -> None:
+    assert look(Venue(name=name)).recorded is recorded
 
 
 def test_what_the_broker_does_not_trade_is_missing_and_denies() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.trading.risk.day import day_start
@@ -52,6 +52,7 @@ def test_the_day_begins(now: str, zone: str, reset: time, start: str) -> None:
     assert day_start(at(now), said) == at(start)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1_577_836_800, 1_893_456_000).map(lambda s: datetime.fromtimestamp(s, UTC)),
     st.times(),
