@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.chaos.conftest import Proof
+from tests.servers import empty_tables
 from tests.tasks.trading import seeds as worlds
+from tests.tasks.trading import test_crash_matrix as matrix
+from tests.tasks.trading.crash_case import program
+
+__all__ = ["program"]
 
 
 @pytest.fixture
@@ -35,3 +41,15 @@ def test_worlds_at_the_cheap_venue(seeds: Proof) -> None:
     """The same at a venue that is nothing but an account book."""
     for seed in seeds:
         seeds.counts += worlds.check(seed).counts
+
+
+def test_crash_matrix(
+    seeds: Proof, program: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Executors killed at each step, whatever the venue made of the order."""
+    for _ in seeds:
+        empty_tables()
+        shown = matrix.kill(program, matrix.CELLS)
+        seeds.counts["kills"] += len(shown)
+    with capsys.disabled():
+        print("\n" + "\n".join(shown))

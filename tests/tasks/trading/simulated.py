@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -83,8 +83,9 @@ class SimulatedVenue:
         token = SecretStr(self.simulator.token)
         if not self.sockets:
             return OandaBroker(token, ADDRESS, ACCOUNT, clock, self.transport)
-        impatient = Impatient()
-        return OandaBroker(token, self.simulator.url, ACCOUNT, clock, impatient)
+        broker = OandaBroker(token, self.simulator.url, ACCOUNT, clock, Impatient())
+        self.connections.callback(broker.client.close)
+        return broker
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -92,7 +93,7 @@ class SimulatedVenue:
         hostile = self.simulator.hostile
         assert hostile is not None
         hostile.late, hostile.slow = 0.4, 0.02
-        with self.simulator.serve():
+        with self.simulator.serve(), ExitStack() as self.connections:
             self.sockets = True
             yield
 
