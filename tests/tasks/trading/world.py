@@ -462,11 +462,12 @@ class World:
         if self.halted:
             self._resume()
         self._until_open()
-        for seconds in (130, 50, 50, 50, 130, 3700, 7300, 50, 50, 50):
+        for seconds in (130, 3700, 50, 50, 130, 7300, 50, 50, 50):
             self.clock.sleep(seconds)
             self._beat()
             self._until_open()
-            report = self.round(entries=False)
+            fresh = seconds > 3600  # all signals have died
+            report = self.round(entries=fresh)
             invariants.after_each_round(self)
             if report is not None and invariants.has_ended(self):
                 return
