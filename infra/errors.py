@@ -5,9 +5,11 @@ SepError
 ├── BackupError, DumpError      a backup was not made, or is not whole
 ├── BadTime                     what was typed is no time
 ├── BarsError                   bars cannot be measured
+├── BrokerError                 a broker gives no good answer
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
 ├── DemoFailed                  a run of the demo failed
+├── Discrepancy                 an account contradicts itself
 ├── DocumentError               a file is not the document it should be
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
@@ -16,7 +18,7 @@ SepError
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
 ├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
-├── NoBars, NoPrice, NoSuchBar  there is no such bar or price
+├── NoBars, NoSuchBar           there is no such bar
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full

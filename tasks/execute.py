@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from infra.clock import Clock, VirtualClock, WallClock
 from infra.settings import settings
@@ -17,6 +17,9 @@ from tasks.trading.report import Report
 from tasks.trading.rounds import executor_of, leased
 from tasks.trading.shadow import compare
 from tasks.trading.statement import day_of, statement
+
+PATIENCE: Final = 5.0
+"""Seconds that a round of exits under way is waited for."""
 
 
 @step("trade", version=2)
@@ -44,7 +47,7 @@ def trade(account: str, *, holder: str, times: list[str] | None) -> dict[str, An
     try:
         for clock in _to_come(account, _clocks(times), report):
             executor = executor_of(settings(), account, clock)
-            with leased(account, holder) as lease:
+            with leased(account, holder, patience=PATIENCE) as lease:
                 report.add(execution.cycle(executor, lease))
     except LeaseHeld as error:
         return {"held": str(error), **report.to_dict()}

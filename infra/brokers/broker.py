@@ -363,12 +363,7 @@ class Broker(Protocol):
         ...
 
     def last(self) -> int:
-        """Return the number of the last transaction.
-
-        Raises
-        ------
-        BrokerError
-        """
+        """Return the number of the last transaction; BrokerError if it is not told."""
         ...
 
     def enter(self, entry: Entry) -> Reply:
@@ -396,9 +391,7 @@ class Broker(Protocol):
         Parameters
         ----------
         trade : str
-        stop : Decimal
-            Price.
-        target : Decimal or None
-            Price.
+        stop, target : Decimal
+            Prices; no target: None.
         """
         ...

@@ -132,7 +132,7 @@ class Confidence:
         usable &= past.unit > 0
         win = np.where(usable[:, None], past.win, -1).astype(np.int8)
         labels = Labels.of(past.rows.position, win, past.horizon)
-        base = logit([labels.rate(side) for side in SIDES])
+        base = np.full(len(SIDES), logit(labels.rate()))
         if labels.rarest() < LEAST:
             return cls._of_base_rates(past, labels, base)
         fit = _Fit(past, labels, base, learners)
@@ -201,7 +201,7 @@ class Confidence:
 
     @property
     def base_rate(self) -> Floats:
-        """Share of wins by side, float64[2]."""
+        """Share of wins, the same of both sides, float64[2]."""
         return np.asarray(expit(self.stack.base))
 
     @property

@@ -27,7 +27,7 @@ class GainLine:
     Attributes
     ----------
     mean : tuple of float
-        At the base rate, by side: what a trade brings if nothing is known of it.
+        At the base rate, by side, of both the same: what a trade brings if nothing is known of it.
     slope : float
         By which a unit of log-odds above the base rate moves it.
     mean_deviation, slope_deviation : float
@@ -65,7 +65,8 @@ class GainLine:
         pulled = float((weight @ (x * rest)).mean()) / max(variance, 1e-12)
         precision = SLOPE**-2.0
         slope = (pulled + precision * _plain_slope(gain, share)) / (told + precision)
-        at_base = mean - max(slope, 0.0) * centre
+        # of both sides: which way a market went says little of where it goes (Merton 1980)
+        at_base = np.full(len(mean), (mean - max(slope, 0.0) * centre).mean())
         return cls(
             mean=tuple(at_base.tolist()),
             slope=max(slope, 0.0),

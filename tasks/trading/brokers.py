@@ -95,11 +95,11 @@ def _paper(settings: Settings, account: str, clock: Clock) -> Broker:
     """Prices are those of the bulk store where there is one: at home; else the database's."""
     from infra.brokers.keeping import Database
     from infra.brokers.paper import PaperBroker
-    from infra.brokers.prices import DatabasePrices, StorePrices
+    from infra.brokers.prices import DatabasePrices, HomePrices
     from infra.stores.bulk import BarStore
 
     bars = settings.home / "bars"
-    prices = StorePrices(BarStore(bars)) if bars.is_dir() else DatabasePrices()
+    prices = HomePrices(BarStore(bars)) if bars.is_dir() else DatabasePrices()
     return PaperBroker(prices, Database(account), clock, account, settings.account_currency)
 
 

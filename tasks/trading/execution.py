@@ -45,6 +45,8 @@ class Executor:
     sizing : Sizing
     dead_man : float
         Minutes without a word from the signal side after which nothing is entered; 0: never.
+    unfit : str or None
+        Why the limits cannot be relied on: nothing is entered then, and exits go on.
     reached : callable
         Is told of each step of an order.
     """
@@ -55,6 +57,7 @@ class Executor:
     limits: Limits
     sizing: Sizing
     dead_man: float = 0.0
+    unfit: str | None = None
     reached: Callable[[str], None] = _pass
 
 
@@ -83,6 +86,9 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     exits.leave_due(desk, done.own, report)
     if entries and done.mismatch is None:
         _enter(executor, desk, report)
+    if report.is_empty():  # nothing was sent: what was read still holds
+        exits.keep_stops(desk, done.own, report)
+        return report
     done = _reconciled(desk, report)
     if done is not None:
         exits.keep_stops(desk, done.own, report)
@@ -143,21 +149,20 @@ class _Entering:
 def _enter(executor: Executor, desk: Desk, report: Report) -> None:
     entering = _Entering(executor, desk, report, {})
     prepared = [intent for intent in desk.journal.unfinished() if intent.state == "PREPARED"]
-    stopped = _stopped(executor)
-    if stopped is not None:
-        report.finding(f"nothing is entered: {stopped}")
+    reason = stopped(executor)
+    if reason is not None:
+        report.finding(f"nothing is entered: {reason}")
     for intent in prepared:
-        _resume(entering, intent, stopped)
-    if stopped is not None:
+        with report.each(f"{intent.pair}: its order waits"):
+            _resume(entering, intent, reason)
+    if reason is not None:
         return
-    for signal in _fresh(executor):
-        try:
+    for signal in fresh(executor):
+        with report.each(f"{signal.pair}: its signal waits"):
             _consider(entering, signal)
-        except BrokerError as error:
-            report.finding(f"{signal.pair}: its signal waits: {error}")
 
 
-def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
+def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
     """What a dead run wrote and did not send goes the way of a new signal, by the same guards."""
     executor, desk, report = entering.executor, entering.desk, entering.report
     if intent.kind == "exit":
@@ -168,13 +173,13 @@ def _resume(entering: _Entering, intent: Intent, stopped: str | None) -> None:
     if late is not None:
         desk.journal.move(intent, "EXPIRED", late)
         return
-    waits = stopped or _waits(executor, desk, signal)
+    if intent.units is None:
+        desk.journal.move(intent, "DENIED", "a run died while it denied it")
+        return
+    waits = halted or _waits(executor, desk, signal)
     if waits is None:
-        try:
-            _again(entering, intent, signal)
-        except BrokerError as error:
-            waits = str(error)
-    if waits is not None:
+        _again(entering, intent, signal)
+    else:
         report.finding(f"{signal.pair}: its order waits: {waits}")
 
 
@@ -223,7 +228,7 @@ def _send(entering: _Entering, intent: Intent, signal: Signal) -> None:
     entering.known.clear()
 
     def permit() -> str | None:
-        return _expired(executor, signal) or _stopped(executor) or _halted(executor, signal.pair)
+        return _expired(executor, signal) or stopped(executor) or _halted(executor, signal.pair)
 
     orders.enter(desk, intent, orders.entry_of(intent, signal.timeframe), permit)
     with session() as opened:
@@ -245,12 +250,13 @@ def _deny(entering: _Entering, signal: Signal, reason: str, detail: dict[str, An
         entering.report.refused.append(entering.row(signal, reason=reason))
 
 
-def _stopped(executor: Executor) -> str | None:
+def stopped(executor: Executor) -> str | None:
     """Say why nothing may be entered on the account."""
     now = executor.clock.now()
     switches = control.present(executor.account, now)
     return (
-        switches.halted
+        executor.unfit
+        or switches.halted
         or switches.reducing
         or control.refusal(executor.broker, executor.account, switches)
         or heartbeat.silence(executor.dead_man, now)
@@ -300,7 +306,8 @@ def _held(account: str, signal: Signal) -> str | None:
         return f"a {held.side} position is open"
 
 
-def _fresh(executor: Executor) -> list[Signal]:
+def fresh(executor: Executor) -> list[Signal]:
+    """Return what may be entered: live, closed, alive and untouched signals, oldest first."""
     now = executor.clock.now()
     with session() as opened:
         signals = list(opened.scalars(_untouched(executor.account, now)))

@@ -53,12 +53,10 @@ def leave_due(desk: Desk, own: dict[str, Trade], report: Report) -> None:
     for position, signal in desk.journal.positions():
         if position.trade not in own:
             continue
-        try:
+        with report.each(f"{position.pair}: its exit waits"):
             ending = _ending(desk, position, signal, report)
             if ending is not None:
                 close(desk, position, ending, report)
-        except BrokerError as error:
-            report.finding(f"{position.pair}: its exit waits: {error}")
 
 
 def _forget_unsent(desk: Desk) -> None:
@@ -116,13 +114,11 @@ def keep_stops(desk: Desk, own: dict[str, Trade], report: Report) -> None:
         if (trade := own.get(position.trade)) is not None and trade.stop is None
     ]
     for position in naked:
-        try:
+        with report.each(f"{position.pair}: trade {position.trade} HAS NO STOP"):
             if position.orphan or not _protected(desk, position):
                 close(desk, position, Ending("no stop", {}), report)
             else:
                 report.finding(f"{position.pair}: trade {position.trade} had no stop; it has now")
-        except BrokerError as error:
-            report.finding(f"{position.pair}: trade {position.trade} HAS NO STOP: {error}")
 
 
 def _protected(desk: Desk, position: Position) -> bool:

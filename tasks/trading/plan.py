@@ -55,7 +55,10 @@ def plan(signal: Signal, situation: Situation, limits: Limits, sizing: Sizing) -
     price, terms = situation.prices.get(signal.pair), situation.terms.get(signal.pair)
     if price is None or terms is None:
         return Plan({}, f"the broker has no price or terms of {signal.pair}", {})
-    order = prices_of(signal, price, terms)
+    try:
+        order = prices_of(signal, price, terms)
+    except ArithmeticError:
+        return Plan({}, "its stop or target is further away than prices can be", {})
     assert order["bound"] is not None
     assert order["stop_price"] is not None
     sized = size(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.brokers.broker import BrokerError
 from infra.postgres.models import Signal
 from tasks.trading import control, execution
 from tasks.trading.execution import Executor
@@ -21,21 +20,18 @@ def preview(executor: Executor) -> Report:
     executor : Executor
     """
     report = Report()
-    stopped = execution._stopped(executor)
+    stopped = execution.stopped(executor)
     if stopped is not None:
         report.finding(f"nothing is entered: {stopped}")
-    for signal in execution._fresh(executor):
-        try:
+    for signal in execution.fresh(executor):
+        with report.each(f"{signal.pair}: its signal waits"):
             reason, detail = _judged(executor, signal)
-        except BrokerError as error:
-            report.finding(f"{signal.pair}: its signal waits: {error}")
-            continue
-        row = {"signal": signal.id, "pair": signal.pair, "bar": signal.bar_ts.isoformat()}
-        row |= {"side": signal.side, **detail}
-        if reason is None:
-            report.entered.append(row)
-        else:
-            report.refused.append({**row, "reason": reason})
+            row = {"signal": signal.id, "pair": signal.pair, "bar": signal.bar_ts.isoformat()}
+            row |= {"side": signal.side, **detail}
+            if reason is None:
+                report.entered.append(row)
+            else:
+                report.refused.append({**row, "reason": reason})
     return report
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select, update
@@ -179,8 +179,26 @@ def _agreed(desk: Desk, done: Reconciled) -> Reconciled:
     _tell(journal, None)
     orphans = {position.pair for position, _ in journal.positions() if position.orphan}
     for pair in _halted_pairs(journal) - orphans:
-        _switch(journal, pair, LATE, on=False, why="the trade is closed, journal and broker agree")
+        _lift(journal, pair)
     return done
+
+
+def _lift(journal: Journal, pair: str) -> None:
+    """End a halt for a late fill; one that somebody else said before it stands again."""
+    said = (
+        select(Control)
+        .where(Control.name == "halt", Control.account == journal.account, Control.scope == pair)
+        .where(Control.who != LATE)
+        .order_by(Control.id.desc())
+        .limit(1)
+    )
+    with session() as opened:
+        before = opened.scalar(said)
+        opened.expunge_all()
+    if before is not None and before.on:
+        _switch(journal, pair, before.who, on=True, why=before.why, until=before.until)
+    else:
+        _switch(journal, pair, LATE, on=False, why="the trade is closed, journal and broker agree")
 
 
 def _tell(journal: Journal, mismatch: str | None) -> None:
@@ -208,7 +226,9 @@ def _halted_pairs(journal: Journal) -> set[str]:
     return {row.scope for row in _newest(journal) if row.on and row.who == LATE}
 
 
-def _switch(journal: Journal, scope: str, who: str, *, on: bool, why: str) -> None:
+def _switch(
+    journal: Journal, scope: str, who: str, *, on: bool, why: str, until: datetime | None = None
+) -> None:
     """Write a switch, unless it stands so already."""
     present = next((row for row in _newest(journal) if row.scope == scope), None)
     if present is not None and (present.on, present.who, present.why) == (on, who, why):
@@ -223,6 +243,7 @@ def _switch(journal: Journal, scope: str, who: str, *, on: bool, why: str) -> No
                 on=on,
                 who=who,
                 why=why,
+                until=until,
                 at=journal.clock.now(),
             )
         )

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.brokers.broker import BrokerError
+from infra.postgres.database import DatabaseError
+from tasks.trading.lease import LeaseLost
 
 
 @dataclass
@@ -23,10 +31,32 @@ class Report:
     refused: list[dict[str, Any]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to tell."""
+        return not (self.entered or self.left or self.refused or self.findings)
+
     def finding(self, sentence: str) -> None:
         """Add a finding, once."""
         if sentence not in self.findings:
             self.findings.append(sentence)
+
+    @contextmanager
+    def each(self, what: str) -> Iterator[None]:
+        """Let the trouble of one pair be a finding, and not that of others.
+
+        Parameters
+        ----------
+        what : str
+            Begins the finding.
+        """
+        try:
+            yield
+        except (LeaseLost, SQLAlchemyError, DatabaseError):
+            raise
+        except BrokerError as error:
+            self.finding(f"{what}: {error}")
+        except Exception as error:
+            self.finding(f"{what}: {type(error).__name__}: {error}")
 
     def add(self, other: Report) -> None:
         """Take over what another cycle did."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.clock import Clock, VirtualClock
 from infra.errors import SepError
 from infra.settings import Settings
 from tasks.trading import heartbeat
 from tasks.trading.brokers import account_of, broker_of, shadow_of
-from tasks.trading.lease import Held, acquire
+from tasks.trading.lease import Held, LeaseHeld, acquire
 
 if TYPE_CHECKING:
     from tasks.trading.execution import Executor
@@ -29,7 +30,7 @@ def holder(what: str) -> str:
 
 
 @contextmanager
-def leased(account: str, name: str) -> Iterator[Held]:
+def leased(account: str, name: str, *, patience: float = 0.0) -> Iterator[Held]:
     """Hold the lease of an account, by the database's clock: replays share it with the present.
 
     Parameters
@@ -37,13 +38,15 @@ def leased(account: str, name: str) -> Iterator[Held]:
     account : str
     name : str
         Of the holder, see `holder`.
+    patience : float
+        Seconds that another's short round is waited for.
 
     Raises
     ------
     LeaseHeld
         If another executor acts.
     """
-    held = acquire(f"execute:{account}", name)
+    held = _acquired(f"execute:{account}", name, patience)
     try:
         yield held
     finally:
@@ -51,10 +54,21 @@ def leased(account: str, name: str) -> Iterator[Held]:
             held.release()
 
 
+def _acquired(lease: str, name: str, patience: float) -> Held:
+    asking = Retrying(
+        retry=retry_if_exception_type(LeaseHeld),
+        stop=stop_after_delay(patience),
+        wait=wait_fixed(0.25),
+        reraise=True,
+    )
+    return asking(acquire, lease, name)
+
+
 def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     """Return the executor of an account, as the settings describe it.
 
-    In a replay, whose clock is set, nobody waits for the signal side.
+    In a replay, whose clock is set, nobody waits for the signal side. Limits that cannot be read
+    bar entries alone.
 
     Parameters
     ----------
@@ -63,11 +77,15 @@ def executor_of(settings: Settings, account: str, clock: Clock) -> Executor:
     clock : Clock
     """
     from tasks.trading.execution import Executor
-    from tasks.trading.risk.limits import Limits
+    from tasks.trading.risk.limits import Limits, LimitsError
 
-    limits, broker = Limits.load(settings.home), broker_of(settings, account, clock)
+    broker, limits, unfit = broker_of(settings, account, clock), Limits(), None
+    try:
+        limits = Limits.load(settings.home)
+    except LimitsError as error:
+        unfit = str(error)
     minutes = 0.0 if isinstance(clock, VirtualClock) else settings.dead_man_minutes
-    return Executor(account, broker, clock, limits, limits.sizing, dead_man=minutes)
+    return Executor(account, broker, clock, limits, limits.sizing, minutes, unfit)
 
 
 def exits(executor: Executor, what: str) -> Report:

@@ -76,7 +76,7 @@ def test_another_replay_of_the_same_signals_is_its_own(signalled: datetime) -> N
 
 
 def test_a_dry_run_says_it_and_does_nothing(signalled: datetime) -> None:
-    run("replay-x", signalled - 24 * HOUR)  # an account without a past is judged by nothing
+    run("replay-x", signalled - 24 * HOUR)  # an account without a past cannot be judged
     leases = db.read_frame("SELECT * FROM lease")
     done = replay(signalled - 19 * HOUR, 1, account="replay-x", dry_run=True)
     assert (done["state"], done["entered"]) == ("dry run", 1)

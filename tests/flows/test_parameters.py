@@ -39,7 +39,7 @@ def runs(stack: Stack) -> int:
         ("backtest/local", ["-p", "horizon=0"], "0 is less than the minimum"),
         ("backtest/local", ["-p", "hroizon=8"], "hroizon"),
         ("signals/H1", ["-p", 'pairs=["€"]'], "pairs"),
-        ("execute/droplet", ["-p", "account=a b"], "'a b' is not valid"),
+        ("execute/droplet", ["-p", "account=a b"], "'a b' does not match"),
     ],
 )
 def test_a_value_out_of_bounds_makes_no_run(

@@ -8,20 +8,27 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from kernels.cpu.linear import products as multiply
 from tasks.research.learners.folds import Folds
 from tasks.research.learners.learner import Trained
-from tasks.research.learners.rows import Floats, Labels, Rows
+from tasks.research.learners.rows import Chosen, Floats, Labels, Rows
 
 RIDGES = (0.003, 0.03, 0.3, 3.0)
 """Precisions of the prior tried, as shares of the number of separate outcomes."""
 
+INTERCEPT = 0.03
+"""Deviation of the prior of intercepts around the base rate that both sides share: of where a
+market drifts its past tells little (Merton 1980)."""
+
+SIGNED = 1 / 6
+"""A column has a sign if the share of its values above zero lies so near a half: it is not
+centred, so that a drift which its values tell of is left to them."""
+
 STEPS, ENOUGH = 25, 1e-5
 NEARLY_FREE = 1e-6
-"""Precision of an intercept's prior, and the least of others: enough for a system that can be
-solved, even if no row is left to fit on."""
+"""Least precision of slopes: enough for a system that can be solved, even if no row is left."""
 
 FLOOR = 1e-9
 """Least deviation of a column that is no constant, beside its mean."""
@@ -42,7 +49,7 @@ class Linear:
     columns : callable
         What it looks at: float64[n, d] of rows.
     centre, scale : float64[d]
-        Mean and deviation of each column where it was fitted.
+        Mean, or 0 of a column with a sign, and deviation of each where it was fitted.
     slopes : float64[2, d + 1]
         Intercept and slopes on standardised columns, in log-odds.
     drawn : float64[2, draws, d + 1]
@@ -105,7 +112,7 @@ class Logistic:
             return None
         centre, scale = _moments(columns[whole])
         z = _design(columns, centre, scale)
-        sides = [_Problem(z, labels.win[:, side], labels.weight * whole) for side in (0, 1)]
+        sides = [_Problem(z, labels.only(whole), side) for side in (0, 1)]
         ridge, slopes, apart = _choose_ridge(sides, folds)
         before, ahead = folds.ahead()
         forward = np.column_stack([each.tell(each.solve(ridge, before), ahead) for each in sides])
@@ -129,11 +136,17 @@ def standard_products(columns: Floats) -> Floats:
 class _Problem:
     """The regression of one side: rows, outcomes and weights."""
 
-    def __init__(self, z: Floats, win: NDArray[np.int8], weight: Floats) -> None:
+    def __init__(self, z: Floats, labels: Labels, side: int) -> None:
         self.all = z
-        self.rows = np.flatnonzero(weight > 0)
-        self.z, self.weight = z[self.rows], weight[self.rows]
-        self.win = win[self.rows].astype(np.float64)
+        self.rows = np.flatnonzero(labels.weight > 0)
+        self.z, self.labels = z[self.rows], labels.take(self.rows)
+        self.weight = self.labels.weight
+        self.win = self.labels.win[:, side].astype(np.float64)
+
+    def centre(self, chosen: Chosen = slice(None)) -> Floats:
+        """Return the prior's mean on some of the rows: the base rate of both sides."""
+        base = logit(self.labels.take(chosen).rate())
+        return np.append(base, np.zeros(self.z.shape[1] - 1))
 
     def solve(
         self,
@@ -146,11 +159,12 @@ class _Problem:
         z, win, weight = self.z[kept], self.win[kept], self.weight[kept]
         if not len(weight):
             return np.full(z.shape[1], np.nan)
-        slopes = np.zeros(z.shape[1]) if start is None else start
+        centre = self.centre(kept)
+        slopes = centre if start is None else start
         prior = _precision(z.shape[1], ridge * weight.sum())
         for _ in range(STEPS):
             p = expit(z @ slopes)
-            gradient = z.T @ (weight * (win - p)) - prior * slopes
+            gradient = z.T @ (weight * (win - p)) - prior * (slopes - centre)
             step = np.linalg.solve(_curvature(z, weight * p * (1 - p), prior), gradient)
             slopes = slopes + step / max(1.0, float(np.abs(step).max()))
             if np.abs(step).max() < ENOUGH:
@@ -179,7 +193,7 @@ class _Problem:
                 continue
             left = whole - (self.z[out] * weight[out, None]).T @ self.z[out]
             prior = _precision(len(slopes), ridge * self.weight[~out].sum())
-            gradient = self.z[~out].T @ pull[~out] - prior * slopes
+            gradient = self.z[~out].T @ pull[~out] - prior * (slopes - self.centre(~out))
             said[told] = self.all[told] @ (
                 slopes + np.linalg.solve(left + np.diag(prior), gradient)
             )
@@ -206,7 +220,7 @@ class _Problem:
 def _choose_ridge(sides: list[_Problem], folds: Folds) -> tuple[float, list[Floats], Floats]:
     """Return the ridge of the most likely out-of-fold predictions, its slopes, and these."""
     tried = {}
-    slopes = [np.zeros(each.z.shape[1]) for each in sides]
+    slopes = [each.centre() for each in sides]
     for ridge in RIDGES:
         slopes = [each.solve(ridge, start=b) for each, b in zip(sides, slopes, strict=True)]
         said = [each.apart(b, ridge, folds) for each, b in zip(sides, slopes, strict=True)]
@@ -217,7 +231,9 @@ def _choose_ridge(sides: list[_Problem], folds: Folds) -> tuple[float, list[Floa
 
 def _moments(columns: Floats) -> tuple[Floats, Floats]:
     centre, scale = columns.mean(axis=0), columns.std(axis=0)
-    return centre, np.where(scale > FLOOR * np.maximum(np.abs(centre), 1), scale, np.inf)
+    constant = scale <= FLOOR * np.maximum(np.abs(centre), 1)
+    signed = np.abs((columns > 0).mean(axis=0) - 0.5) < SIGNED
+    return np.where(signed, 0.0, centre), np.where(constant, np.inf, scale)
 
 
 def _design(columns: Floats, centre: Floats, scale: Floats) -> Floats:
@@ -245,7 +261,7 @@ def products(z: Floats, slopes: Floats) -> Floats:
 
 def _precision(size: int, precision: float) -> Floats:
     prior = np.full(size, max(precision, NEARLY_FREE))
-    prior[0] = NEARLY_FREE
+    prior[0] = INTERCEPT**-2
     return prior
 
 

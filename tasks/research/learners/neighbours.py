@@ -101,7 +101,7 @@ class Neighbours:
         learnt = learnt[non_overlapping(rows.position[learnt], folds.gap - 1)]
         rates, strengths = [], []
         for side in (0, 1):
-            rates.append(labels.rate(side))
+            rates.append(labels.rate())
             wins = won[learnt, side]
             strengths.append(fit_strength(wins, k_eff[learnt], base_rate=rates[-1]))
         fitted = Shrunk(tuple(rates), tuple(strengths), self.counted)

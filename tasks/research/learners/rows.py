@@ -112,9 +112,9 @@ class Labels:
         weight[known] = apart / horizon
         return cls(np.where(known[:, None], win, -1).astype(np.int8), weight)
 
-    def rate(self, side: int) -> float:
-        """Return the share of wins of a side, as of one outcome more that was half a win."""
-        won = float((self.weight * (self.win[:, side] == 1)).sum())
+    def rate(self) -> float:
+        """Return the share of wins of both sides, as of one outcome more that was half a win."""
+        won = float(self.weight @ (self.win == 1).mean(axis=1))
         return (won + 0.5) / (float(self.weight.sum()) + 1)
 
     def rarest(self) -> float:

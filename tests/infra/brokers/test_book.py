@@ -222,6 +222,7 @@ def test_financing_is_the_examples(book: Book) -> None:
     assert line.financing == D("-9.5199")
     assert line.financed == ((trade, D("-9.5199")),)
     assert book.balance == line.balance == D("9990.4801")
+    assert book.trades[trade].financing == D("-9.5199")
     book.check()
 
 

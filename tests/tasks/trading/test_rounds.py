@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,22 @@ def test_a_round_closes_what_is_due_and_says_that_it_lives(home: Path) -> None:
     assert read_frame("SELECT * FROM equity WHERE open_trades = 0").height >= 1
 
 
+@pytest.mark.parametrize("text", ["max_risk = ", "max_risk = nan", "max_trades = " + "1" * 5000])
+def test_limits_that_cannot_be_read_bar_entries_alone(home: Path, text: str) -> None:
+    due(home)
+    (home / "risk.toml").write_text(text)
+    try:
+        executor = executor_of(settings(), "paper", WallClock())
+        assert [row["reason"] for row in exits(executor, "a test").left] == ["time"]
+        signal(this_hour() - HOUR)
+        with leased("paper", holder("a test")) as lease:
+            report = cycle(executor, lease)
+    finally:
+        (home / "risk.toml").unlink()
+    assert report.entered == []
+    assert any("risk.toml" in sentence for sentence in report.findings)
+
+
 def test_two_at_once_do_not_both_act(home: Path) -> None:
     due(home)
     with leased("paper", holder("another")), pytest.raises(LeaseHeld, match="another"):
@@ -55,6 +72,15 @@ def test_a_lease_is_given_back_whatever_happens() -> None:
         raise ZeroDivisionError
     acquire("execute:paper", "two").release()
     assert holder("x") != holder("x")
+
+
+def test_a_short_round_of_another_is_waited_for() -> None:
+    first = acquire("execute:paper", "one")
+    threading.Timer(0.7, first.release).start()
+    with pytest.raises(LeaseHeld), leased("paper", "two"):
+        pass
+    with leased("paper", "two", patience=10) as held:
+        assert held.token > first.token
 
 
 def test_a_replay_and_the_present_share_one_lease(home: Path) -> None:

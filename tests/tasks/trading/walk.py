@@ -40,7 +40,7 @@ def flat(home: Path, *, hours: int = 72) -> datetime:
 def signal(bar: datetime, *, horizon: int = 2, **changes: Any) -> None:
     """Publish a signal on a bar of PLANTED."""
     valid: dict[str, Any] = {"bar_ts": bar, "valid_until": bar + 2 * HOUR, "pair": "PLANTED"}
-    publish(0, horizon=horizon, stop_distance=5.0, **{**valid, **changes})
+    publish(0, horizon=horizon, **{**valid, "stop_distance": 5.0, **changes})
 
 
 def run(account: str, at: datetime) -> Report:

@@ -301,6 +301,10 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
     assert (told["takeProfit"] is None) == (target is None)
 
 
+FOREIGN_TARGET = replies.guard("TAKE_PROFIT", "1.08", 6389) | {"tradeID": "1"}
+FOREIGN = replies.guard("STOP_LOSS", "1.088", 6389) | {"tradeID": "1"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -311,9 +315,22 @@ def test_a_trade_gets_its_stop_and_target(target: Decimal | None) -> None:
             stopLossOrder=replies.guard("STOP_LOSS", "1.088", 6381),
             takeProfitOrder=replies.guard("TAKE_PROFIT", "1.08", 6381),
         ),
-        replies.reply(stopLossOrder={**replies.guard("STOP_LOSS", "1.088", 1), "tradeID": "1"}),
+        replies.protected() | {"stopLossOrderTransaction": FOREIGN},
+        replies.protected()
+        | {"takeProfitOrderTransaction": FOREIGN | {"type": "TAKE_PROFIT_ORDER"}},
     ],
 )
 def test_another_protection_proves_nothing(body: Any) -> None:
     reply = broker(always(200, body)).protect(TRADE, Decimal("1.088"), Decimal("1.08"))
     assert isinstance(reply, Unknown)
+
+
+def test_a_reject_of_another_trade_proves_nothing() -> None:
+    reject = {**ANOTHERS, "type": "MARKET_ORDER_REJECT", "rejectReason": "TRADE_DOESNT_EXIST"}
+    body = replies.reply(orderReject=reject)
+    assert isinstance(broker(always(404, body)).close(TRADE, "exit"), Unknown)
+    guard = {**FOREIGN, "type": "STOP_LOSS_ORDER_REJECT", "rejectReason": "PRICE_INVALID"}
+    venue = broker(always(400, replies.reply(stopLossOrderReject=guard)))
+    assert isinstance(venue.protect(TRADE, Decimal("1.088"), None), Unknown)
+    ours = replies.reply(stopLossOrderReject={**guard, "tradeID": TRADE})
+    assert kinds(broker(always(400, ours)).protect(TRADE, Decimal("1.088"), None)) == ["reject"]

@@ -93,6 +93,11 @@ def test_a_log_that_ends_before_what_is_known_is_an_error() -> None:
         broker(always(200, replies.log([], 6367))).since(7000)
 
 
+def test_a_log_that_tells_more_than_its_end_is_an_error() -> None:
+    with pytest.raises(BrokerError, match="ends at 6360, and tells of 6367"):
+        broker(always(200, replies.log(replies.lines(), 6360))).since(6356)
+
+
 def test_an_account_tells_its_trades_with_their_stops() -> None:
     account = broker(always(200, replies.account())).account()
     assert (account.balance, account.equity) == (Decimal(10000), Decimal("9999.65"))

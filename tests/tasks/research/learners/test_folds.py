@@ -34,7 +34,7 @@ def test_purge_and_embargo_hold_for_any_positions(chosen: set[int]) -> None:
 
 def test_folds_are_equal_stretches_of_time() -> None:
     folds = cut(np.arange(50, 1050))
-    assert np.bincount(folds.number).tolist() == [200] * FOLDS
+    assert np.bincount(folds.number).tolist() == [1_000 // FOLDS] * FOLDS
     assert (np.diff(folds.number) >= 0).all()
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from tasks.research.learners import linear, metrics, momentum, trajectory
 from tasks.research.learners.folds import DRAWS, Folds
 from tasks.research.learners.learner import Trained
-from tasks.research.learners.linear import RIDGES, Logistic, standard_products
+from tasks.research.learners.linear import INTERCEPT, RIDGES, Logistic, standard_products
 from tasks.research.learners.rows import Labels, Rows
 from tests.tasks.research.learners.planted import HORIZON, folds, labelled, rows
 
@@ -34,14 +34,18 @@ def fitted(asked: Rows, labels: Labels, cut: Folds, learner: Logistic = LEARNER)
     return trained
 
 
-def reference(z: Floats, win: Any, weight: Floats, ridge: float) -> Floats:
+def reference(
+    z: Floats, labels: Labels, side: int, ridge: float, often: Floats | float = 1.0
+) -> Floats:
     """Return the greatest posterior, by an optimiser that knows nothing of Newton."""
-    precision = np.append(1e-6, np.full(z.shape[1] - 1, ridge * weight.sum()))
+    win, weight = labels.win[:, side], labels.weight * often
+    precision = np.append(INTERCEPT**-2, np.full(z.shape[1] - 1, ridge * weight.sum()))
+    centre = np.append(logit(labels.rate()), np.zeros(z.shape[1] - 1))
 
     def loss(b: Floats) -> tuple[float, Floats]:
-        odds = z @ b
-        value = (weight * (np.logaddexp(0, odds) - win * odds)).sum() + precision @ b**2 / 2
-        return float(value), z.T @ (weight * (expit(odds) - win)) + precision * b
+        odds, off = z @ b, b - centre
+        value = (weight * (np.logaddexp(0, odds) - win * odds)).sum() + precision @ off**2 / 2
+        return float(value), z.T @ (weight * (expit(odds) - win)) + precision * off
 
     start = np.zeros(z.shape[1])
     found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9})
@@ -58,8 +62,27 @@ def test_the_fit_is_that_of_a_plain_optimiser(
     assert isinstance(model, linear.Linear)
     z = np.column_stack([np.ones(900), (asked.momentum - model.centre) / model.scale])
     for side in (0, 1):
-        expected = reference(z, labels.win[:, side], labels.weight, ridge)
+        expected = reference(z, labels, side, ridge)
         np.testing.assert_allclose(model.slopes[side], expected, atol=2e-5)
+
+
+def test_a_past_drift_is_hardly_believed() -> None:
+    asked = rows(2_000)
+    labels, cut = labelled(asked, np.full(2_000, 0.2))
+    away = fitted(asked, labels, cut).apart[:, 0] - logit(labels.rate())
+    drifted = logit((labels.weight @ labels.win)[0] / labels.weight.sum()) - logit(labels.rate())
+    assert drifted > 0.1
+    assert 0 < np.nanmean(away) < 0.5 * drifted
+
+
+def test_a_column_with_a_sign_keeps_its_zero() -> None:
+    asked = rows(2_000)
+    shifted = np.column_stack([asked.momentum[:, 0] + 0.1, asked.momentum[:, 1] + 2])
+    labels, cut = labelled(asked, np.zeros(2_000))
+    model = fitted(asked, labels, cut, Logistic(lambda _: shifted)).fitted
+    assert isinstance(model, linear.Linear)
+    assert model.centre[0] == 0
+    assert model.centre[1] == pytest.approx(shifted[:, 1].mean())
 
 
 def test_planted_slopes_come_back() -> None:
@@ -89,7 +112,7 @@ def test_one_step_out_of_fold_is_nearly_a_fit_anew(learner: Logistic) -> None:
     assert isinstance(model, linear.Linear)
     z = linear._design(learner.columns(asked), model.centre, model.scale)
     for side in (0, 1):
-        problem = linear._Problem(z, labels.win[:, side], labels.weight)
+        problem = linear._Problem(z, labels, side)
         for kept, told in cut:
             anew = z[told] @ problem.solve(model.ridge, kept)
             whole = z[told] @ model.slopes[side]
@@ -108,7 +131,7 @@ def test_what_is_told_ahead_is_a_fit_on_what_had_ended() -> None:
     assert isinstance(model, linear.Linear)
     z = linear._design(asked.momentum, model.centre, model.scale)
     for side in (0, 1):
-        problem = linear._Problem(z, poisoned.win[:, side], labels.weight)
+        problem = linear._Problem(z, poisoned, side)
         expected = z[later] @ problem.solve(model.ridge, before)
         np.testing.assert_array_equal(trained.ahead[later, side], expected)
     assert np.isnan(trained.ahead[~later]).all()
@@ -130,10 +153,7 @@ def test_draws_spread_as_fits_on_resampled_blocks() -> None:
     assert isinstance(model, linear.Linear)
     z = np.column_stack([np.ones(3_000), (asked.momentum - model.centre) / model.scale])
     for side in (0, 1):
-        anew = [
-            reference(z, labels.win[:, side], labels.weight * times[cut.block], model.ridge)
-            for times in cut.times
-        ]
+        anew = [reference(z, labels, side, model.ridge, times[cut.block]) for times in cut.times]
         np.testing.assert_allclose(model.drawn[side].std(axis=0), np.std(anew, axis=0), rtol=0.25)
         paired = np.corrcoef(np.array(anew)[:, 1], model.drawn[side][:, 1])
         assert paired[0, 1] > 0.9

@@ -37,8 +37,7 @@ def test_a_row_weighs_what_it_adds_to_the_known_one_before_it() -> None:
 def test_rates_are_those_of_one_outcome_more_that_was_half_a_win() -> None:
     win = np.array([[1, 0], [1, 0], [0, 0]], np.int8)
     labels = Labels.of(np.array([0, 4, 6]), win, 4)
-    assert labels.rate(0) == pytest.approx((2 + 0.5) / (2.5 + 1))
-    assert labels.rate(1) == pytest.approx(0.5 / 3.5)
+    assert labels.rate() == pytest.approx((2 / 2 + 0.5) / (2.5 + 1))  # of both sides alike
     assert labels.rarest() == 0
     assert Labels.of(np.array([0, 4, 6]), win[:, [0, 0]], 4).rarest() == pytest.approx(0.5)
 
@@ -46,7 +45,7 @@ def test_rates_are_those_of_one_outcome_more_that_was_half_a_win() -> None:
 def test_nothing_known_weighs_nothing() -> None:
     for position in (np.empty(0, np.int64), np.arange(7)):
         labels = Labels.of(position, np.full((len(position), 2), -1, np.int8), 4)
-        assert (labels.weight.sum(), labels.rate(0), labels.rarest()) == (0, 0.5, 0)
+        assert (labels.weight.sum(), labels.rate(), labels.rarest()) == (0, 0.5, 0)
 
 
 def test_taken_rows_are_those_of_all_columns() -> None:
