@@ -49,6 +49,7 @@ def leave_due(desk: Desk, own: dict[str, Trade], report: Report) -> None:
     report : Report
         What was done is added.
     """
+    _forget_unsent(desk)
     for position, signal in desk.journal.positions():
         if position.trade not in own:
             continue
@@ -56,6 +57,13 @@ def leave_due(desk: Desk, own: dict[str, Trade], report: Report) -> None:
             ending = _ending(desk, position, signal, report)
             if ending is not None:
                 close(desk, position, ending, report)
+
+
+def _forget_unsent(desk: Desk) -> None:
+    """End what a dead run wrote and did not send: each trade is looked at anew."""
+    for intent in desk.journal.unfinished():
+        if (intent.kind, intent.state) == ("exit", "PREPARED"):
+            desk.journal.move(intent, "DENIED", "it was not sent; the trade is looked at anew")
 
 
 def close(desk: Desk, position: Position, ending: Ending, report: Report) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, literal, or_, select, update
@@ -17,6 +17,9 @@ from infra.postgres.trading import Lease
 
 LENGTH: Final = timedelta(seconds=75)
 """One that a killed process leaves taken ends in time for exits within two minutes."""
+
+_FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a lease that was given back ended: long ago, however clocks are set."""
 
 
 class LeaseHeld(SepError, RuntimeError):
@@ -70,7 +73,7 @@ class Held:
         """Give the lease back, if it is still ours."""
         mine = (Lease.name == self.name) & (Lease.token == self.token)
         with session() as opened:
-            opened.execute(update(Lease).where(mine).values(expires_at=_now(self.clock)))
+            opened.execute(update(Lease).where(mine).values(expires_at=_FREE))
 
 
 def acquire(name: str, holder: str, clock: Clock | None = None) -> Held:

@@ -146,4 +146,6 @@ class Market:
         candles = coarser(begun, granularity)
         ends = pl.col("time") + pl.duration(minutes=MINUTES[granularity]) + self.settling
         stuck = pl.Series(list(self.stuck), dtype=candles.schema["time"])
-        return candles.with_columns(complete=(ends <= self.now) & ~pl.col("time").is_in(stuck))
+        return candles.with_columns(
+            complete=(ends <= self.now) & ~pl.col("time").is_in(stuck.implode())
+        )

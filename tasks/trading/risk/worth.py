@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from infra.brokers.broker import Price, Terms
@@ -254,6 +255,7 @@ def exposures(holdings: Iterable[Held], situation: Situation) -> dict[str, Decim
     return {currency: net for currency, net in totals.items() if currency not in home}
 
 
+@lru_cache(maxsize=1024)
 def legs(pair: str) -> tuple[str, str]:
     """Return base and quote of a pair, from its name where nobody knows it."""
     try:
