@@ -163,7 +163,8 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     cycle["bars"] = (end - flat) // HOUR
     complete(stack, "execute/droplet", **cycle)
     trades = read_frame(
-        "SELECT side, opened_at, closed_at, entry_price, exit_price, exit_reason FROM position "
+        "SELECT side, opened_at, closed_at, entry_price::float8, exit_price::float8, exit_reason "
+        "FROM position "
         "WHERE closed_at IS NOT NULL ORDER BY opened_at"
     )
     everything = read_frame("SELECT * FROM position ORDER BY id")
