@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from deployments.exits import beat_path
@@ -32,7 +33,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, end)
     say("begins")
     while not ended.is_set():
-        beat_path(settings().home).touch()
+        with suppress(OSError):  # a disk that is full or read-only keeps no trade open
+            beat_path(settings().home).touch()
         make_round()
         ended.wait(settings().exits_seconds)
     say("ends")
@@ -72,8 +74,9 @@ def say_once(account: str, line: str) -> None:
 
 def say(line: str) -> None:
     """Write a line with the time."""
-    sys.stdout.write(f"{WallClock().now():%Y-%m-%d %H:%M:%S} {line}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # the same
+        sys.stdout.write(f"{WallClock().now():%Y-%m-%d %H:%M:%S} {line}\n")
+        sys.stdout.flush()
 
 
 def told(error: Exception) -> str:

@@ -288,8 +288,15 @@ def _try_file(home: Path, wanted: Halt) -> OSError | None:
     try:
         halt_file.add(home, wanted)
     except OSError as error:
-        return None if halt_file.path_of(home).exists() else error
+        present = halt_file.read(home)
+        return None if any(_covers(each, wanted) for each in present) else error
     return None
+
+
+def _covers(halt: Halt, wanted: Halt) -> bool:
+    wider = halt.account in (ALL, wanted.account) and halt.pair in (ALL, wanted.pair)
+    later = halt.until is None or (wanted.until is not None and halt.until >= wanted.until)
+    return wider and later
 
 
 def _as_halt(row: Control) -> Halt:

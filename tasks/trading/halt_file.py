@@ -50,7 +50,7 @@ def read(home: Path) -> list[Halt]:
         return [_halt(row) for row in json.loads(path.read_bytes())] or [_unread(path, "is empty")]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return [_unread(path, f"cannot be read ({type(error).__name__})")]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
-from deployments import exits
+from deployments import exits, exits_main
 from deployments.environment import plain_environment
 from infra.records import alive, log_path
 from infra.servers import postgres
@@ -23,6 +25,17 @@ from tests.tasks.trading.walk import due
 def rounds(stack: Stack) -> float:
     """When the last round began."""
     return exits.beat_path(stack.home).stat().st_mtime
+
+
+def test_a_full_disk_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as left_open:  # closing it fails, too
+        full = left_open.enter_context(Path("/dev/full").open("w"))
+        monkeypatch.setattr(sys, "stdout", full)
+        exits_main.say("begins")
+        exits_main.say("ends")
+        left_open.pop_all()
+    with suppress(OSError):
+        full.close()
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ def told(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "predictions.parquet")
 
 
+EXECUTED = 200
+"""How many of the last bars, at least, are traded from a time without a position."""
 NO_LIMITS = """
 cool_down_after = "off"
 daily_loss = "off"
@@ -154,13 +156,18 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert_frame_equal(published(), signals)
 
     (stack.home / "risk.toml").write_text(NO_LIMITS)
+    simulated = pl.read_parquet(tested / "trades.parquet")
+    end = datetime.fromisoformat(closes(tested))
+    flat = simulated["exit_time"].filter(simulated["exit_time"] <= end - EXECUTED * HOUR).max()
+    assert isinstance(flat, datetime)
+    cycle["bars"] = (end - flat) // HOUR
     complete(stack, "execute/droplet", **cycle)
     trades = read_frame(
         "SELECT side, opened_at, closed_at, entry_price, exit_price, exit_reason FROM position "
         "WHERE closed_at IS NOT NULL ORDER BY opened_at"
     )
     everything = read_frame("SELECT * FROM position ORDER BY id")
-    simulated = pl.read_parquet(tested / "trades.parquet")
+    simulated = simulated.filter(pl.col("entry_time") > flat)
     assert len(simulated) > 0
     assert trades["opened_at"].to_list() == simulated["entry_time"].to_list()
     assert trades["exit_reason"].to_list() == simulated["exit_reason"].to_list()

@@ -122,7 +122,7 @@ def test_a_table_that_is_gone_halts() -> None:
 
 
 OF_NO_USE = [
-    "", "[]", "{", "7", "null", '["x"]', '[{"account": "*"}]', "\x00\xff",
+    "[" * 100_000, "", "[]", "{", "7", "null", '["x"]', '[{"account": "*"}]', "\x00\xff",
     *('[{"account": "one", "pair": "X", "who": "", "why": "", "until": ' + until + ', "at": null}]'
       for until in ("7", '"tomorrow"', '"2020-01-01T00:00:00"')),
 ]  # fmt: skip
@@ -165,6 +165,24 @@ def test_a_disk_without_room_halts_all(home: Path, monkeypatch: pytest.MonkeyPat
     assert "is empty" in str(present("paper", NOW).halted) or "cannot be read" in str(
         present("paper", NOW).halted
     )
+
+
+def test_a_halt_on_file_of_something_else_is_not_enough(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the database nor the disk takes it: nobody may believe that all is halted."""
+    control.halt("me", "news", NOW, pair="EUR_USD")
+
+    def full(*_: object) -> None:
+        raise OSError("read-only")
+
+    with monkeypatch.context() as changed:
+        changed.setenv("SEP_DATABASE_URL", NOWHERE)
+        changed.setattr(halt_file, "add", full)
+        with pytest.raises(OSError, match="read-only"):
+            control.halt("me", "fire", NOW)
+        assert control.halt("me", "again", NOW, pair="EUR_USD") is not None
+    control.resume("me", "over")
 
 
 def test_many_at_once_lose_none() -> None:
