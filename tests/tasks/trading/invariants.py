@@ -318,7 +318,7 @@ def late_fills_were_closed_and_halted(world: Site) -> None:
     }  # fmt: skip
     orphans = {p.signal_id: p for p in positions(world) if p.orphan}
     for signal, intent in late.items():
-        if intent.client_id in fills:
+        if intent.client_id in fills and signal is not None:
             world.counts["late fills"] += 1
             assert orphans[signal].closed_at is not None, f"{intent.client_id} is open"
             assert intent.pair in halts, f"{intent.pair} was not halted"
