@@ -49,8 +49,11 @@ class Venue(Protocol):
     """A venue as the world sees it: its own truth, and connections for executors."""
 
     clock: VirtualClock
-    fired: Counter[str]
-    """How often each fault fired."""
+
+    @property
+    def fired(self) -> Counter[str]:
+        """Return how often each fault fired."""
+        ...
 
     @property
     def book(self) -> Book:

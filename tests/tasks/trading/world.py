@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -37,6 +37,8 @@ from tasks.trading.risk.limits import Limits
 from tasks.trading.sizing import Fraction, Units
 from tests.tasks.trading import invariants
 from tests.tasks.trading.venues import PAIRS, Venue
+
+T = TypeVar("T")
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECONDS: Final = (5, 20, 45, 60, 60, 130, 300, 300, 600, 1200)
@@ -156,7 +158,7 @@ class Watched:
         invariants.is_ours(self.world, trade)
         return self._told(lambda: self.broker.protect(trade, stop, target))
 
-    def _told(self, ask: Callable[[], Any]) -> Any:
+    def _told(self, ask: Callable[[], T]) -> T:
         told = ask()
         if self.hazardous:
             self.world.happened("told")
