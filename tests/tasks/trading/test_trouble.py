@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tasks.trading import control
 from tasks.trading.journal import Journal
 from tasks.trading.lease import acquire
 from tests.tasks.trading.conftest import NAME, Site, states
-from tests.tasks.trading.desk import PAIR, intents, positions, publish
+from tests.tasks.trading.desk import HOUR, PAIR, START, intents, positions, publish
 
 
 def test_a_run_that_dies_while_it_denies_stops_nobody(site: Site) -> None:
@@ -61,3 +62,39 @@ def test_a_late_fill_does_not_lift_what_was_halted_by_hand(site: Site) -> None:
         site.later(50)
     assert positions()[0].closed_at is not None
     assert "news" in control.present("book-1", site.clock.now()).halted_pairs[PAIR]
+
+
+def test_what_was_known_is_asked_anew_after_seconds(site: Site, monkeypatch: Any) -> None:
+    """A long queue: the price that was good for the first signal is not that of the last."""
+    publish(0, strategy="a", stop_distance=1e300)
+    publish(0, strategy="b")
+    site.clock.advance(timedelta(hours=1))
+    asked, told = site.broker.prices, []
+
+    def slow(pairs: Any) -> Any:
+        told.append(asked(pairs))
+        site.clock.advance(timedelta(seconds=5))
+        site.broker.bid += Decimal("0.00100")
+        return told[-1]
+
+    monkeypatch.setattr(site.broker, "prices", slow)
+    site.run()
+    assert intents()[-1].quoted == told[-1][PAIR].ask
+
+
+def test_exits_have_their_turn_in_a_long_queue(site: Site, monkeypatch: Any) -> None:
+    publish(0)
+    site.run(1)
+    for n in range(6):
+        publish(3, strategy=f"s{n}", stop_distance=1e300, valid_until=START + 9 * HOUR)
+    site.clock.advance(timedelta(hours=3, minutes=59, seconds=30))
+    asked, left = site.broker.prices, []
+
+    def slow(pairs: Any) -> Any:
+        site.clock.advance(timedelta(seconds=20))
+        left.append(len([sent for sent in site.broker.sent if isinstance(sent, str)]))
+        return asked(pairs)
+
+    monkeypatch.setattr(site.broker, "prices", slow)
+    site.run()
+    assert left[-1] == 1
