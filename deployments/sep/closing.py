@@ -95,7 +95,7 @@ def flatten(console: Console, account: str | None, *, everything: bool, why: str
     _halt(console, name, why)
     left = _close(console, name, broker, clock, everything=everything)
     quiet(name, clock)  # an entry may have been under way
-    left = _close(console, name, broker, clock, everything=everything) if not left else left
+    left = left or _close(console, name, broker, clock, everything=everything)
     _say_open(console, left)
     return int(bool(left))
 
