@@ -86,6 +86,7 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     desk = Desk(Journal(executor.account, lease, executor.clock), executor.broker, executor.reached)
     done = _reconciled(desk, report)
     if done is None:
+        _leave_anyway(desk, report)
         return report
     equity.record(executor.account, done.account, executor.clock.now())
     exits.leave_due(desk, done.own, report)
@@ -119,6 +120,14 @@ def _reconciled(desk: Desk, report: Report) -> Reconciled | None:
     if done.mismatch is not None:
         report.finding(f"journal and broker disagree, entries are halted: {done.mismatch}")
     return done
+
+
+def _leave_anyway(desk: Desk, report: Report) -> None:
+    """Without the log nothing is entered; what is open is left in time, and keeps its stop."""
+    with report.each("exits wait"):
+        trades = {trade.id: trade for trade in desk.broker.account().trades}
+        exits.leave_due(desk, trades, report)
+        exits.keep_stops(desk, trades, report)
 
 
 @dataclass

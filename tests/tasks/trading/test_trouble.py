@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.brokers.broker import BrokerError
 from infra.postgres.database import session
 from infra.postgres.trading import Control
 from tasks.trading import control
@@ -98,3 +99,19 @@ def test_exits_have_their_turn_in_a_long_queue(site: Site, monkeypatch: Any) -> 
     monkeypatch.setattr(site.broker, "prices", slow)
     site.run()
     assert left[-1] == 1
+
+
+def test_a_log_that_makes_no_sense_keeps_no_trade_open(site: Site, monkeypatch: Any) -> None:
+    publish(0)
+    site.run(1)
+
+    def senseless(transaction: int) -> Any:
+        raise BrokerError("transaction 5 is missing in the log")
+
+    monkeypatch.setattr(site.broker, "since", senseless)
+    publish(4, strategy="other")
+    report = site.run(6)
+    assert report.entered == []
+    assert any("is missing" in sentence for sentence in report.findings)
+    assert [row["reason"] for row in report.left] == ["time"]
+    assert positions()[0].closed_at is not None
