@@ -10,12 +10,12 @@ from rich.table import Table
 
 from deployments.sep.panel import confirm
 from deployments.sep.switches import user
-from infra.brokers.broker import BrokerError, Trade
-from infra.clock import WallClock
+from infra.brokers.broker import Broker, BrokerError, Trade
+from infra.clock import Clock, WallClock
 from infra.settings import settings
 from tasks.trading import control
 from tasks.trading.brokers import account_of, broker_of
-from tasks.trading.flatten import Plan
+from tasks.trading.flatten import Flattened, Plan, quiet
 from tasks.trading.flatten import flatten as close_all
 from tasks.trading.flatten import plan as make_plan
 from tasks.trading.lease import LeaseHeld
@@ -93,9 +93,24 @@ def flatten(console: Console, account: str | None, *, everything: bool, why: str
     if not yes and before.close:
         confirm(f"Halt, and close {len(before.close)} trades on {name}?")
     _halt(console, name, why)
-    # one more look: an entry may have been under way
-    wanted = make_plan(name, broker, everything=everything).close
-    done = close_all(name, broker, clock, wanted)
+    left = _close(console, name, broker, clock, everything=everything)
+    quiet(name, clock)  # an entry may have been under way
+    left = left or _close(console, name, broker, clock, everything=everything)
+    _say_open(console, left)
+    return int(bool(left))
+
+
+def _close(
+    console: Console, account: str, broker: Broker, clock: Clock, *, everything: bool
+) -> tuple[Trade, ...]:
+    done = close_all(
+        account, broker, clock, make_plan(account, broker, everything=everything).close
+    )
+    _say_done(console, done)
+    return done.open
+
+
+def _say_done(console: Console, done: Flattened) -> None:
     for number, said in done.said.items():
         console.print(f"trade {escape(number)}: {escape(said)}", soft_wrap=True)
     if done.direct is not None:
@@ -104,8 +119,6 @@ def flatten(console: Console, account: str | None, *, everything: bool, why: str
             "from the broker's log when it is back",
             soft_wrap=True,
         )
-    _say_open(console, done.open)
-    return int(bool(done.open))
 
 
 def _halt(console: Console, account: str, why: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
 
@@ -25,6 +25,11 @@ from tasks.trading.report import Report
 from tasks.trading.risk.limits import Limits
 from tasks.trading.risk.situation import Situation, situation
 from tasks.trading.sizing import Sizing
+
+FRESH: Final = timedelta(seconds=2)
+"""What was known of account and prices is asked anew after so long."""
+TURN: Final = 30.0
+"""Seconds of entering after which exits have their turn."""
 
 
 def _pass(step: str) -> None:
@@ -81,6 +86,7 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     desk = Desk(Journal(executor.account, lease, executor.clock), executor.broker, executor.reached)
     done = _reconciled(desk, report)
     if done is None:
+        _leave_anyway(desk, report)
         return report
     equity.record(executor.account, done.account, executor.clock.now())
     exits.leave_due(desk, done.own, report)
@@ -119,6 +125,14 @@ def _reconciled(desk: Desk, report: Report) -> Reconciled | None:
     return done
 
 
+def _leave_anyway(desk: Desk, report: Report) -> None:
+    """Without the log nothing is entered; what is open is left in time, and keeps its stop."""
+    with report.each("exits wait"):
+        trades = {trade.id: trade for trade in desk.broker.account().trades}
+        exits.leave_due(desk, trades, report)
+        exits.keep_stops(desk, trades, report)
+
+
 @dataclass
 class _Entering:
     """What entering needs; what was known of the account is forgotten once an order went out."""
@@ -129,12 +143,12 @@ class _Entering:
     known: dict[str, Situation]
 
     def situation(self, pair: str) -> Situation:
-        if pair not in self.known:
-            executor = self.executor
-            self.known[pair] = situation(
-                executor.account, executor.broker, [pair], executor.limits, executor.clock.now()
-            )
-        return self.known[pair]
+        executor, now = self.executor, self.executor.clock.now()
+        present = self.known.get(pair)
+        if present is None or abs(now - present.now) > FRESH:
+            present = situation(executor.account, executor.broker, [pair], executor.limits, now)
+            self.known[pair] = present
+        return present
 
     def row(self, signal: Signal, **figures: Any) -> dict[str, Any]:
         return {
@@ -157,9 +171,25 @@ def _enter(executor: Executor, desk: Desk, report: Report) -> None:
             _resume(entering, intent, reason)
     if reason is not None:
         return
+    began = executor.clock.monotonic()
     for signal in fresh(executor):
+        if executor.clock.monotonic() - began > TURN:
+            if not _look_between(entering):
+                return
+            began = executor.clock.monotonic()
         with report.each(f"{signal.pair}: its signal waits"):
             _consider(entering, signal)
+
+
+def _look_between(entering: _Entering) -> bool:
+    """Let exits have their turn; say whether entering may go on."""
+    desk, report = entering.desk, entering.report
+    done = _reconciled(desk, report)
+    entering.known.clear()
+    if done is not None:
+        exits.leave_due(desk, done.own, report)
+        exits.keep_stops(desk, done.own, report)
+    return done is not None and done.mismatch is None
 
 
 def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
@@ -210,7 +240,7 @@ def _consider(entering: _Entering, signal: Signal) -> None:
     if reason is not None:
         _deny(entering, signal, reason, {})
         return
-    price = executor.broker.prices([signal.pair]).get(signal.pair)
+    price = entering.situation(signal.pair).prices.get(signal.pair)
     if price is None or not price.tradeable:
         report.finding(f"{signal.pair}: its signal waits for a price")
         return

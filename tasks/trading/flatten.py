@@ -102,6 +102,25 @@ def flatten(account: str, broker: Broker, clock: Clock, trades: Iterable[Trade])
     return done
 
 
+def quiet(account: str, clock: Clock) -> None:
+    """Wait until no other executor acts: what it was sending has come by then, and can be seen.
+
+    Parameters
+    ----------
+    account : str
+    clock : Clock
+    """
+    deadline = clock.monotonic() + PATIENCE
+    while clock.monotonic() < deadline:
+        try:
+            with leased(account, holder("flatten")):
+                return
+        except LeaseHeld:
+            clock.sleep(0.5)
+        except (SepError, SQLAlchemyError):
+            return
+
+
 def _close(
     account: str, broker: Broker, clock: Clock, trades: tuple[Trade, ...], said: dict[str, str]
 ) -> str | None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import select
 
+from deployments.sep import closing
 from infra.brokers.broker import Entry
 from infra.clock import VirtualClock
 from infra.postgres.database import session
@@ -133,3 +138,21 @@ def test_a_market_that_is_closed_leaves_it_open(broker: BookBroker, clock: Virtu
     done = flatten(ACCOUNT, broker, clock, plan(ACCOUNT, broker, everything=False).close)
     assert len(done.open) == 1
     assert "waits for the market" in next(iter(done.said.values()))
+
+
+def test_an_entry_that_was_under_way_is_closed_too(
+    broker: BookBroker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEP_HOME", str(tmp_path))
+    monkeypatch.setattr(closing, "broker_of", lambda *_: broker)
+    close = broker.close
+
+    def slow(*arguments: Any) -> Any:
+        if len(broker.sent) == 1:  # the entry arrives while its elder is closed
+            of_others(broker, "sep-under-way")
+        return close(*arguments)
+
+    monkeypatch.setattr(broker, "close", slow)
+    console = Console(file=StringIO())
+    assert closing.flatten(console, ACCOUNT, everything=False, why="fire", yes=True) == 0
+    assert broker.book.trades == {}

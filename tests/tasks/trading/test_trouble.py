@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from infra.brokers.broker import BrokerError
 from infra.postgres.database import session
 from infra.postgres.trading import Control
 from tasks.trading import control
 from tasks.trading.journal import Journal
 from tasks.trading.lease import acquire
 from tests.tasks.trading.conftest import NAME, Site, states
-from tests.tasks.trading.desk import PAIR, intents, positions, publish
+from tests.tasks.trading.desk import HOUR, PAIR, START, intents, positions, publish
 
 
 def test_a_run_that_dies_while_it_denies_stops_nobody(site: Site) -> None:
@@ -61,3 +63,55 @@ def test_a_late_fill_does_not_lift_what_was_halted_by_hand(site: Site) -> None:
         site.later(50)
     assert positions()[0].closed_at is not None
     assert "news" in control.present("book-1", site.clock.now()).halted_pairs[PAIR]
+
+
+def test_what_was_known_is_asked_anew_after_seconds(site: Site, monkeypatch: Any) -> None:
+    """A long queue: the price that was good for the first signal is not that of the last."""
+    publish(0, strategy="a", stop_distance=1e300)
+    publish(0, strategy="b")
+    site.clock.advance(timedelta(hours=1))
+    asked, told = site.broker.prices, []
+
+    def slow(pairs: Any) -> Any:
+        told.append(asked(pairs))
+        site.clock.advance(timedelta(seconds=5))
+        site.broker.bid += Decimal("0.00100")
+        return told[-1]
+
+    monkeypatch.setattr(site.broker, "prices", slow)
+    site.run()
+    assert intents()[-1].quoted == told[-1][PAIR].ask
+
+
+def test_exits_have_their_turn_in_a_long_queue(site: Site, monkeypatch: Any) -> None:
+    publish(0)
+    site.run(1)
+    for n in range(6):
+        publish(3, strategy=f"s{n}", stop_distance=1e300, valid_until=START + 9 * HOUR)
+    site.clock.advance(timedelta(hours=3, minutes=59, seconds=30))
+    asked, left = site.broker.prices, []
+
+    def slow(pairs: Any) -> Any:
+        site.clock.advance(timedelta(seconds=20))
+        left.append(len([sent for sent in site.broker.sent if isinstance(sent, str)]))
+        return asked(pairs)
+
+    monkeypatch.setattr(site.broker, "prices", slow)
+    site.run()
+    assert left[-1] == 1
+
+
+def test_a_log_that_makes_no_sense_keeps_no_trade_open(site: Site, monkeypatch: Any) -> None:
+    publish(0)
+    site.run(1)
+
+    def senseless(transaction: int) -> Any:
+        raise BrokerError("transaction 5 is missing in the log")
+
+    monkeypatch.setattr(site.broker, "since", senseless)
+    publish(4, strategy="other")
+    report = site.run(6)
+    assert report.entered == []
+    assert any("is missing" in sentence for sentence in report.findings)
+    assert [row["reason"] for row in report.left] == ["time"]
+    assert positions()[0].closed_at is not None
