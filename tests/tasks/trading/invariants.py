@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sqlalchemy import select
 
 from infra.brokers.book import Book
-from infra.brokers.broker import Entry, Price, Transaction
+from infra.brokers.broker import Price, Transaction
 from infra.clock import Clock
 from infra.postgres.database import session
 from infra.postgres.models import Base, Signal
@@ -21,17 +21,12 @@ from infra.postgres.trading import (
     Fill,
     Intent,
     IntentEvent,
-    Lease,
     Position,
     Venue,
 )
 from tasks.trading.booking import LATE
 from tasks.trading.journal import PREFIX
-from tasks.trading.lease import Held
 from tasks.trading.report import Report
-
-if TYPE_CHECKING:
-    from tests.tasks.trading.world import World
 
 
 class Truth(Protocol):
@@ -64,8 +59,6 @@ class Site(Protocol):
 
 ENDS = {"DENIED", "EXPIRED", "FILLED", "CANCELLED", "REJECTED", "DROPPED"}
 UNDECIDED = {"PREPARED", "SENT", "UNKNOWN"}
-NEAR = Decimal("1.10")
-"""Prices move between the thought and the bytes."""
 
 
 # what is there
@@ -95,113 +88,14 @@ def openings(book: Book) -> dict[str, list[Transaction]]:
     """Return the fills that opened trades under names of ours, by name."""
     found = defaultdict(list)
     for line in book.log:
-        if line.kind == "fill" and line.opened is not None and _is_name(line.client_id):
+        if line.kind == "fill" and line.opened is not None and is_name(line.client_id):
             found[str(line.client_id)].append(line)
     return found
 
 
 def own_trades(book: Book) -> set[str]:
     """Return the trades of ours that are open."""
-    return {held.id for held in book.trades.values() if _is_name(held.client_id)}
-
-
-# at a send
-
-
-def may_be_sent(world: World, lease: Held, entry: Entry) -> None:
-    """An entry is about to leave: nothing may stand against it."""
-    world.counts["sends"] += 1
-    is_sent_once(world, entry)
-    nothing_forbids(world, lease, entry)
-    within_limits(world, entry)
-
-
-def is_sent_once(world: World, entry: Entry) -> None:
-    """No name is sent a second time, by whomever."""
-    assert world.sent[entry.client_id] == 1, f"{entry.client_id} is sent again"
-    assert entry.client_id not in openings(world.venue.book), f"{entry.client_id} is filled already"
-
-
-def nothing_forbids(world: World, lease: Held, entry: Entry) -> None:
-    """Nobody halted, disarmed, expired or fenced sends an entry."""
-    now = world.clock.now()
-    with session() as opened:
-        signal = opened.get_one(Signal, int(entry.client_id.rpartition("-")[2]))
-        token = opened.scalar(select(Lease.token).where(Lease.name == world.name))
-        valid_until = signal.valid_until
-    assert valid_until > now, f"the signal was valid until {valid_until}, and it is {now}"
-    assert not world.halted, "an entry is sent while halted"
-    assert world.armed or not world.real, "an entry is sent with real money, and not armed"
-    silent = now - world.beaten
-    assert not world.dead_man or abs(silent) <= timedelta(minutes=world.dead_man), "a dead man's"
-    assert token == lease.token, f"the lease is {token}'s, and {lease.token} sends"
-    others = [
-        intent
-        for intent in intents(world)
-        if intent.kind == "entry" and intent.pair == entry.pair and intent.state in UNDECIDED
-        if intent.client_id != entry.client_id and intent.state != "PREPARED"
-    ]
-    assert not others, f"{entry.pair} is in doubt: {others[0].client_id} is {others[0].state}"
-    orphans = [p for p in positions(world) if p.orphan and p.closed_at is None]
-    assert entry.pair not in {p.pair for p in orphans}, f"{entry.pair} has a late fill"
-
-
-def within_limits(world: World, entry: Entry) -> None:
-    """The venue's own figures, and what is under way, leave room for an entry."""
-    book, limits = world.venue.book, world.limits
-    flying = [
-        i for i in intents(world)
-        if i.kind == "entry" and i.state in ("SENT", "UNKNOWN") and i.client_id != entry.client_id
-        and i.client_id not in openings(book)
-    ]  # fmt: skip
-    price = world.venue.price(entry.pair)
-    assert price.tradeable, f"{entry.pair} is not traded now"
-    held = list(book.trades.values())
-    against = [h for h in held if h.pair == entry.pair and (h.units > 0) != (entry.side == "long")]
-    assert not against, f"trade {against[0].id} is open the other way round"
-    count = len(held) + len(flying) + 1
-    own = len(own_trades(book)) + len(flying) + 1
-    assert own <= (limits.max_own_trades or own), f"{own} trades of ours would be open"
-    assert count <= (limits.max_trades or count), f"{count} trades would be open"
-    _units_fit(world, entry, [(h.pair, abs(h.units)) for h in held], flying)
-    _risk_fits(world, entry, flying)
-    floor = limits.static_drawdown
-    if floor is not None:
-        assert book.equity > (1 - floor) * world.deposit, f"equity is {book.equity}"
-
-
-def _units_fit(
-    world: World, entry: Entry, held: list[tuple[str, Decimal]], flying: list[Intent]
-) -> None:
-    most = world.limits.max_units
-    under_way = [(i.pair, i.units or Decimal(0)) for i in flying]
-    used = sum((u for pair, u in [*held, *under_way] if pair == entry.pair), entry.units)
-    assert most is None or used <= most, f"{used} units of {entry.pair}"
-
-
-def _risk_fits(world: World, entry: Entry, flying: list[Intent]) -> None:
-    """What a trade, and all trades, lose if their stops fill."""
-    book, limits = world.venue.book, world.limits
-    price = world.venue.price(entry.pair)
-    quoted = price.ask if entry.side == "long" else price.bid
-    own = abs(quoted - entry.stop) * entry.units * (price.loss or 1)
-    assert own <= limits.max_risk * book.equity * NEAR, f"{own} is at risk in one trade"
-    if limits.max_open_risk is None:
-        return
-    lost = own
-    for held in book.trades.values():
-        mark = world.venue.price(held.pair)
-        leaves = mark.bid if held.units > 0 else mark.ask
-        until = abs(leaves - held.stop.price) if held.stop is not None else leaves
-        lost += until * abs(held.units) * (mark.loss or 1)
-    assert lost <= limits.max_open_risk * book.equity * NEAR, f"{lost} is at risk in all"
-
-
-def is_ours(world: World, trade: str) -> None:
-    """Nothing is done to trades of others."""
-    opened = next((each for each in world.venue.book.log if str(each.id) == trade), None)
-    assert opened is not None, f"trade {trade} was never there"
-    assert _is_name(opened.client_id), f"trade {trade} is {opened.client_id}'s, and is touched"
+    return {held.id for held in book.trades.values() if is_name(held.client_id)}
 
 
 # after each round, whatever happened in it
@@ -224,7 +118,7 @@ def nothing_is_filled_twice(world: Site) -> None:
 def nothing_of_others_is_netted(world: Site) -> None:
     """No order of ours closed a trade, of others or of ours, by netting."""
     for line in world.venue.book.log:
-        if line.kind == "fill" and line.opened is not None and _is_name(line.client_id):
+        if line.kind == "fill" and line.opened is not None and is_name(line.client_id):
             assert not line.closed, f"{line.client_id} closed {line.closed}"
 
 
@@ -409,7 +303,8 @@ def nothing_is_overdue(world: Site) -> None:
             assert late < timedelta(hours=1), f"{position.trade} was due {late} ago"
 
 
-def _is_name(client_id: str | None) -> bool:
+def is_name(client_id: str | None) -> bool:
+    """Say whether a name is one of ours."""
     return (client_id or "").startswith(PREFIX)
 
 

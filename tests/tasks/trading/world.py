@@ -9,21 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy.dialects.postgresql import insert
 
-from infra.brokers.broker import (
-    Account,
-    Broker,
-    Candle,
-    Entry,
-    Price,
-    Reply,
-    Terms,
-    Transaction,
-)
-from infra.clock import VirtualClock
 from infra.market import fills
 from infra.market.timeframes import bar_length
 from infra.postgres.database import session
@@ -37,8 +26,7 @@ from tasks.trading.risk.limits import Limits
 from tasks.trading.sizing import Fraction, Units
 from tests.tasks.trading import invariants
 from tests.tasks.trading.venues import PAIRS, Venue
-
-T = TypeVar("T")
+from tests.tasks.trading.watched import Machine, Watched
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECONDS: Final = (5, 20, 45, 60, 60, 130, 300, 300, 600, 1200)
@@ -84,85 +72,6 @@ LIMITS: Final = (
 
 class Killed(BaseException):
     """The process dies here."""
-
-
-class Machine(VirtualClock):
-    """An executor's clock: it runs with the venue's, and somebody sets it."""
-
-    def __init__(self, venue: Venue) -> None:
-        super().__init__(venue.clock.now())
-        self.venue, self.offset = venue, timedelta(0)
-
-    def now(self) -> datetime:
-        return self.venue.clock.now() + self.offset
-
-    def monotonic(self) -> float:
-        return self.venue.clock.monotonic()
-
-    def advance(self, length: timedelta) -> None:
-        self.venue.pass_(length.total_seconds())
-
-    def step(self, length: timedelta) -> None:
-        self.offset += length
-
-
-@dataclass
-class Watched:
-    """A connection at which each call is an event, and each entry is looked at before it goes."""
-
-    world: World
-    broker: Broker
-    lease: Held
-    hazardous: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.broker.name
-
-    @property
-    def real(self) -> bool:
-        return self.world.real
-
-    @property
-    def synthetic(self) -> bool:
-        return self.broker.synthetic
-
-    def account(self) -> Account:
-        return self._told(self.broker.account)
-
-    def terms(self, pair: str) -> Terms | None:
-        return self.broker.terms(pair)
-
-    def prices(self, pairs: Sequence[str]) -> dict[str, Price]:
-        return self._told(lambda: self.broker.prices(pairs))
-
-    def candles(self, pair: str, timeframe: str, since: datetime) -> list[Candle]:
-        return self._told(lambda: self.broker.candles(pair, timeframe, since))
-
-    def since(self, transaction: int) -> list[Transaction]:
-        return self._told(lambda: self.broker.since(transaction))
-
-    def last(self) -> int:
-        return self._told(self.broker.last)
-
-    def enter(self, entry: Entry) -> Reply:
-        self.world.sent[entry.client_id] += 1
-        invariants.may_be_sent(self.world, self.lease, entry)
-        return self._told(lambda: self.broker.enter(entry))
-
-    def close(self, trade: str, client_id: str, units: Decimal | None = None) -> Reply:
-        invariants.is_ours(self.world, trade)
-        return self._told(lambda: self.broker.close(trade, client_id, units))
-
-    def protect(self, trade: str, stop: Decimal, target: Decimal | None) -> Reply:
-        invariants.is_ours(self.world, trade)
-        return self._told(lambda: self.broker.protect(trade, stop, target))
-
-    def _told(self, ask: Callable[[], T]) -> T:
-        told = ask()
-        if self.hazardous:
-            self.world.happened("told")
-        return told
 
 
 @dataclass
