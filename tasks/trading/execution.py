@@ -273,10 +273,7 @@ def _send(entering: _Entering, intent: Intent, signal: Signal) -> None:
 
 
 def _deny(entering: _Entering, signal: Signal, reason: str, detail: dict[str, Any]) -> None:
-    journal = entering.desk.journal
-    intent = journal.claim(signal, detail)
-    if intent is not None:
-        journal.move(intent, "DENIED", reason)
+    if entering.desk.journal.deny(signal, reason, detail):
         entering.report.refused.append(entering.row(signal, reason=reason))
 
 
@@ -333,6 +330,8 @@ def _held(account: str, signal: Signal) -> str | None:
             return None
         if held.closed_at is not None:
             return f"a {held.side} position was open on its bar"
+        if held.side != signal.side:
+            raise BrokerError(f"the {held.side} position that it closes is open still")
         return f"a {held.side} position is open"
 
 

@@ -88,10 +88,10 @@ def close(desk: Desk, position: Position, ending: Ending, report: Report) -> boo
     quoted = price.bid if position.side == "long" else price.ask
     intent = desk.journal.leave(position, ending.reason, quoted, ending.detail)
     orders.leave(desk, intent, position)
-    _claimed(desk, position, ending)
     closed = intent.state == "ENDED" and _is_closed(position)
     row = {"pair": position.pair, "side": position.side, "reason": ending.reason}
     if closed:
+        _claimed(desk, position, ending)
         report.left.append(row)
     else:
         report.finding(f"{position.pair}: its exit ({ending.reason}) is not done yet")
@@ -200,11 +200,8 @@ def _opposite(position: Position, now: datetime) -> Signal | None:
 
 def _claimed(desk: Desk, position: Position, ending: Ending) -> None:
     """A signal that closed a position enters nothing itself."""
-    if ending.signal is None:
-        return
-    intent = desk.journal.claim(ending.signal, {})
-    if intent is not None:
-        desk.journal.move(intent, "DENIED", f"it closes the {position.side} position")
+    if ending.signal is not None:
+        desk.journal.deny(ending.signal, f"it closed the {position.side} position", {})
 
 
 def _is_closed(position: Position) -> bool:

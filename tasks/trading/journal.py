@@ -68,16 +68,24 @@ class Journal:
         Intent or None
             None if it is there already.
         """
-        values = {
-            "account": self.account,
-            "kind": "entry",
-            "signal_id": signal.id,
-            "client_id": entry_name(self.account, signal),
-            "pair": signal.pair,
-            "side": signal.side,
-            **order,
-        }
-        return self._prepare(values, detail)
+        return self._prepare({**self._entry(signal), **order}, detail)
+
+    def deny(self, signal: Signal, reason: str, detail: Mapping[str, Any]) -> bool:
+        """Write that a signal is not traded, at once; False if it has an intent already.
+
+        Parameters
+        ----------
+        signal : Signal
+        reason : str
+        detail : mapping
+            What was thought, for the record. Plain values.
+        """
+        with session() as opened:
+            self.lease.fence(opened)
+            intent = self._written(opened, self._entry(signal), detail)
+            if intent is not None:
+                self.move_in(opened, intent.id, "DENIED", reason)
+        return intent is not None
 
     def leave(
         self, position: Position, reason: str, quoted: Decimal, detail: Mapping[str, Any]
@@ -253,7 +261,27 @@ class Journal:
             opened.expunge_all()
         return rows
 
+    def _entry(self, signal: Signal) -> dict[str, Any]:
+        return {
+            "account": self.account,
+            "kind": "entry",
+            "signal_id": signal.id,
+            "client_id": entry_name(self.account, signal),
+            "pair": signal.pair,
+            "side": signal.side,
+        }
+
     def _prepare(self, values: Mapping[str, Any], detail: Mapping[str, Any]) -> Intent | None:
+        with session() as opened:
+            self.lease.fence(opened)
+            intent = self._written(opened, values, detail)
+            if intent is not None:
+                opened.expunge(intent)
+        return intent
+
+    def _written(
+        self, opened: Session, values: Mapping[str, Any], detail: Mapping[str, Any]
+    ) -> Intent | None:
         now = self.clock.now()
         written = (
             insert(Intent)
@@ -261,13 +289,10 @@ class Journal:
             .on_conflict_do_nothing()
             .returning(Intent)
         )
-        with session() as opened:
-            self.lease.fence(opened)
-            intent = opened.scalar(written)
-            if intent is not None:
-                self.event(opened, intent.id, "PREPARED", detail)
-                opened.flush()
-                opened.expunge(intent)
+        intent = opened.scalar(written)
+        if intent is not None:
+            self.event(opened, intent.id, "PREPARED", detail)
+            opened.flush()
         return intent
 
 

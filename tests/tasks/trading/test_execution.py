@@ -74,6 +74,16 @@ def test_an_opposite_signal_closes_and_enters_nothing(site: Site, side: str) -> 
     assert states() == ["FILLED", "FILLED", "DENIED"]
 
 
+def test_an_opposite_signal_is_used_up_only_when_the_position_is_closed(site: Site) -> None:
+    publish(0)
+    site.run(1)
+    publish(1, "short")
+    site.broker.wire = ["lose"]
+    assert site.run(2).left == []
+    assert [row["reason"] for row in site.later(30).left] == ["opposite"]
+    assert states() == ["FILLED", "DROPPED", "FILLED", "DENIED"]
+
+
 def test_a_signal_of_the_open_side_is_ignored(site: Site) -> None:
     publish(0)
     site.run(1)
