@@ -118,10 +118,13 @@ def _read(desk: Desk, last: int, account: Account) -> tuple[Account, list[Transa
     for _ in range(_READINGS):
         lines = desk.broker.since(last)
         last = lines[-1].id if lines else last
+        names = desk.journal.unknown({line.client_id for line in lines if _is_entry(line)})
+        strangers += [f"order {name} is not in the journal" for name in names]
+        if names:  # before these lines count as read: nobody would see them again
+            _switch(desk.journal, "*", WHO, on=True, why="; ".join(strangers))
         news += book(desk.journal, lines, read_to=last)
-        strangers += desk.journal.unknown({line.client_id for line in lines if _is_entry(line)})
         if account.transaction == last:
-            return account, news, [f"order {name} is not in the journal" for name in strangers]
+            return account, news, strangers
         account = desk.broker.account()
     raise BrokerError(f"the account changed {_READINGS} times while its log was read")
 

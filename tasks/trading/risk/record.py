@@ -161,6 +161,7 @@ def _losses(opened: Session, account: str) -> tuple[tuple[datetime, Decimal], ..
     closed = (
         select(Position.closed_at, Position.profit)
         .where(Position.account == account, Position.closed_at.is_not(None))
+        .where(Position.exit_price.is_not(None))  # one that no fill closed lost nothing
         .order_by(Position.closed_at.desc())
         .limit(LOSSES)
     )

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from infra.brokers.broker import BrokerError
+from infra.brokers.holdings import Request
 from infra.postgres.database import session
-from infra.postgres.trading import Control
+from infra.postgres.trading import Control, Position
 from tasks.trading import control
 from tasks.trading.journal import Journal
 from tasks.trading.lease import acquire
+from tasks.trading.risk.limits import Limits
 from tests.tasks.trading.conftest import NAME, Site, states
 from tests.tasks.trading.desk import HOUR, PAIR, START, intents, positions, publish
 
@@ -115,3 +117,34 @@ def test_a_log_that_makes_no_sense_keeps_no_trade_open(site: Site, monkeypatch: 
     assert any("is missing" in sentence for sentence in report.findings)
     assert [row["reason"] for row in report.left] == ["time"]
     assert positions()[0].closed_at is not None
+
+
+def test_a_trade_that_an_older_version_left_pauses_nobody(site: Site) -> None:
+    """A migration closed it without a fill: it has neither price nor profit."""
+    publish(0)
+    site.run(1)
+    (held,) = positions()
+    old = {column.name: getattr(held, column.name) for column in Position.__table__.columns}
+    with session() as opened:
+        opened.add(Position(**{**old, "id": None, "trade": "old-1", "closed_at": site.clock.now()}))
+    site.changes["limits"] = Limits(cool_down_after=2)
+    publish(1, strategy="other")
+    assert len(site.run(2).entered) == 1
+
+
+def test_an_order_that_nobody_wrote_down_halts_though_the_broker_falls_silent(site: Site) -> None:
+    book, since = site.broker.book, site.broker.since
+
+    def silent(transaction: int) -> Any:
+        (*_, fill) = book.enter(Request(PAIR, Decimal(5), "sep-1"), site.clock.now())
+        book.close(next(iter(book.trades)), None, None, fill.at)
+        told = since(transaction)
+        site.broker.deaf = True
+        return told
+
+    site.broker.since = silent  # type: ignore[method-assign]
+    site.later(60)
+    site.broker.deaf, site.broker.since = False, since  # type: ignore[method-assign]
+    publish(0, strategy="other")
+    assert site.run(1).entered == []
+    assert "sep-1" in str(control.present("book-1", site.clock.now()).halted)
