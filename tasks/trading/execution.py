@@ -215,7 +215,7 @@ def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
 
 def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
     executor, journal = entering.executor, entering.desk.journal
-    reason = control.refuse_pair(executor.broker, signal.pair) or _held(executor.account, signal)
+    reason = control.refuse_pair(executor.broker, signal.pair) or _ignored(executor.account, signal)
     reason = reason or judged(signal, intent, entering.situation(signal.pair), executor.limits)
     if reason is not None:
         journal.move(intent, "DENIED", reason)
@@ -235,7 +235,7 @@ def _consider(entering: _Entering, signal: Signal) -> None:
     reason = (
         refusal(signal)
         or control.refuse_pair(executor.broker, signal.pair)
-        or _held(executor.account, signal)
+        or _ignored(executor.account, signal)
     )
     if reason is not None:
         _deny(entering, signal, reason, {})
@@ -306,11 +306,23 @@ def _waits(executor: Executor, desk: Desk, signal: Signal) -> str | None:
         return halted
     if signal.pair in desk.journal.fenced():
         return "nobody knows yet what became of an order in this pair"
+    held = _held(executor.account, signal)
+    if held is not None and held.closed_at is None and held.side != signal.side:
+        return f"the {held.side} position that it closes is open still"
     return None
 
 
-def _held(account: str, signal: Signal) -> str | None:
-    """Say why a signal is ignored: a position is open, or was on the signal's bar."""
+def _ignored(account: str, signal: Signal) -> str | None:
+    """Say why a signal is never entered: a position is open, or was on the signal's bar."""
+    held = _held(account, signal)
+    if held is None:
+        return None
+    was = "is open" if held.closed_at is None else "was open on its bar"
+    return f"a {held.side} position {was}"
+
+
+def _held(account: str, signal: Signal) -> Position | None:
+    """Return the position that is open, or was on the signal's bar."""
     same = (
         select(Position)
         .where(
@@ -326,13 +338,8 @@ def _held(account: str, signal: Signal) -> str | None:
     )
     with session() as opened:
         held = opened.scalar(same)
-        if held is None:
-            return None
-        if held.closed_at is not None:
-            return f"a {held.side} position was open on its bar"
-        if held.side != signal.side:
-            raise BrokerError(f"the {held.side} position that it closes is open still")
-        return f"a {held.side} position is open"
+        opened.expunge_all()
+    return held
 
 
 def fresh(executor: Executor) -> list[Signal]:

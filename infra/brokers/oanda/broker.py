@@ -105,8 +105,6 @@ class OandaBroker:
     @property
     def real(self) -> bool:
         """Say whether it may move real money; an account's number tells, too."""
-        if self.venue.synthetic:
-            return False
         return self.venue.real or (self._account or "").startswith(REAL_ACCOUNTS)
 
     @property
