@@ -26,6 +26,7 @@ SepError
 ├── NoTrees                     a model has trees, and LightGBM is not installed
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer
+├── Refusal                     the simulated venue refuses a request
 ├── RemovalError                there are no such bars to be removed or put back
 ├── ServerError                 a server did not start or stop
 ├── SiteError                   there is no such machine, or it lacks a server

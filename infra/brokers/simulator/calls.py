@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from infra.brokers.simulator.wire import Body
+from infra.errors import SepError
 
 Reply = tuple[int, Body]
 
@@ -20,7 +21,7 @@ LONGEST: Final = 128
 _NUMBER: Final = re.compile(r"[+-]?\d{1,20}(\.\d{1,12})?", re.ASCII)
 
 
-class Refusal(Exception):
+class Refusal(SepError):
     """The venue refuses, with a status and a body."""
 
     def __init__(self, status: int, body: Body) -> None:
