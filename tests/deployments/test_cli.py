@@ -37,7 +37,7 @@ def run(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedPr
 def test_every_command_says_what_it_does_in_a_sentence() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    assert set(commands) == {*COMMANDS, "demo", "simulate"}
+    assert set(commands) == {*COMMANDS, "demo", "simulate", "oanda"}
     for command in commands.values():
         assert command.help.endswith((".", '"$(sep env)"'))
         assert len(command.help) < 100
