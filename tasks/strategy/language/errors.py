@@ -58,7 +58,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     name : str
     known : iterable of str
     """
-    found = get_close_matches(name[:64], sorted(set(known)), n=1, cutoff=0.6)
+    cutoff = 0.5 if len(name) <= 3 else 0.6
+    found = get_close_matches(name[:64], sorted(set(known)), n=1, cutoff=cutoff)
     return f"; did you mean {found[0]}?" if found else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -101,7 +101,14 @@ class Project:
         return next(iter(self.streams.values()))
 
 
-def load(text: str, name: str, path: Path | None) -> Project:
+def load(
+    text: str,
+    name: str,
+    path: Path | None,
+    *,
+    pair: str | None = None,
+    timeframe: str | None = None,
+) -> Project:
     """Read a text and all that it imports.
 
     Parameters
@@ -111,6 +118,10 @@ def load(text: str, name: str, path: Path | None) -> Project:
         What messages call it.
     path : pathlib.Path, optional
         The file it is from; a text without one imports nothing.
+    pair : str, optional
+        In place of the base stream's pair, wherever that stands.
+    timeframe : str, optional
+        In place of the base stream's timeframe.
 
     Raises
     ------
@@ -123,10 +134,23 @@ def load(text: str, name: str, path: Path | None) -> Project:
     _define(project, main, folder, () if path is None else (path.resolve(),))
     if not project.streams:
         raise DslError(f'{name}: no stream: begin with stream m5 from "EUR_USD" {{ ... }}')
+    project.streams = _bound(project, pair, timeframe)
     project.signals = tuple(each for each in main.script.items if isinstance(each, SignalItem))
     if not project.signals:
         raise DslError(f"{name}: no signal: say when to trade with signal NAME {{ ... }}")
     return project
+
+
+def _bound(project: Project, pair: str | None, timeframe: str | None) -> dict[str, Stream]:
+    """Return the streams with another pair or timeframe in place of the base's."""
+    base, found = project.base, dict(project.streams)
+    if timeframe is not None and timeframe not in TIMEFRAMES:
+        raise DslError(f"{timeframe!r} is no timeframe: choose one of {', '.join(TIMEFRAMES)}")
+    for name, stream in found.items():
+        now = pair if pair is not None and stream.pair == base.pair else stream.pair
+        found[name] = replace(stream, pair=now)
+    found[base.name] = replace(found[base.name], timeframe=timeframe or base.timeframe)
+    return found
 
 
 def _define(project: Project, module: Module, folder: Path | None, chain: tuple[Path, ...]) -> None:

@@ -15,7 +15,7 @@ from tasks.strategy.language import syntax
 from tasks.strategy.language.errors import DslError, Place, Source
 from tasks.strategy.language.syntax import Script
 
-MOST_CHARACTERS: Final = 65_536
+MOST_CHARACTERS: Final = 32_768
 MOST_DEPTH: Final = 100
 """How deeply expressions may stand in each other."""
 

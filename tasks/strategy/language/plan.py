@@ -153,7 +153,7 @@ class Run:
     def _argument(self, argument: Any) -> Any:
         if not isinstance(argument, Node):
             return argument
-        if argument.number in self._own:
+        if argument.stream is not None and argument.number in self._own:
             return pl.col(_name(argument.number))
         return self._expression(argument)
 
@@ -163,7 +163,7 @@ class Run:
         assert inner.stream is not None
         assert node.stream is not None
         frame = self.frames[inner.stream]
-        value = frame.select(self._argument(inner).alias("value"))["value"]
+        value = frame.with_columns(self._argument(inner).alias("_"))["_"]
         return value.gather(self._closed(inner.stream, node.stream))
 
     def _closed(self, other: str, stream: str) -> pl.Series:

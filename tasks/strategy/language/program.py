@@ -48,7 +48,15 @@ class Program:
     _plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, text: str, name: str = "strategy.sep", *, path: Path | None = None) -> Program:
+    def of(
+        cls,
+        text: str,
+        name: str = "strategy.sep",
+        *,
+        path: Path | None = None,
+        pair: str | None = None,
+        timeframe: str | None = None,
+    ) -> Program:
         """Check a text.
 
         Parameters
@@ -58,20 +66,30 @@ class Program:
             What messages call it.
         path : pathlib.Path, optional
             The file it is from; a text without one imports nothing.
+        pair : str, optional
+            In place of the base stream's pair, wherever that stands.
+        timeframe : str, optional
+            In place of the base stream's timeframe.
 
         Raises
         ------
         DslError
             If it is no program.
         """
-        program = cls(name, text, load(text, name, path))
+        program = cls(name, text, load(text, name, path, pair=pair, timeframe=timeframe))
         for edge in ("default", "low", "high"):
             program.compiled({n: getattr(p, edge) for n, p in program.parameters.items()})
         return program
 
     @classmethod
-    def read(cls, path: Path) -> Program:
+    def read(cls, path: Path, *, pair: str | None = None, timeframe: str | None = None) -> Program:
         """Check a file.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+        pair, timeframe : str, optional
+            As for `of`.
 
         Raises
         ------
@@ -83,7 +101,7 @@ class Program:
                 text = file.read(4 * MOST_CHARACTERS + 1).decode()
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise DslError(f"{path} cannot be read: {error}") from None
-        return cls.of(text, path.name, path=path)
+        return cls.of(text, path.name, path=path, pair=pair, timeframe=timeframe)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -92,9 +110,9 @@ class Program:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the text and of all that it imports, without comments and spaces."""
+        """SHA-256 of streams, text and all that it imports, without comments and spaces."""
         modules = sorted(printed(each.script) for each in self.project.modules.values())
-        parts = [LANGUAGE, printed(self.project.main.script), *modules]
+        parts = [LANGUAGE, repr(self.streams), printed(self.project.main.script), *modules]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @cached_property

@@ -80,7 +80,8 @@ def _all(kernel: Callable[[Floats], Floats], x: pl.Expr, n: int) -> pl.Expr:
 
 
 def _crossed(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    return (x > y) & (before(x, 1) <= before(y, 1))
+    now, then = x > y, before(x, 1) <= before(y, 1)
+    return pl.when(now.is_not_null() & then.is_not_null()).then(now & then)
 
 
 def series(
