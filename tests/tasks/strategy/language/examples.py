@@ -30,7 +30,7 @@ def example(name: str) -> Program:
 def frames_for(
     program: Program, bars: int, *, seed: int = 0, holes: float = 0.0
 ) -> dict[str, pl.DataFrame]:
-    """Frames of all streams over the time of so many bars of the base; pairs have walks of their own."""
+    """Frames of all streams over the time of so many bars of the base; each has its own walk."""
     span = bars * MINUTES[program.streams[0].timeframe]
     return {
         each.name: frame(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -223,7 +224,7 @@ def halves(x: float) -> float:
 
 
 def ordered(sign: int) -> Callable[..., Any]:
-    return lambda x: all(sign * (b - a) > 0 for a, b in zip(x, x[1:], strict=False))
+    return lambda x: all(sign * (b - a) > 0 for a, b in pairwise(x))
 
 
 def chosen(_: Bars, condition: Column, a: Column, b: Column) -> Column:

@@ -22,7 +22,7 @@ def until(table: pl.DataFrame, now: object, timeframe: str) -> pl.DataFrame:
 
 
 def assert_blind(program: Program, frames: dict[str, pl.DataFrame], rows: int) -> int:
-    """Signals and values up to a row are those of frames that end there, or are absurd behind it."""
+    """Signals and values up to a row are those of frames that end or turn absurd behind it."""
     lengths, base = timeframes_of(program.streams), program.streams[0].name
     now = bar_end(frames[base]["timestamp"], lengths[base])[rows - 1]
     signals, values = program.evaluate(frames), program.values(frames)

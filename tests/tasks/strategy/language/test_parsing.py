@@ -1,4 +1,5 @@
 """Text to items and back; what is wrong is said with its place."""
+# ruff: noqa: E501 (a fault is a line)
 
 from __future__ import annotations
 
