@@ -44,7 +44,7 @@ SLOW: dict[str, tuple[str, pl.Expr | None]] = {
                    pl.col("close").rolling_quantile(0.9, "linear", window_size=LONG)),
     "median": (f"median(close(), {LONG})", pl.col("close").rolling_median(LONG)),
     "correlation": (f"correlation(close(), high(), {LONG})",
-                    pl.rolling_corr("close", "high", window_size=LONG, ddof=0)),
+                    pl.rolling_corr("close", "high", window_size=LONG)),
 }  # fmt: skip
 
 

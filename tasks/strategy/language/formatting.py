@@ -159,9 +159,7 @@ class _Layout:
         elif text in (")", "]", "}"):
             self.open.pop()
             self._end(text == "}" and not self.open and token.following != ";")
-        elif text == ";":
-            self._end(True)
-        elif self.statement[:-1] == ["input", ":"] and token.following != ";":
+        elif text == ";" or (self.statement[:-1] == ["input", ":"] and token.following != ";"):
             self._end(True)
         self.code = token
 

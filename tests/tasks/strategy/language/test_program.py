@@ -125,7 +125,9 @@ def test_no_trade_is_entered_after_a_closure_unless_it_says_so() -> None:
 
 
 def test_parameters_are_swept_within_their_bounds() -> None:
-    text = HEAD + "pattern p { param n = 5 in [2, 9]; param k = 0.5 in [0, 1]; v = sma(close(), n); }"
+    text = (
+        HEAD + "pattern p { param n = 5 in [2, 9]; param k = 0.5 in [0, 1]; v = sma(close(), n); }"
+    )
     text += signal("s", "close() > p.v * (0.5 + p.k)", horizon="p.n")
     program, table = Program.of(text), {"h1": frame(50)}
     assert list(program.parameters) == ["p.n", "p.k"]
@@ -133,17 +135,23 @@ def test_parameters_are_swept_within_their_bounds() -> None:
     assert program.exit_rules[0].horizon == 5
     assert program.exit_rules_of({"p.n": 9})[0].horizon == 9
     assert program.requires.bars["h1"] == 8
-    assert program.evaluate(table, {"p.k": 0.0}).height > program.evaluate(table, {"p.k": 1.0}).height
+    assert (
+        program.evaluate(table, {"p.k": 0.0}).height > program.evaluate(table, {"p.k": 1.0}).height
+    )
     for wrong in ({"p.n": 2.5}, {"p.n": 10}, {"p.m": 1}, {"p.k": float("nan")}):
         with pytest.raises(DslError):
             program.evaluate(table, wrong)
 
 
 def test_a_child_has_its_parents_names_and_its_own_in_their_place() -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
         pattern parent { param n = 2 in [1, 9]; far = lag(close(), n); near = far * 0 + 1; }
         pattern child inherits parent { param n = 3 in [1, 9]; near = 7; both = near + far; }
-    """ + signal("s", "child.both > 0")
+    """
+        + signal("s", "child.both > 0")
+    )
     program, table = Program.of(text), frame(20)
     values = program.values({"h1": table})["h1"]
     assert set(program.parameters) == {"parent.n", "child.n"}
@@ -152,11 +160,15 @@ def test_a_child_has_its_parents_names_and_its_own_in_their_place() -> None:
 
 
 def test_a_function_takes_the_bars_it_is_called_on() -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
         stream g from "GBP_USD" { timeframe: "H1" }
         function reach(n) = highest(high(), n) - lowest(low(), n);
         pattern p { own = reach(3); other = g.reach(3); kept = if (own > other) { 1 } else { 0 }; }
-    """ + signal("s", "p.kept > 0")
+    """
+        + signal("s", "p.kept > 0")
+    )
     tables = {"h1": frame(30, seed=1), "g": frame(30, seed=2)}
     values = Program.of(text).values(tables)["h1"]
     for name, table in (("own", tables["h1"]), ("other", tables["g"])):
@@ -165,11 +177,15 @@ def test_a_function_takes_the_bars_it_is_called_on() -> None:
 
 
 def test_a_column_of_other_bars_is_refused_in_a_window() -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
         stream g from "GBP_USD" { timeframe: "H1" }
         function average(x) = g.mean(x, 3);
         pattern p { v = average(close()); }
-    """ + signal("s", "p.v > 0")
+    """
+        + signal("s", "p.v > 0")
+    )
     with pytest.raises(DslError, match="name the stream in front of it"):
         Program.of(text)
 
