@@ -20,7 +20,16 @@ from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
-COMMANDS = (*ON_SERVERS, "model", "instruments", "bars", "ingest", "backup", "restore")
+COMMANDS = (
+    *ON_SERVERS,
+    "model",
+    "instruments",
+    "bars",
+    "strategy",
+    "ingest",
+    "backup",
+    "restore",
+)
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 
 

@@ -99,7 +99,7 @@ def _read(path: Path) -> pl.DataFrame:
         words = {"timestamp", "stream", "expect"}
         numbers = [name for name in table.columns if name not in words]
         typed = table.with_columns(pl.col(numbers).cast(pl.Float64))
-        return typed.with_columns(pl.col("timestamp").cast(TIME), _close_of(typed))
+        return typed.with_columns(pl.col("timestamp").cast(TIME), *_close_of(typed))
     except (pl.exceptions.PolarsError, UnicodeError) as error:
         first = str(error).splitlines()[0]
         raise DslError(f"{path.name} is no table of timestamp, close and expect: {first}") from None

@@ -69,7 +69,7 @@ def _formula(node: Node, own: set[int]) -> str:
 
 def _argument(argument: object, own: set[int]) -> str:
     if not isinstance(argument, Node):
-        return f'"{argument}"' if isinstance(argument, str) else f"{argument:g}"  # type: ignore[str-bytes-safe]
+        return f'"{argument}"' if isinstance(argument, str) else f"{argument:g}"
     if argument.stream is not None and argument.number in own:
         return f"_{argument.number}"
     return _formula(argument, own)
