@@ -33,7 +33,8 @@ THIRTY: dict[str, tuple[str, pl.Expr]] = {
         ("above", "close() > {n} / 10", lambda n: pl.col("close") > n / 10),
         ("both", "coherence() > 0.5 && entropy() < {n} / 50",
          lambda n: (pl.col("coherence") > 0.5) & (pl.col("entropy") < n / 50)),
-        ("body", "abs(close() - open()) * {n}", lambda n: (pl.col("close") - pl.col("open")).abs() * n),
+        ("body", "abs(close() - open()) * {n}",
+         lambda n: (pl.col("close") - pl.col("open")).abs() * n),
     )
 }  # fmt: skip
 """Text, and the same in Polars."""

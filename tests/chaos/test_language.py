@@ -32,8 +32,7 @@ def test_random_texts(seeds: Proof) -> None:
             try:
                 Program.of(drawn.text(number))
                 seeds.counts["programs"] += 1
-            except DslError as error:
-                assert str(error)
+            except DslError:
                 seeds.counts["refused"] += 1
             assert time.perf_counter() - begin < SECONDS, number
 

@@ -70,6 +70,7 @@ class Elaborator:
         self._depth = 0
         self._members: dict[tuple[Any, ...], Node | None] = {}
         self._calls: dict[tuple[Any, ...], Node | None] = {}
+        self._made_calls: dict[tuple[Any, ...], Node] = {}
 
     def node(self, expression: syntax.Expression, scope: Scope) -> Node:
         """Return the node of an expression.
@@ -192,12 +193,17 @@ class Elaborator:
         return total
 
     def _call(self, one: syntax.Call, scope: Scope) -> Node:
-        if one.stream is not None:
-            if one.stream not in self.project.streams:
-                hint = nearest(one.stream, self.project.streams)
-                raise DslError(f"there is no stream {one.stream}{hint}", one.place)
-            inner = self.node(replace(one, stream=None), replace(scope, stream=one.stream))
-            return self._as_of(inner, scope.stream, one.place)
+        stream = one.stream or scope.stream
+        if stream not in self.project.streams:
+            hint = nearest(stream, self.project.streams)
+            raise DslError(f"there is no stream {stream}{hint}", one.place)
+        inner = replace(scope, stream=stream)
+        key = (id(one), *_same(inner))
+        if key not in self._made_calls:
+            self._made_calls[key] = self._function(one, inner)
+        return self._as_of(self._made_calls[key], scope.stream, one.place)
+
+    def _function(self, one: syntax.Call, scope: Scope) -> Node:
         if one.name in scope.module.functions:
             return self._own(one, scope)
         if one.name not in BUILTINS:
@@ -210,22 +216,14 @@ class Elaborator:
         item, module = scope.module.functions[one.name]
         if len(item.parameters) != len(one.arguments):
             takes = f"{one.name}({', '.join(item.parameters)})"
-            count = len(one.arguments)
-            raise DslError(
-                f"{takes} takes {len(item.parameters)} arguments, not {count}", one.place
-            )
+            raise DslError(f"write {takes}: it was given {len(one.arguments)}", one.place)
         nodes = [self.node(argument, scope) for argument in one.arguments]
         given = dict(zip(item.parameters, nodes, strict=True))
         inner = replace(scope, module=module, pattern=None, given=given)
-        stop = scope.stop.number if scope.stop else -1
-        key = (id(item), inner.stream, inner.signal, stop, *(node.number for node in nodes))
+        key = (id(item), *_same(inner))
         if key not in self._calls:
             self._calls[key] = None
-            try:
-                self._calls[key] = self.node(item.body, inner)
-            finally:
-                if self._calls[key] is None:
-                    del self._calls[key]
+            self._calls[key] = self.node(item.body, inner)
         if (node := self._calls[key]) is None:
             raise DslError(f"function {one.name} needs itself", one.place)
         return node
@@ -335,3 +333,10 @@ class Elaborator:
                 )
             )
         return self._placed(ACROSS, nodes, "number", scope, given.place)
+
+
+def _same(scope: Scope) -> tuple[Any, ...]:
+    """Return what two scopes have in common where an expression means the same in both."""
+    given = tuple((name, node.number) for name, node in scope.given.items())
+    stop = scope.stop.number if scope.stop else -1
+    return id(scope.module), id(scope.pattern), scope.stream, scope.signal, stop, given

@@ -24,6 +24,7 @@ from tasks.strategy.language.syntax import (
 )
 
 MOST_FILES: Final = 32
+MOST_STREAMS: Final = 32
 MOST_ITEMS: Final = 500
 """Of a program: streams, functions, patterns and signals."""
 MOST_PARENTS: Final = 16
@@ -204,6 +205,8 @@ def _add_stream(project: Project, item: StreamItem) -> None:
     if (timeframe := options["timeframe"]) not in TIMEFRAMES:
         known = ", ".join(TIMEFRAMES)
         raise DslError(f"{timeframe!r} is no timeframe: choose one of {known}", item.place)
+    if len(project.streams) >= MOST_STREAMS and item.name not in project.streams:
+        raise DslError(f"a program has at most {MOST_STREAMS} streams", item.place)
     stream = Stream(item.name, _pair(item), timeframe)
     if project.streams.setdefault(item.name, stream) != stream:
         raise DslError(f"{item.name} is another stream elsewhere", item.place)

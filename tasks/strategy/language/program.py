@@ -27,6 +27,9 @@ from tasks.strategy.language.syntax import ParamItem
 
 __all__ = ["ExitRule", "Param", "Program", "Requires", "Stream"]
 
+MOST_COLUMNS: Final = 500
+"""What is held of bars at a time."""
+
 LANGUAGE: Final = "1"
 """What changes the meaning of a text changes this, and so every program's digest."""
 
@@ -78,7 +81,10 @@ class Program:
         """
         program = cls(name, text, load(text, name, path, pair=pair, timeframe=timeframe))
         for edge in ("default", "low", "high"):
-            program.compiled({n: getattr(p, edge) for n, p in program.parameters.items()})
+            made = program.compiled({n: getattr(p, edge) for n, p in program.parameters.items()})
+            columns = sum(map(len, program._plan(made, _roots(made)).levels))
+            if columns > MOST_COLUMNS:
+                raise DslError(f"{name}: {columns:,} columns; {MOST_COLUMNS:,} are the most")
         return program
 
     @classmethod
@@ -283,10 +289,13 @@ class Program:
         return Run(self.project.streams, clean, self.project.base.name)
 
     def _columns(self, run: Run, made: Compiled, roots: Sequence[Node]) -> dict[int, pl.Series]:
+        return run.columns(self._plan(made, roots))
+
+    def _plan(self, made: Compiled, roots: Sequence[Node]) -> Plan:
         key = (id(made), *(node.number for node in roots))
         if key not in self._plans:
             self._plans[key] = plan(roots)
-        return run.columns(self._plans[key])
+        return self._plans[key]
 
     def _checked(self, name: str, value: float) -> float:
         if name not in self.parameters:

@@ -13,7 +13,10 @@ from tasks.strategy.language.registry import CONDITION, Builtin, Floats, Slot, X
 
 GROUP: Final = "Statistics over the last n bars"
 FULL: Final = "null until n bars are there, and where one of them is null"
+MOST_RANKED: Final = 2_000
+"""Bars of windows that are gone through value by value."""
 _N, _N2 = bars(), bars(low=2)
+_FEW, _FEW2 = bars(high=MOST_RANKED), bars(low=2, high=MOST_RANKED)
 
 
 def zscores(x: Floats, n: int) -> Floats:
@@ -121,6 +124,7 @@ FUNCTIONS: Final = (
         "as x",
         "median(close(), 20)",
         lambda x, n: windows.percentile(x, 0.5, n),
+        slots=(X, _FEW),
     ),
     _over(
         "percentile",
@@ -128,7 +132,7 @@ FUNCTIONS: Final = (
         "as x",
         "percentile(volume(), 0.9, 100)",
         windows.percentile,
-        slots=(X, Slot("p", constant=True, low=0.0, high=1.0), _N),
+        slots=(X, Slot("p", constant=True, low=0.0, high=1.0), _FEW),
     ),
     _over(
         "percentile_rank",
@@ -136,6 +140,7 @@ FUNCTIONS: Final = (
         "0 to 1",
         "percentile_rank(atr(14), 500)",
         windows.rank,
+        slots=(X, _FEW),
     ),
     _over(
         "zscore",
@@ -152,7 +157,7 @@ FUNCTIONS: Final = (
         "a number",
         "skew(change(close(), 1), 100)",
         lambda x, n: windows.shape(x, n)[0],
-        slots=(X, _N2),
+        slots=(X, _FEW2),
         nulls=_STILL,
     ),
     _over(
@@ -161,7 +166,7 @@ FUNCTIONS: Final = (
         "a number",
         "kurtosis(change(close(), 1), 100)",
         lambda x, n: windows.shape(x, n)[1],
-        slots=(X, _N2),
+        slots=(X, _FEW2),
         nulls=_STILL,
     ),
     _over(

@@ -175,7 +175,7 @@ WORDS: Final = (
     "if", "else", "true", "false", "weighted_sum", "trigger", "action", "stop", "horizon", "BUY",
     "CLOSE", "{", "}", "(", ")", "[", "]", ";", ":", ",", "=", ".", "||", "&&", "==", "!=", "<",
     "<=", "+", "-", "*", "/", "%", "!", "1", "0.5", "1e9", '"EUR_USD"', '"M5"', "timeframe", "x",
-    "close", "mean", "m5", "//", "/*", "*/", "\n", '"', "é", "\x00", "confidence", '"long"', "99999",
+    "close", "mean", "m5", "//", "/*", "*/", "\n", '"', "é", "\x00", "confidence", '"long"',
 )  # fmt: skip
 
 

@@ -8,15 +8,17 @@ import re
 import pytest
 
 from infra.settings import PROJECT
-from tasks.strategy.language import elaboration, graph, modules, parsing, registry
-from tasks.strategy.language.builtins import BUILTINS
+from tasks.strategy.language import elaboration, graph, modules, parsing, program, registry
+from tasks.strategy.language.builtins import BUILTINS, statistics
 from tasks.strategy.language.compilation import ACTIONS, FIELDS
 from tasks.strategy.language.formatting import formatted
 from tasks.strategy.language.program import Program
 from tasks.strategy.language.reference import BEGIN, END, listed, reference
 
 DOCS = PROJECT / "docs"
-PAGES = {name: (DOCS / name).read_text() for name in ("strategy-language.md", "from-pine-script.md")}
+PAGES = {
+    name: (DOCS / name).read_text() for name in ("strategy-language.md", "from-pine-script.md")
+}
 PROGRAMS = [
     (name, text)
     for name, page in PAGES.items()
@@ -48,16 +50,21 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert numbers == [
         parsing.MOST_CHARACTERS,
         modules.MOST_FILES,
+        modules.MOST_STREAMS,
         modules.MOST_ITEMS,
         elaboration.MOST_DEPTH,
         graph.MOST_NODES,
+        program.MOST_COLUMNS,
         registry.MOST_BARS,
+        statistics.MOST_RANKED,
         graph.MOST_EARLIER,
     ]
 
 
 def test_functions_that_pages_name_exist() -> None:
-    here = re.findall(r"^\| `[^`]*`[^|]*\|([^|]*(?:\\\|[^|]*)*)\|", PAGES["from-pine-script.md"], re.M)
+    here = re.findall(
+        r"^\| `[^`]*`[^|]*\|([^|]*(?:\\\|[^|]*)*)\|", PAGES["from-pine-script.md"], re.M
+    )
     named = {name for cell in here for name in re.findall(r"(\w+)\(", cell)}
     assert len(named) > 20
     assert named - set(BUILTINS) <= {"if", "f"}

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from infra.errors import SepError
+from infra.market.table import shipped
 from tasks.strategy.language.errors import DslError
 from tasks.strategy.language.parsing import MOST_CHARACTERS, parse
 from tasks.strategy.language.printing import expressed, printed
@@ -109,7 +110,7 @@ FAULTS = [
     ("function f(x) = g(x); function g(x) = f(x);\npattern p { v = f(1); }", 2, 39, "needs itself"),
     ("function f(x) = y;\npattern p { v = 1; }", 2, 17, "function f has no parameter y"),
     ("function mean(x) = x;\npattern p { v = 1; }", 2, 1, "mean is built in"),
-    ("function f(x) = x;\npattern p { v = f(1, 2); }", 3, 17, "f(x) takes 1 arguments, not 2"),
+    ("function f(x) = x;\npattern p { v = f(1, 2); }", 3, 17, "write f(x): it was given 2"),
     ('import "../x.sep" { f }\npattern p { v = 1; }', 2, 1, "cannot import"),
     ('pattern p { v = 1; }\nstream x from "EUR_UDS" { timeframe: "M5" }', 3, 1, "EUR_UDS"),
     ('pattern p { v = 1; }\nstream x from "EUR_USD" { timeframe: "M7" }', 3, 1, "no timeframe"),
@@ -138,6 +139,29 @@ def test_a_fault_is_told_with_its_place(fault: str, line: int, column: int, word
     assert isinstance(caught.value, SepError)
 
 
+def ranks(streams: int, deep: int) -> str:
+    """Ranks of ranks across many pairs."""
+    pairs = list(shipped())[:streams]
+    named = "".join(
+        f'stream s{k} from "{pair}" {{ timeframe: "M5" }}\n' for k, pair in enumerate(pairs)
+    )
+    return (
+        named
+        + "pattern p { v = "
+        + "rank_across_pairs(" * deep
+        + "close()"
+        + ")" * deep
+        + "; }"
+        + TAIL
+    )
+
+
+def test_ranks_of_ranks_are_no_trouble() -> None:
+    begin = time.perf_counter()
+    assert Program.of(ranks(4, 12)).requires.warmup == 0
+    assert time.perf_counter() - begin < 5
+
+
 def test_hostile_texts_are_refused_soon() -> None:
     deep = "(" * 10_000 + "1" + ")" * 10_000
     doubling = "".join(f"function f{k}(x) = f{k - 1}(f{k - 1}(x));\n" for k in range(1, 60))
@@ -152,6 +176,19 @@ def test_hostile_texts_are_refused_soon() -> None:
         HEAD + "pattern p { v = " + "mean(" * 90 + "close()" + ", 10000)" * 90 + "; }" + TAIL,
         HEAD + "pattern p {" + "".join(f"v{k} = v{k + 1};" for k in range(1500)) + "}" + TAIL,
         HEAD + "".join(f"pattern p{k} inherits p{k + 1} {{ }}" for k in range(400)) + TAIL,
+        ranks(30, 12),
+        HEAD
+        + "pattern p { v = "
+        + " + ".join(f"mean(close(), {n})" for n in range(1, 99))
+        + ";"
+        + "".join(
+            f"w{m} = " + "+".join(f"sum(open(), {n})" for n in range(m * 90, m * 90 + 90)) + ";"
+            for m in range(1, 9)
+        )
+        + "} signal t { trigger: "
+        + " + ".join(f"p.w{m}" for m in range(1, 9))
+        + " > 0; action: CLOSE; }"
+        + TAIL,
         "/" + "*" * 30_000,
         '"' * 30_000,
     ]
