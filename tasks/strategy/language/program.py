@@ -15,6 +15,7 @@ import polars as pl
 from infra.bars import TIME
 from infra.market.timeframes import bar_seconds
 from tasks.strategy.language import rows
+from tasks.strategy.language.builtins.engine import belief_columns, metric_column
 from tasks.strategy.language.compilation import Compiled, Signal, compiled, reachable
 from tasks.strategy.language.errors import DslError, nearest
 from tasks.strategy.language.graph import Node
@@ -285,8 +286,22 @@ class Program:
             one = missing[0]
             problem = f"there are no bars of stream {one.name}: ingest {one.pair} {one.timeframe}"
             raise DslError(f"{self.name}: {problem}")
+        self._require_columns(frames)
         clean = {s.name: _timed(self.name, s, frames[s.name]) for s in self.streams}
         return Run(self.project.streams, clean, self.project.base.name)
+
+    def _require_columns(self, frames: Mapping[str, pl.DataFrame]) -> None:
+        """Refuse frames without what the engine or a model should have said."""
+        for stream, metric, encoder in self.requires.metrics:
+            name = metric_column(metric, encoder)
+            if name not in frames[stream].columns:
+                problem = f"the frame of stream {stream} has no {name}: measure its bars first"
+                raise DslError(f"{self.name}: {problem}")
+        for rule in self.requires.rules:
+            known = {name for frame in frames.values() for name in frame.columns}
+            if not known & {name for names in belief_columns(rule) for name in names}:
+                problem = f"no model tells of {rule}: the backtest flow trains one"
+                raise DslError(f"{self.name}: {problem}")
 
     def _columns(self, run: Run, made: Compiled, roots: Sequence[Node]) -> dict[int, pl.Series]:
         return run.columns(self._plan(made, roots))

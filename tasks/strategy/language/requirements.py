@@ -52,6 +52,11 @@ class ExitRule:
     horizon: int
     weekend: bool
 
+    @property
+    def terms(self) -> tuple[str, str | None, int, bool]:
+        """How it ends, whoever entered: rules of equal terms may share what is trained."""
+        return self.stop, self.target, self.horizon, self.weekend
+
 
 @dataclass(frozen=True)
 class Requires:

@@ -65,6 +65,15 @@ def belief_column(belief: str, side: str, rule: str) -> str:
     return f"{belief}_{side}_{rule}"
 
 
+def belief_columns(rule: str) -> list[tuple[str, str]]:
+    """Return the columns of all beliefs about a rule: by its name, and for all rules alike."""
+    return [
+        (belief_column(belief, side, rule), f"{belief}_{side}")
+        for belief in BELIEFS
+        for side in SIDE.choices
+    ]
+
+
 def belief(given: Bars, name: str, side: str, rule: str) -> pl.Expr:
     """Return a belief about the trade of a rule; the frame of a single rule need not name it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from infra.settings import PROJECT
 from tasks.strategy.language.program import Program
 from tests.tasks.strategy.language.frames import frame
 
+DATA = PROJECT.parent / "shared" / "data"
 FOLDER = PROJECT / "tasks" / "strategy" / "examples"
 NAMES = (
     "damped_consensus",
@@ -48,5 +49,13 @@ def digest_of(signals: pl.DataFrame) -> str:
     return hashlib.sha256(rows.write_csv().encode()).hexdigest()[:16]
 
 
-def real_bars(path: Path) -> pl.DataFrame:
-    return pl.read_parquet(path)
+def real(stream: Any) -> pl.DataFrame:
+    """Bars of 2017; longer ones than a minute are made of minutes."""
+    (path,) = (DATA / "m1").glob(f"{stream.pair.replace('_', '')}_M1_*.parquet")
+    minutes = pl.read_parquet(path).filter(pl.col("timestamp").dt.year() == 2017)
+    if stream.timeframe == "M1":
+        return minutes
+    every = {"M5": "5m", "M15": "15m", "H1": "1h"}[stream.timeframe]
+    return minutes.group_by_dynamic("timestamp", every=every).agg(
+        pl.first("open"), pl.max("high"), pl.min("low"), pl.last("close"), pl.sum("volume")
+    )

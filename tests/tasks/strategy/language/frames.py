@@ -31,8 +31,8 @@ def frame(
     reach = np.abs(rng.normal(0, 5e-4, (2, n)))
     columns = {
         "open": open_,
-        "high": np.maximum(open_, close) + reach[0],
-        "low": np.minimum(open_, close) - reach[1],
+        "high": np.round(np.maximum(open_, close) + reach[0], 6),
+        "low": np.round(np.minimum(open_, close) - reach[1], 6),
         "close": close,
         "volume": np.round(rng.normal(0, 3, n), 1),
         "bid_close": close - 1e-4,
@@ -45,7 +45,15 @@ def frame(
         **{f"{name}_{side}": rng.normal(0.5, 0.1, n) for name in BELIEFS for side in SIDES},
     }
     made = pl.DataFrame({"timestamp": times.cast(TIME), **columns})
-    return made if not holes else _with_holes(made, rng, holes)
+    return _of_all_encoders(made if not holes else _with_holes(made, rng, holes))
+
+
+def _of_all_encoders(made: pl.DataFrame) -> pl.DataFrame:
+    return made.with_columns(
+        pl.col(name).shift(shift).alias(f"{name}_{encoder}")
+        for shift, encoder in enumerate(("volatility", "volume", "body"), 1)
+        for name in (*SHARES, "damped_value", "decay", "steps", "converged")
+    )
 
 
 def _with_holes(made: pl.DataFrame, rng: np.random.Generator, share: float) -> pl.DataFrame:

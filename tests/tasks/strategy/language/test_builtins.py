@@ -51,7 +51,7 @@ def drawn(slot: Slot, rng: np.random.Generator, place: int) -> tuple[str, Any]:
     name = COLUMNS[(place + rng.integers(2)) % 3]
     if slot.kind == "bool":
         return f"{name}() > 0", [name]
-    return f"{name}()", name
+    return f"{name}()", (name,)
 
 
 def call(function: Builtin, seed: int) -> tuple[str, list[Any]]:
@@ -64,7 +64,7 @@ def call(function: Builtin, seed: int) -> tuple[str, list[Any]]:
 def given(bars: Bars, value: Any) -> Any:
     if isinstance(value, list):
         return [None if one is None else one > 0 for one in bars[value[0]]]
-    return bars[value] if value in COLUMNS else value
+    return bars[value[0]] if isinstance(value, tuple) else value
 
 
 def assert_same(found: pl.Series, expected: list[Any], what: str) -> None:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from infra.settings import PROJECT
-from tasks.strategy.language import elaboration, graph, modules, parsing, program, registry
+from tasks.strategy.language import graph, modules, parsing, program, registry
 from tasks.strategy.language.builtins import BUILTINS, statistics
 from tasks.strategy.language.compilation import ACTIONS, FIELDS
 from tasks.strategy.language.formatting import formatted
@@ -52,7 +52,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         modules.MOST_FILES,
         modules.MOST_STREAMS,
         modules.MOST_ITEMS,
-        elaboration.MOST_DEPTH,
+        parsing.MOST_DEPTH,
         graph.MOST_NODES,
         program.MOST_COLUMNS,
         registry.MOST_BARS,

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from infra.market.days import bar_end
 from tasks.strategy.language.program import Program
 from tests.tasks.strategy.language import drawn
-from tests.tasks.strategy.language.examples import NAMES, example, frames_for
+from tests.tasks.strategy.language.examples import DATA, NAMES, example, frames_for, real
 from tests.tasks.strategy.language.frames import poisoned, timeframes_of, truncated
 
 BARS = {"multi_timeframe": 4_500}
@@ -71,6 +71,16 @@ def test_no_random_program_sees_the_future(seed: int) -> None:
     frames = frames_for(program, 700, seed=seed, holes=0.001)
     assert_blind(program, frames, 500 + seed)
     assert_incremental(program, frames, 3)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="no real bars on this machine")
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "damped_consensus"])
+def test_no_example_sees_the_future_of_real_bars(name: str) -> None:
+    program = example(name)
+    frames = {each.name: real(each).head(30_000) for each in program.streams}
+    bars = frames[program.streams[0].name].height
+    assert_blind(program, frames, bars // 3)
+    assert_incremental(program, frames, 300)
 
 
 def test_a_program_that_saw_the_future_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infra.settings import PROJECT
 from tasks.strategy.language.errors import DslError
 from tasks.strategy.language.program import Program
 from tasks.strategy.language.rows import SCHEMA
 from tasks.strategy.strategies import damped
 from tests.tasks.frames import random_predictions
-from tests.tasks.strategy.language.examples import NAMES, digest_of, example, frames_for
+from tests.tasks.strategy.language.examples import DATA, NAMES, digest_of, example, frames_for, real
 from tests.tasks.strategy.language.frames import frame
 
 HEAD = 'stream h1 from "EUR_USD" { timeframe: "H1" }\n'
-DATA = PROJECT.parent / "shared" / "data"
 HASHES = {
     "damped_consensus": ("380a6a721a86b9c3", 4253),
-    "trend_following": ("2f989b77c6136f45", 99),
-    "mean_reversion": ("532731d05d770fb7", 699),
-    "volatility_breakout": ("b297238f16bc8215", 73),
-    "multi_timeframe": ("bc322d86474118de", 254),
-    "cross_pair_rank": ("74aa1f3da1690e03", 151),
+    "trend_following": ("d02bdfa236821b05", 99),
+    "mean_reversion": ("3f0933900f70cac7", 699),
+    "volatility_breakout": ("52688b34d66e6433", 73),
+    "multi_timeframe": ("4d96cc1b69ea790c", 254),
+    "cross_pair_rank": ("cbc5566bf110cb3f", 151),
 }
 """Of the signals on 6,000 bars of walks, of minutes 20,000."""
 
@@ -240,6 +237,23 @@ def test_frames_that_are_not_there_are_asked_for() -> None:
     assert program.evaluate({"h1": frame(9)[:0]}).schema == pl.Schema(SCHEMA)
 
 
+def test_what_the_engine_and_a_model_should_have_said_is_asked_for() -> None:
+    table = frame(9)
+    asks = signal("s", 'entropy("body") < 0.5')
+    with pytest.raises(DslError, match="stream h1 has no entropy_body: measure"):
+        rows(asks, table=table.drop("entropy_body"))
+    told = [name for name in table.columns if name.endswith(("_long", "_short"))]
+    with pytest.raises(DslError, match="no model tells of s: the backtest flow trains one"):
+        rows(signal("s", 'margin("long") > 0'), table=table.drop(told))
+    assert rows(signal("s", "true"), table=table.drop(told))["margin"].null_count() == 9
+
+
+def test_rules_of_equal_terms() -> None:
+    same, other = example("damped_consensus").exit_rules
+    assert same.terms == other.terms
+    assert same != other
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_consensus_is_that_of_the_strategy_in_python(seed: int) -> None:
     table = random_predictions(3_000, seed=seed, skill=1.0)
@@ -274,15 +288,3 @@ def test_the_signals_on_real_bars_are_those_they_were(name: str) -> None:
     signals = program.evaluate({each.name: real(each) for each in program.streams})
     assert signals.height > 0
     assert digest_of(signals) == REAL_HASHES[name]
-
-
-def real(stream: Any) -> pl.DataFrame:
-    """Bars of 2017; longer ones than a minute are made of minutes."""
-    (path,) = (DATA / "m1").glob(f"{stream.pair.replace('_', '')}_M1_*.parquet")
-    minutes = pl.read_parquet(path).filter(pl.col("timestamp").dt.year() == 2017)
-    if stream.timeframe == "M1":
-        return minutes
-    every = {"M5": "5m", "M15": "15m", "H1": "1h"}[stream.timeframe]
-    return minutes.group_by_dynamic("timestamp", every=every).agg(
-        pl.first("open"), pl.max("high"), pl.min("low"), pl.last("close"), pl.sum("volume")
-    )
