@@ -182,6 +182,10 @@ def test_expectations_beside_a_strategy(sep: Sep, file: Path) -> None:
         sep("test", file)
 
 
+def test_the_table_beside_an_example(sep: Sep) -> None:
+    assert "10 of 10 bars as expected" in sep("test", FOLDER / "damped_consensus.sep")
+
+
 @pytest.mark.usefixtures("stored")
 def test_watch_draws_the_page(sep: Sep, file: Path) -> None:
     assert "signals" in sep("watch", file, "--once")
