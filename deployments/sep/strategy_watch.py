@@ -43,6 +43,7 @@ class Watched:
     end: datetime | None = None
     _needs: object = None
     _frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    _imported: tuple[Path, ...] = ()
 
     def draw(self) -> str:
         """Draw the page anew, also of a fault, and return what there is to say."""
@@ -56,13 +57,14 @@ class Watched:
         return f"{said} ({time.perf_counter() - begin:.2f} s, {self.page})"
 
     def stamps(self) -> tuple[int, ...]:
-        """Return when the files beside the strategy were last changed."""
-        files = sorted([*self.file.parent.glob("**/*.sep"), beside(self.file)])
-        return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+        """Return when the file, its imports and its expectations were last changed."""
+        files = (self.file, beside(self.file), *self._imported)
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
     def _drawn(self) -> tuple[str, str]:
         pair = None if self.pair is None else canonical(self.pair)
         program = Program.read(self.file, pair=pair, timeframe=self.timeframe)
+        self._imported = tuple(program.project.modules)
         needs = program.requires
         if needs != self._needs:
             self._frames = strategy_bars.frames(program, self.start, self.end)
@@ -87,9 +89,10 @@ def watch(watched: Watched, say: Callable[[str], None]) -> None:
     seen: tuple[int, ...] = ()
     try:
         while True:
-            if (now := watched.stamps()) != seen:
-                seen = now
-                say(watched.draw())
+            if watched.stamps() != seen:
+                drawn = watched.draw()
+                seen = watched.stamps()
+                say(drawn)
             time.sleep(LOOK)
     except KeyboardInterrupt:
         return

@@ -40,7 +40,10 @@ ONE: dict[str, tuple[Callable[..., Any], Callable[[Floats], float]]] = {
     "mean": (lambda x, n: windows.moments(x, n)[0], np.mean),
     "variance": (lambda x, n: windows.moments(x, n)[1], np.var),
     "ramp": (windows.ramp, ramp),
-    "drift": (lambda x, n: windows.drift(x, n)[0], lambda w: covariance(w, np.arange(float(len(w))))),
+    "drift": (
+        lambda x, n: windows.drift(x, n)[0],
+        lambda w: covariance(w, np.arange(float(len(w)))),
+    ),
     "drift_variance": (lambda x, n: windows.drift(x, n)[1], np.var),
     "rank": (windows.rank, lambda w: ((w < w[-1]).sum() + 0.5 * (w == w[-1]).sum()) / len(w)),
     "percentile": (

@@ -40,8 +40,6 @@ class Node:
         Bars before the present one that it hangs on, by stream.
     number : int
         Its place in the graph: behind its arguments.
-    whole : bool
-        Whether it is a whole number by the way it is written.
     """
 
     function: Builtin
@@ -50,7 +48,6 @@ class Node:
     kind: Kind
     earlier: Mapping[str, int]
     number: int
-    whole: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -67,17 +64,11 @@ class Graph:
         self._known: dict[tuple[Any, ...], Node] = {}
         self._values: dict[int, Any] = {}
 
-    def literal(self, value: Any, *, whole: bool = False) -> Node:
-        """Return the node of a constant.
-
-        Parameters
-        ----------
-        value : float, bool or str
-        whole : bool
-        """
+    def literal(self, value: float | bool | str) -> Node:
+        """Return the node of a constant."""
         kinds: dict[type, Kind] = {bool: "bool", str: "string"}
         kind = kinds.get(type(value), "number")
-        return self.add(LITERAL, (value,), None, kind, None, whole=whole)
+        return self.add(LITERAL, (value,), None, kind, None)
 
     def add(
         self,
@@ -86,8 +77,6 @@ class Graph:
         stream: str | None,
         kind: Kind,
         place: Place | None,
-        *,
-        whole: bool = False,
     ) -> Node:
         """Return the node of a function's value.
 
@@ -99,7 +88,6 @@ class Graph:
         kind : Kind
         place : Place or None
             For messages.
-        whole : bool
 
         Raises
         ------
@@ -110,12 +98,12 @@ class Graph:
             each.number if isinstance(each, Node) else (type(each), each) for each in arguments
         )
         nodes = [isinstance(each, Node) for each in arguments]
-        key = (function.name, function.group, stream, whole, *nodes, *words)
+        key = (function.name, function.group, stream, *nodes, *words)
         if key not in self._known:
             if len(self.nodes) >= MOST_NODES:
                 raise DslError(f"the program has more than {MOST_NODES:,} parts", place)
             earlier = self._earlier(function, arguments, stream, place)
-            node = Node(function, arguments, stream, kind, earlier, len(self.nodes), whole)
+            node = Node(function, arguments, stream, kind, earlier, len(self.nodes))
             self._known[key] = node
             self.nodes.append(node)
         return self._known[key]

@@ -38,6 +38,19 @@ def remainder(_: Bars, left: pl.Expr, right: pl.Expr) -> pl.Expr:
     return finite(left - right * (left / right).floor())
 
 
+def ranked(_: Bars, own: pl.Expr, *others: pl.Expr) -> pl.Expr:
+    """Return the share of values below one's own, the own and equal ones by half.
+
+    Parameters
+    ----------
+    _ : Bars
+    own, *others : polars.Expr
+    """
+    below = [(other < own).cast(pl.Float64) for other in others]
+    equal = [(other == own).cast(pl.Float64) / 2 for other in others]
+    return sum([*below, *equal], pl.lit(0.5)) / (len(others) + 1)
+
+
 def literal(_: Bars, value: Any) -> pl.Expr:
     """Return a constant as an expression.
 
@@ -90,24 +103,5 @@ SPREAD: Final = Builtin(
 """A constant on every bar, for windows over it."""
 AS_OF: Final = Builtin("as of", "Operators", (), "same", "", "", "", literal, role="window")
 """A value of another stream's last closed bar; the plan looks it up."""
-ACROSS: Final = Builtin(
-    "rank_across",
-    "Operators",
-    (),
-    "number",
-    "",
-    "",
-    "",
-    lambda _, own, *others: (
-        (
-            pl.sum_horizontal(
-                (other < own).cast(pl.Float64) + (other == own).cast(pl.Float64) / 2
-                for other in others
-            )
-            + 0.5
-        )
-        / (len(others) + 1)
-        + finite(sum((0.0 * other for other in others), 0.0 * own))
-    ),
-)
+ACROSS: Final = _operator("rank_across", (), "number", ranked)
 """The share of pairs whose value is below one's own, equal ones by half; null where one is."""
