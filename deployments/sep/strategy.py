@@ -174,7 +174,7 @@ def _text(file: Path) -> str:
     from tasks.strategy.language.errors import DslError
 
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DslError(f"{file} cannot be read: {error}") from None
 

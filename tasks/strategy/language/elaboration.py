@@ -273,9 +273,8 @@ class Elaborator:
         return self.graph.add(function, spread, scope.stream, kind, place)
 
     def _folded(self, node: Node) -> Node:
-        """Return a constant as the literal that it comes to."""
-        value = self.graph.value(node)
-        return node if value is None else self.graph.literal(value)
+        """Return a constant as the literal that it comes to, which may be null."""
+        return self.graph.literal(self.graph.value(node), node.kind)
 
     def _spread(self, node: Node, stream: str, place: Place) -> Node:
         """Return a node with a value at every bar."""

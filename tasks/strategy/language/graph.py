@@ -64,11 +64,17 @@ class Graph:
         self._known: dict[tuple[Any, ...], Node] = {}
         self._values: dict[int, Any] = {}
 
-    def literal(self, value: float | bool | str) -> Node:
-        """Return the node of a constant."""
-        kinds: dict[type, Kind] = {bool: "bool", str: "string"}
-        kind = kinds.get(type(value), "number")
-        return self.add(LITERAL, (value,), None, kind, None)
+    def literal(self, value: float | bool | str | None, kind: Kind = "number") -> Node:
+        """Return the node of a constant.
+
+        Parameters
+        ----------
+        value : float, bool, str or None
+        kind : Kind
+            Of null; that of others is known.
+        """
+        kinds: dict[type, Kind] = {bool: "bool", str: "string", float: "number"}
+        return self.add(LITERAL, (value,), None, kinds.get(type(value), kind), None)
 
     def add(
         self,
@@ -98,7 +104,7 @@ class Graph:
             each.number if isinstance(each, Node) else (type(each), each) for each in arguments
         )
         nodes = [isinstance(each, Node) for each in arguments]
-        key = (function.name, function.group, stream, *nodes, *words)
+        key = (function.name, function.group, stream, kind, *nodes, *words)
         if key not in self._known:
             if len(self.nodes) >= MOST_NODES:
                 raise DslError(f"the program has more than {MOST_NODES:,} parts", place)

@@ -252,7 +252,7 @@ def _read(project: Project, item: ImportItem, path: Path, folder: Path) -> Modul
         raise DslError(f"a program has at most {MOST_FILES} files", item.place)
     try:
         with path.open("rb") as file:
-            text = file.read(4 * MOST_CHARACTERS + 1).decode()
+            text = file.read(4 * MOST_CHARACTERS + 1).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DslError(f"{item.path} cannot be read: {error}", item.place) from None
     return Module(parse(text, str(path.relative_to(folder))), path)

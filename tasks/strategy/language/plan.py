@@ -17,8 +17,11 @@ from tasks.strategy.language.graph import DTYPES, Node
 from tasks.strategy.language.modules import Stream
 from tasks.strategy.language.registry import Bars
 
-MOST_INLINE: Final = 16
-"""How deep an expression of Polars may be before its inner part becomes a column."""
+MOST_INLINE: Final = 64
+"""How large an expression of Polars may be before its inner part becomes a column."""
+
+_REPEATS: Final = 3
+"""How often a function's expression may repeat an argument: `finite` asks and then takes it."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,16 @@ def _columns(nodes: Sequence[Node], roots: set[int]) -> set[int]:
         for each in set(node.nodes):
             used[each.number] = used.get(each.number, 0) + 1
     own: set[int] = set()
-    height: dict[int, int] = {}
+    size: dict[int, int] = {}
     for node in nodes:
-        inner = (0 if each.number in own else height[each.number] for each in node.nodes)
-        height[node.number] = 1 + max(inner, default=0)
+        inner = (1 if each.number in own else size[each.number] for each in node.nodes)
+        size[node.number] = 2 + _REPEATS * sum(inner)
         if node.number in roots or (
             node.stream is not None
             and (
                 node.function.role == "window"
                 or used.get(node.number, 0) > 1
-                or height[node.number] >= MOST_INLINE
+                or size[node.number] >= MOST_INLINE
             )
         ):
             own.add(node.number)

@@ -105,7 +105,7 @@ class Program:
         """
         try:
             with path.open("rb") as file:
-                text = file.read(4 * MOST_CHARACTERS + 1).decode()
+                text = file.read(4 * MOST_CHARACTERS + 1).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise DslError(f"{path} cannot be read: {error}") from None
         return cls.of(text, path.name, path=path, pair=pair, timeframe=timeframe)
