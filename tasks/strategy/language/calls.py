@@ -31,6 +31,7 @@ def slots_of(function: Builtin, count: int, place: Place) -> tuple[Slot, ...]:
     least = sum(not slot.optional for slot in slots)
     if not least <= count <= len(slots):
         takes = f"{least}" if least == len(slots) else f"{least} to {len(slots)}"
+        takes = f"{least} or more" if function.many else takes
         call = f"{function.signature} takes {takes} argument{'s' * (takes != '1')}"
         raise DslError(f"{call}, not {count}", place)
     return slots

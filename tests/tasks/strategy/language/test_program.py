@@ -252,6 +252,8 @@ def test_rules_of_equal_terms() -> None:
     same, other = example("damped_consensus").exit_rules
     assert same.terms == other.terms
     assert same != other
+    longer = example("damped_consensus").exit_rules_of({"damped_consensus.horizon": 60})
+    assert {rule.horizon for rule in longer} == {60}
 
 
 @pytest.mark.parametrize("seed", range(3))
