@@ -11,6 +11,7 @@ SepError
 ├── DemoFailed                  a run of the demo failed
 ├── Discrepancy                 an account contradicts itself
 ├── DocumentError               a file is not the document it should be
+├── DslError                    a strategy's text is no program
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts

@@ -1,0 +1,1 @@
+"""The strategy language: text in, a checked program that can only look back."""
