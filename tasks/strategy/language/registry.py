@@ -202,6 +202,19 @@ def over(kernel: Callable[..., Floats], *columns: pl.Expr) -> pl.Expr:
     return pl.map_batches([one.cast(pl.Float64) for one in columns], run, return_dtype=pl.Float64)
 
 
+def quotient(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    """Return a quotient; null where it is no finite number.
+
+    Polars multiplies by the reciprocal where it finds the divisor to be one number, which hangs on
+    the other rows: the same bar could get another last digit.
+
+    Parameters
+    ----------
+    left, right : polars.Expr
+    """
+    return over(np.divide, left, right)
+
+
 def before(column: pl.Expr, count: int) -> pl.Expr:
     """Return the value of so many bars before; null where there is none.
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from tasks.strategy.language.registry import Builtin, Slot, X, Y, finite
+from tasks.strategy.language.registry import Builtin, Slot, X, Y, finite, over
 
 One = Callable[[pl.Expr], pl.Expr]
 GROUP: Final = "Math"
@@ -93,7 +94,7 @@ FUNCTIONS: Final = (
         "x to the power of y.",
         "a number",
         "pow(close(), 2)",
-        lambda _, x, y: finite(x.pow(y)),
+        lambda _, x, y: over(np.power, x, y),
         nulls="null where x or y is null or the result no number",
     ),
     Builtin(

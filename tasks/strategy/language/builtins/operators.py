@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from tasks.strategy.language.registry import Bars, Builtin, Slot, finite
+from tasks.strategy.language.registry import Bars, Builtin, Slot, finite, quotient
 
 Gives = Literal["number", "bool", "string", "same"]
 _NUMBERS = (Slot("left"), Slot("right"))
@@ -35,7 +35,7 @@ def remainder(_: Bars, left: pl.Expr, right: pl.Expr) -> pl.Expr:
     _ : Bars
     left, right : polars.Expr
     """
-    return finite(left - right * (left / right).floor())
+    return finite(left - right * quotient(left, right).floor())
 
 
 def ranked(_: Bars, own: pl.Expr, *others: pl.Expr) -> pl.Expr:
@@ -83,7 +83,7 @@ OPERATORS: Final[Mapping[str, Builtin]] = MappingProxyType(
             _operator("+", _NUMBERS, "number", lambda _, a, b: finite(a + b)),
             _operator("-", _NUMBERS, "number", lambda _, a, b: finite(a - b)),
             _operator("*", _NUMBERS, "number", lambda _, a, b: finite(a * b)),
-            _operator("/", _NUMBERS, "number", lambda _, a, b: finite(a / b)),
+            _operator("/", _NUMBERS, "number", lambda _, a, b: quotient(a, b)),
             _operator("%", _NUMBERS, "number", remainder),
             _operator("!x", (Slot("x", "bool"),), "bool", lambda _, a: ~a),
             _operator("-x", (Slot("x"),), "number", lambda _, a: -a),

@@ -31,6 +31,7 @@ from tasks.strategy.language.registry import (
     column,
     finite,
     over,
+    quotient,
 )
 
 GROUP: Final = "Time series"
@@ -161,7 +162,7 @@ FUNCTIONS: Final = (
         "The change over n bars as a share of the value before.",
         "a share",
         "rate_of_change(close(), 12)",
-        lambda _, x, n: finite(x / before(x, n) - 1),
+        lambda _, x, n: finite(quotient(x, before(x, n)) - 1),
         NEXT,
         "n bars",
         nulls="null for the first n bars, where one of the two is null, or the earlier one 0",

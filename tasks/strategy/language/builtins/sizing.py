@@ -10,7 +10,16 @@ import polars as pl
 from infra.market.timeframes import bar_seconds
 from kernels import windows
 from tasks.strategy.language.builtins.math import greatest
-from tasks.strategy.language.registry import Bars, Builtin, Floats, Slot, column, finite, over
+from tasks.strategy.language.registry import (
+    Bars,
+    Builtin,
+    Floats,
+    Slot,
+    column,
+    finite,
+    over,
+    quotient,
+)
 
 GROUP: Final = "Sizing and risk"
 YEAR_SECONDS: Final = 260 * 86_400
@@ -20,7 +29,7 @@ _RATE: Final = Slot("rate", constant=True, low=0.0, high=1.0)
 
 
 def _kelly(_: Bars, confidence: pl.Expr, reward: pl.Expr) -> pl.Expr:
-    share = pl.when(reward > 0).then(confidence - (1 - confidence) / reward)
+    share = pl.when(reward > 0).then(confidence - quotient(1 - confidence, reward))
     return finite(greatest(share, pl.lit(0.0)))
 
 
@@ -31,7 +40,7 @@ def _volatility_target(given: Bars, rate: float, stop: pl.Expr) -> pl.Expr:
         returns = np.diff(np.log(np.where(array > 0, array, np.nan)), prepend=np.nan)
         return np.sqrt(windows.total(returns**2, WINDOW) / WINDOW * bars)
 
-    return finite(rate / over(yearly, close) * stop / close)
+    return quotient(quotient(pl.lit(rate), over(yearly, close)) * stop, close)
 
 
 FUNCTIONS: Final = (

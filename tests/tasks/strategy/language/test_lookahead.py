@@ -95,6 +95,20 @@ def test_a_program_that_saw_the_future_would_be_caught(monkeypatch: pytest.Monke
         assert_blind(program, frames_for(program, 300), 200)
 
 
+def test_a_quotient_hangs_on_its_own_bar_alone() -> None:
+    """Where all divisors but a later one are equal, Polars would multiply by the reciprocal."""
+    program = Program.of("""
+        stream h1 from "EUR_USD" { timeframe: "H1" }
+        pattern p { v = close() / (if (entropy() > -5) { 1e-3 } else { high() }); }
+        signal s { trigger: p.v > 0; action: BUY; stop: 1; horizon: 3; }
+    """)
+    frames = frames_for(program, 300)
+    last = pl.int_range(pl.len()) == 299
+    entropy = pl.when(last).then(-9.0).otherwise(pl.col("entropy"))
+    frames["h1"] = frames["h1"].with_columns(entropy.alias("entropy"))
+    assert_blind(program, frames, 200)
+
+
 def test_a_slower_bar_counts_once_it_has_closed() -> None:
     program = Program.of("""
         stream m5 from "EUR_USD" { timeframe: "M5" }
