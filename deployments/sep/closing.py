@@ -13,14 +13,18 @@ from deployments.sep.switches import user
 from infra.brokers.broker import Broker, BrokerError, Trade
 from infra.clock import Clock, WallClock
 from infra.settings import settings
+from tasks.trading import accept as acceptance
 from tasks.trading import control
 from tasks.trading.brokers import account_of, broker_of
 from tasks.trading.flatten import Flattened, Plan, quiet
 from tasks.trading.flatten import flatten as close_all
 from tasks.trading.flatten import plan as make_plan
+from tasks.trading.journal import Journal
 from tasks.trading.lease import LeaseHeld
+from tasks.trading.orders import Desk
+from tasks.trading.reconcile import reconcile
 from tasks.trading.report import Report
-from tasks.trading.rounds import accounts, executor_of
+from tasks.trading.rounds import accounts, executor_of, holder, leased
 from tasks.trading.rounds import exits as make_round
 
 
@@ -66,6 +70,37 @@ def lines(report: Report) -> list[str]:
     ]
     done = [f"{what} " + ", ".join(f"{k} {v}" for k, v in row.items()) for what, row in rows]
     return done + report.findings
+
+
+def accept(console: Console, account: str | None, *, why: str, yes: bool) -> int:
+    """Say how journal and broker disagree, ask, and go on from where the broker stands.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    account : str or None
+    why : str
+    yes : bool
+        Whether nothing is asked.
+    """
+    chosen, clock = settings(), WallClock()
+    name = account or account_of(chosen)
+    broker = broker_of(chosen, name, clock)
+    with leased(name, holder("sep accept")) as lease:
+        desk = Desk(Journal(name, lease, clock), broker)
+        mismatch = reconcile(desk).mismatch
+        if mismatch is None:
+            console.print("journal and broker agree: there is nothing to accept")
+            return 0
+        console.print(f"[yellow]![/] {escape(mismatch)}", soft_wrap=True)
+        if not yes:
+            confirm(f"Let the journal of {name} go on from where the broker stands now?")
+        for line in acceptance.accept(desk, user(), why):
+            console.print(escape(line), soft_wrap=True)
+        left = acceptance.strangers(desk, broker.account())
+    for trade in left:
+        console.print(f"[yellow]![/] trade {trade.id} is not in the journal: `sep flatten`")
+    return int(bool(left))
 
 
 def flatten(console: Console, account: str | None, *, everything: bool, why: str, yes: bool) -> int:

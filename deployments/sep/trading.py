@@ -1,6 +1,6 @@
 """The commands that stop, close and look after trading; they need neither Prefect nor flows.
 
-`sep halt`, `resume`, `flatten`, `exits`, `statement`, and `sep live`.
+`sep halt`, `resume`, `flatten`, `exits`, `accept`, `statement`, and `sep live`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,22 @@ def exits(account: OfAccount = None) -> None:
 
     with asked("a round of exits"):
         raise typer.Exit(closing.exits(Console(highlight=False), account))
+
+
+@app.command()
+def accept(
+    account: OfAccount = None,
+    why: Why = "by hand",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take the broker's word where the journal disagrees for good, after an account's reset."""
+    from rich.console import Console
+
+    from deployments.sep import closing
+    from deployments.sep.asking import asked
+
+    with asked("accepting"):
+        raise typer.Exit(closing.accept(Console(highlight=False), account, why=why, yes=yes))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from tests.infra.machines import FIRST, SECOND, TWO_NODES
 from tests.stack import Stack
 
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
-ON_TRADING = ("halt", "resume", "flatten", "exits", "statement", "live")
+ON_TRADING = ("halt", "resume", "flatten", "exits", "accept", "statement", "live")
 COMMANDS = (
     *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "strategy", "ingest",
     "backup", "restore",

@@ -13,8 +13,11 @@ from infra.brokers.holdings import Request
 from infra.postgres.database import engine, session
 from infra.postgres.trading import Venue
 from tasks.trading import control
+from tasks.trading.accept import accept
 from tasks.trading.execution import cycle
+from tasks.trading.journal import Journal
 from tasks.trading.lease import LENGTH, LeaseHeld, LeaseLost, acquire
+from tasks.trading.orders import Desk
 from tests.tasks.trading.conftest import NAME, Site, states
 from tests.tasks.trading.desk import (
     HOUR,
@@ -63,6 +66,19 @@ def test_an_account_that_was_reset_halts(site: Site) -> None:
     site.broker.book = BookBroker.new(site.clock).book
     report = site.later(60)
     assert any("was the account reset" in sentence for sentence in report.findings)
+
+
+def test_a_person_may_accept_what_the_broker_says(site: Site) -> None:
+    publish(0)
+    site.run(1)
+    site.broker.book = BookBroker.new(site.clock).book
+    site.later(60)
+    desk = Desk(Journal("book-1", acquire(NAME, "one", site.clock), site.clock), site.broker)
+    assert accept(desk, "me", "the account was reset") == ["trade 4 (EUR_USD) ended unexplained"]
+    publish(2)
+    report = site.run(3)
+    assert [row["pair"] for row in report.entered] == [PAIR]
+    assert report.findings == []
 
 
 def test_another_account_under_the_same_name_halts(site: Site) -> None:
