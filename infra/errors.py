@@ -6,6 +6,7 @@ SepError
 ├── BadTime                     what was typed is no time
 ├── BarsError                   bars cannot be measured
 ├── BrokerError                 a broker gives no good answer
+├── CannotAccept                a journal cannot go on from where the broker stands
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
 ├── DemoFailed                  a run of the demo failed

@@ -9,11 +9,17 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from infra.brokers.broker import Account, Trade
+from infra.errors import SepError
 from infra.postgres.database import session
 from infra.postgres.trading import Control, Position, Venue
 from tasks.trading.journal import PREFIX, Journal
 from tasks.trading.orders import Desk
 from tasks.trading.reconcile import WHO
+
+
+class CannotAccept(SepError, ValueError):
+    """The journal cannot go on from where the broker stands."""
+
 
 UNEXPLAINED = "unexplained"
 """Why a position ended that the broker does not have, and whose end no log tells."""
@@ -47,8 +53,11 @@ def accept(desk: Desk, who: str, why: str) -> list[str]:
     ------
     BrokerError
         If the broker does not tell how the account stands.
+    CannotAccept
+        If its log began anew: its numbers would be those of older trades.
     """
     journal, account = desk.journal, desk.broker.account()
+    _refuse_new_log(journal, account)
     said = _drop(journal, why)
     present = {trade.id for trade in account.trades}
     with session() as opened:
@@ -65,6 +74,16 @@ def accept(desk: Desk, who: str, why: str) -> list[str]:
             )
         )  # fmt: skip
     return said
+
+
+def _refuse_new_log(journal: Journal, account: Account) -> None:
+    with session() as opened:
+        known = opened.get_one(Venue, journal.account)
+        if known.last_transaction > account.transaction:
+            raise CannotAccept(
+                f"the broker's log began anew (it ends at {account.transaction}, and was read to "
+                f"{known.last_transaction}): open another account there, SEP_OANDA_ACCOUNT names it"
+            )
 
 
 def _drop(journal: Journal, why: str) -> list[str]:

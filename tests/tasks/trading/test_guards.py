@@ -13,7 +13,7 @@ from infra.brokers.holdings import Request
 from infra.postgres.database import engine, session
 from infra.postgres.trading import Venue
 from tasks.trading import control
-from tasks.trading.accept import accept
+from tasks.trading.accept import CannotAccept, accept
 from tasks.trading.execution import cycle
 from tasks.trading.journal import Journal
 from tasks.trading.lease import LENGTH, LeaseHeld, LeaseLost, acquire
@@ -71,14 +71,26 @@ def test_an_account_that_was_reset_halts(site: Site) -> None:
 def test_a_person_may_accept_what_the_broker_says(site: Site) -> None:
     publish(0)
     site.run(1)
-    site.broker.book = BookBroker.new(site.clock).book
-    site.later(60)
-    desk = Desk(Journal("book-1", acquire(NAME, "one", site.clock), site.clock), site.broker)
-    assert accept(desk, "me", "the account was reset") == ["trade 4 (EUR_USD) ended unexplained"]
+    site.broker.book.trades.clear()
+    assert any("not at the broker" in sentence for sentence in site.later(60).findings)
+    assert accept(_desk(site), "me", "they said so") == ["trade 4 (EUR_USD) ended unexplained"]
     publish(2)
     report = site.run(3)
     assert [row["pair"] for row in report.entered] == [PAIR]
     assert report.findings == []
+
+
+def test_a_log_that_begins_anew_cannot_be_accepted(site: Site) -> None:
+    publish(0)
+    site.run(1)
+    site.broker.book = BookBroker.new(site.clock).book
+    with pytest.raises(CannotAccept, match="began anew"):
+        accept(_desk(site), "me", "the account was reset")
+
+
+def _desk(site: Site) -> Desk:
+    lease = acquire(NAME, "one", site.clock)
+    return Desk(Journal("book-1", lease, site.clock), site.broker)
 
 
 def test_another_account_under_the_same_name_halts(site: Site) -> None:
