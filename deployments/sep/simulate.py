@@ -144,7 +144,7 @@ def _walk(pair: str, now: datetime, seed: int) -> pl.DataFrame:
 
 
 def _stored(pair: str, now: datetime, _: int) -> pl.DataFrame:
-    """Return the stored minutes of a pair, moved by whole weeks: their last month begins now."""
+    """Return the stored minutes of a pair, moved by whole weeks: their last month has begun."""
     known = find(pair)
     bars = BarStore(settings().home / "bars").read(pair, "M1")
     if bars.is_empty():
@@ -154,7 +154,7 @@ def _stored(pair: str, now: datetime, _: int) -> pl.DataFrame:
         )
     first, last = bars["timestamp"][0], bars["timestamp"][-1]
     begins = max(last - FUTURE, first)
-    moved = -(-(now - begins) // _WEEK) * _WEEK
+    moved = (now - begins) // _WEEK * _WEEK
     bars = bars.filter(pl.col("timestamp") >= last - FUTURE - PAST - _WEEK)
     quoted = with_quotes(bars, Costs(known.spread_pips * known.pip or 2 * known.pip))
     return quoted.select(

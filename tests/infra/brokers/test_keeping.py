@@ -23,6 +23,7 @@ from infra.postgres.database import copy_frame, engine
 from infra.postgres.models import Bar
 from infra.postgres.roles import ensure_roles
 from tests.infra.brokers.room import COSTS, START, UNITS, Room, bars, fill
+from tests.infra.databases import drop_roles
 
 
 def test_both_keepings_keep_the_same(database: str) -> None:
@@ -124,8 +125,12 @@ def test_the_executors_role_has_all_that_it_needs(
     broker = PaperBroker(source, Database("paper"), VirtualClock(START))
     stop = Decimal("0.5")
     entry = Entry("e", "PLANTED", "long", UNITS, Decimal(2), stop, timeframe="H1")
-    fill(broker.enter(entry))
-    assert len(broker.since(0)) == 5
+    try:
+        fill(broker.enter(entry))
+        assert len(broker.since(0)) == 5
+    finally:
+        monkeypatch.setenv("SEP_DATABASE_ROLE", "owner")
+        drop_roles()
     assert database
 
 

@@ -17,7 +17,7 @@ from tests.infra.sources.dialects import Dialect
 from tests.infra.sources.drawn import MINUTES, Bar
 from tests.infra.sources.reading import CRASHES, OPTIONS, Outcome, counted, read
 
-SEEDS, FALSE_SEEDS = 2_000, 500
+SEEDS, FALSE_SEEDS = 1_000, 500
 REFUSED = 0.02
 """Share of dialects that may be refused although all is declared."""
 

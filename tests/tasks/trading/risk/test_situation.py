@@ -99,6 +99,7 @@ def position(signal_id: int, closed: datetime | None, profit: Decimal | None) ->
                 account="a", strategy="damped", pair="EUR_USD", timeframe="H1",
                 signal_id=signal_id, trade=str(signal_id), side="long", units=D(1),
                 entry_price=D(1), opened_at=NOW - 9 * HOUR, closed_at=closed, profit=profit,
+                exit_price=None if closed is None else D(1),
             )
         )  # fmt: skip
 
