@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.research.learners.rows import Ints
 
-FOLDS = 10
+FOLDS = 5
 DRAWS = 64
 """Resamples of the blocks of a span."""
 
