@@ -12,7 +12,7 @@ from infra.brokers.broker import Account, Trade
 from infra.errors import SepError
 from infra.postgres.database import session
 from infra.postgres.trading import Control, Position, Venue
-from tasks.trading.journal import PREFIX, Journal
+from tasks.trading.journal import Journal, is_ours
 from tasks.trading.orders import Desk
 from tasks.trading.reconcile import WHO
 
@@ -34,7 +34,7 @@ def strangers(desk: Desk, account: Account) -> list[Trade]:
     account : Account
     """
     known = {position.trade for position, _ in desk.journal.positions()}
-    ours = (t for t in account.trades if (t.client_id or "").startswith(PREFIX))
+    ours = (t for t in account.trades if is_ours(t.client_id))
     return [trade for trade in ours if trade.id not in known]
 
 

@@ -18,7 +18,7 @@ from infra.postgres.trading import Intent, Position
 from tasks.trading import control, equity, exits, heartbeat, orders
 from tasks.trading.journal import Journal
 from tasks.trading.lease import Held
-from tasks.trading.orders import Desk
+from tasks.trading.orders import Desk, go_on
 from tasks.trading.plan import judged, plan, refusal
 from tasks.trading.reconcile import Reconciled, reconcile
 from tasks.trading.report import Report
@@ -30,10 +30,6 @@ FRESH: Final = timedelta(seconds=2)
 """What was known of account and prices is asked anew after so long."""
 TURN: Final = 30.0
 """Seconds of entering after which exits have their turn."""
-
-
-def _pass(step: str) -> None:
-    """Go on."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Executor:
     sizing: Sizing
     dead_man: float = 0.0
     unfit: str | None = None
-    reached: Callable[[str], None] = _pass
+    reached: Callable[[str], None] = go_on
 
 
 def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:

@@ -19,7 +19,7 @@ from infra.clock import Clock
 from infra.errors import SepError
 from infra.postgres.outage import reason
 from tasks.trading import exits
-from tasks.trading.journal import PREFIX, Journal
+from tasks.trading.journal import PREFIX, Journal, is_ours
 from tasks.trading.lease import LeaseHeld
 from tasks.trading.orders import Desk
 from tasks.trading.report import Report
@@ -191,4 +191,4 @@ def _journaled(account: str) -> tuple[set[str], str | None]:
 
 
 def _is_ours(trade: Trade, journaled: set[str]) -> bool:
-    return trade.id in journaled or (trade.client_id or "").startswith(PREFIX)
+    return trade.id in journaled or is_ours(trade.client_id)

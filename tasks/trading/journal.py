@@ -240,7 +240,7 @@ class Journal:
 
     def unknown(self, names: Collection[str | None]) -> list[str]:
         """Return which names of orders look like ours and are in no intent of this account."""
-        ours = {name for name in names if (name or "").startswith(PREFIX)}
+        ours = {name for name in names if is_ours(name)}
         mine = select(Intent.client_id).where(
             Intent.account == self.account, Intent.client_id.in_(ours)
         )
@@ -294,6 +294,17 @@ class Journal:
             self.event(opened, intent.id, "PREPARED", detail)
             opened.flush()
         return intent
+
+
+def is_ours(client_id: str | None) -> bool:
+    """Say whether an order's name is one that we give.
+
+    Parameters
+    ----------
+    client_id : str or None
+        None: it has none.
+    """
+    return (client_id or "").startswith(PREFIX)
 
 
 def entry_name(account: str, signal: Signal) -> str:

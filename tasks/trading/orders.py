@@ -25,7 +25,7 @@ SURE: Final = 30.0
 Permit = Callable[[], str | None]
 
 
-def _pass(step: str) -> None:
+def go_on(step: str) -> None:
     """Go on."""
 
 
@@ -35,7 +35,7 @@ class Desk:
 
     journal: Journal
     broker: Broker
-    reached: Callable[[str], None] = _pass
+    reached: Callable[[str], None] = go_on
 
 
 def enter(desk: Desk, intent: Intent, entry: Entry, permit: Permit) -> None:

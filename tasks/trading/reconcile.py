@@ -17,7 +17,7 @@ from infra.brokers.broker import Account, BrokerError, Trade, Transaction
 from infra.postgres.database import session
 from infra.postgres.trading import Control, Intent, Position, Venue
 from tasks.trading.booking import LATE, book
-from tasks.trading.journal import PREFIX, Journal
+from tasks.trading.journal import Journal, is_ours
 from tasks.trading.orders import Desk
 
 QUIET: Final = timedelta(minutes=2)
@@ -134,7 +134,7 @@ def _is_entry(line: Transaction) -> bool:
 
 
 def _ours(trade: Trade, positions: dict[str, Position]) -> bool:
-    return trade.id in positions or (trade.client_id or "").startswith(PREFIX)
+    return trade.id in positions or is_ours(trade.client_id)
 
 
 def _settle(desk: Desk, intent: Intent, account: Account) -> None:

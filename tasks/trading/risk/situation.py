@@ -9,11 +9,10 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from infra.brokers.broker import Account, Broker, Price, Side, Terms, Trade
+from tasks.trading.journal import PREFIX
 from tasks.trading.risk import record
 from tasks.trading.risk.limits import Limits
 
-PREFIX: Final = "sep-"
-"""Of the names of our orders."""
 PAPER: Final = "paper"
 """Begins the name of a broker that fills at recorded prices."""
 
