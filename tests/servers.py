@@ -34,6 +34,7 @@ from infra.postgres import database as postgresql
 from infra.postgres.models import Base
 from infra.servers import postgres, prefect, valkey
 from infra.stores import cache as valkey_cache
+from tasks.trading import halt_file
 
 T = TypeVar("T")
 
@@ -97,6 +98,7 @@ def home(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("SEP_DATABASE_URL", "SEP_VALKEY_URL", "SEP_PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SEP_HOME", str(session_home))
+    halt_file.path_of(session_home).unlink(missing_ok=True)  # no halt outlives its test
     return session_home
 
 

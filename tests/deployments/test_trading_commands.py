@@ -45,7 +45,6 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 def sep(database: str, home: Path) -> Sep:
     """Run `sep` where neither Prefect nor flows can be imported."""
     shutil.rmtree(home / "bars", ignore_errors=True)
-    halt_file.path_of(home).unlink(missing_ok=True)
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEP_", "PREFECT_"))}
 
     def run(*arguments: str, code: int = 0, typed: str = "", **variables: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +13,7 @@ from sqlalchemy import select
 from infra.clock import VirtualClock
 from infra.postgres.database import session
 from infra.postgres.trading import IntentEvent
-from infra.settings import settings
 from tasks.trading.execution import Executor, cycle, exit_cycle
-from tasks.trading.halt_file import path_of
 from tasks.trading.lease import acquire
 from tasks.trading.report import Report
 from tests.tasks.trading.desk import HOUR, START, BookBroker, executor, intents, model
@@ -57,13 +54,6 @@ class Site:
         if step == self.die_at:
             self.die_at = ""
             raise Killed
-
-
-@pytest.fixture(autouse=True)
-def unhalted() -> Iterator[None]:
-    """A halt is kept in a file of the home that tests share: none outlives its test."""
-    yield
-    path_of(settings().home).unlink(missing_ok=True)
 
 
 @pytest.fixture
