@@ -19,41 +19,66 @@ from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
     measure_bars,
-    register_model,
     search_paths,
     simulate_trades,
     take_bars,
+    take_strategy,
     train_model,
-    write_run_report,
 )
 from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.parameters import Pair, Parameters
 from tasks.reports.report import CAPTIONS
 from tasks.reports.summary import as_markdown, as_table
-from tasks.research.recipe import Recipe
+from tasks.research.recipe import Recipe, default_horizon
+from tasks.rules import texts
+from tasks.verdict import register_model, write_run_report
 from tasks.version import code_version
 
 Encoder = Literal["direction", "volatility", "volume", "body"]
-StrategyName = Literal["damped"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Pips = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cost = Annotated[str, Field(max_length=40)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Caution = Annotated[float, Field(ge=0, le=100)] | Literal["lower"]
 Deviations = Annotated[float, Field(gt=0, le=1000)]
+StrategyName = Annotated[str, Field(min_length=1, max_length=400)]
+HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
+"""Parameters of the default strategy that have options of their own."""
+
+
+_EXITS = ("horizon", "stop_deviations", "target_deviations", "weekend")
+"""Options that say how trades end."""
 
 
 class BacktestRequest(Parameters):
     """Which bars, under which rules."""
 
-    pair: Pair = Field("EUR_USD", description="Which bars; `ingest` brings them.")
-    timeframe: Timeframe = Field("H1", description="Length of a bar.")
+    strategy: StrategyName = Field(
+        texts.DEFAULT,
+        description="A .sep file, or the name of an example (tasks/strategy/examples), or damped, "
+        "the default one in Python.",
+    )
+    param: dict[str, float] = Field(
+        default_factory=dict,
+        description="The strategy's parameters by pattern.name; left out: as the text says.",
+    )
+    pair: Pair | None = Field(
+        None,
+        description="Which bars; `ingest` brings them. Left out: those of the strategy's first "
+        "stream, EUR_USD by default.",
+    )
+    timeframe: Timeframe | None = Field(
+        None,
+        description="Length of a bar; left out: that of the same stream, H1 by default.",
+    )
     start: datetime | None = Field(None, description="First bar; left out: the first there is.")
     end: datetime | None = Field(
         None, description="One past the last bar; left out: all there are."
     )
     horizon: Count | None = Field(
-        None, description="Bars a trade is held; left out: the timeframe's usual one."
+        None,
+        description="Bars a trade of damped_consensus or damped is held; left out: the "
+        "timeframe's usual number.",
     )
     spread: Cost | None = Field(
         None,
@@ -66,15 +91,17 @@ class BacktestRequest(Parameters):
     spread_pips: Pips | None = Field(None, description="The spread as a number of pips.")
     slippage_pips: Pips | None = Field(None, description="The slippage as a number of pips.")
     stop_deviations: Deviations | None = Field(
-        None, description="Distance of the stop in deviations of the horizon; left out: 4."
+        None,
+        description="Distance of their stop in deviations of the horizon; left out: 4.",
     )
     target_deviations: Deviations | None = Field(
-        None, description="Distance of the target in deviations of the horizon; left out: none."
+        None,
+        description="Distance of damped's target in deviations of the horizon; left out: none.",
     )
     weekend: bool = Field(
         False,
         description="Whether the last bar before a scheduled closure, such as a weekend, may "
-        "signal an entry at the first open after it.",
+        "signal an entry of damped at the first open after it.",
     )
     encoder: Encoder = Field("direction", description="How a bar becomes a bit.")
     leads: list[Pair] = Field(
@@ -94,7 +121,6 @@ class BacktestRequest(Parameters):
     stride: Count | None = Field(
         None, description="Every how many bars the library takes a path; left out: as usual."
     )
-    strategy: StrategyName = Field("damped", description="Name of a strategy.")
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(0, description="Of the bootstraps.")
     engine: EngineChoice | None = Field(
         None, description="auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule."
@@ -104,6 +130,17 @@ class BacktestRequest(Parameters):
     def _ordered(self) -> Self:
         if self.start and self.end and self.start >= self.end:
             raise ValueError("start must lie before end")
+        return self
+
+    @model_validator(mode="after")
+    def _own_exits(self) -> Self:
+        said = {name for name in _EXITS if getattr(self, name) not in (None, False)}
+        if self.strategy == texts.DEFAULT:
+            said -= {"horizon", "stop_deviations"}
+        if said and self.strategy != "damped":
+            raise ValueError(
+                f"{min(said)} is for strategy=damped: a text says itself how its trades end"
+            )
         return self
 
     @model_validator(mode="after")
@@ -127,15 +164,30 @@ class BacktestRequest(Parameters):
         written, pips = getattr(self, name), getattr(self, f"{name}_pips")
         if written is None and pips is None:
             return None
-        instrument = find(self.pair)
+        instrument = find(self.series[0])
         return Distance(pips * instrument.pip) if written is None else distance(written, instrument)
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Pair and timeframe of the bars."""
+        if self.pair is not None and self.timeframe is not None:
+            return self.pair, self.timeframe
+        source = texts.find(self.strategy, self.pair, self.timeframe)
+        return source.pair, source.timeframe
+
+    def parameters(self) -> dict[str, float]:
+        """Return the strategy's parameters that are asked for."""
+        if self.strategy != texts.DEFAULT:
+            return self.param
+        usual = {HORIZON: float(self.horizon or default_horizon(self.series[1]))}
+        stop = {} if self.stop_deviations is None else {STOP: self.stop_deviations}
+        return {**usual, **stop, **self.param}
 
     def recipe(self) -> Recipe:
         """Return the recipe that is asked for."""
         spread, slippage = self._distance("spread"), self._distance("slippage")
         return Recipe.default(
-            self.pair,
-            self.timeframe,
+            *self.series,
             horizon=self.horizon,
             spread=spread and spread.price,
             spread_share=spread and spread.share,
@@ -148,7 +200,6 @@ class BacktestRequest(Parameters):
             leads=tuple(self.leads) or None,
             pool=tuple(self.pool) or None,
             caution=self.caution,
-            strategy=self.strategy,
             seed=self.seed,
         )
 
@@ -159,23 +210,36 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
 
     Returns verdict, sentence, report (path), model_id and folder.
     """
+    return run_backtest(request)
+
+
+def run_backtest(request: BacktestRequest) -> dict[str, Any]:
+    """Run the steps of a backtest in the present flow run.
+
+    Parameters
+    ----------
+    request : BacktestRequest
+    """
     logger, engine = get_run_logger(), request.engine or settings().engine
-    recipe = to_plain(request.recipe())
+    recipe = request.recipe()
     run = RunFolder.of("backtest", str(flow_run.get_id()))
-    folder, pair, timeframe = str(run.path), request.pair, request.timeframe
+    folder, pair, timeframe = str(run.path), recipe.pair, recipe.timeframe
+    chosen = take_strategy(folder, request.strategy, to_plain(recipe), request.parameters())
+    logger.info("strategy %s: models of %s", chosen["strategy"], ", ".join(chosen["rules"]))
     start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
     bars = take_bars(folder, pair, timeframe, start, end, list(request.leads), list(request.pool))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
-    measured = measure_bars(folder, recipe, engine)
+    measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
-    hashes = (bars["hash"], bars["lead_hashes"], bars["pool_hashes"])
-    searched = search_paths(folder, recipe, *hashes, measured["engine"])
-    logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
-    model = train_model(folder)
+    hashes = {name: bars[name] for name in bars if name.endswith("_hashes")}
+    for rule in chosen["rules"]:
+        searched = search_paths(folder, rule, bars["hash"], hashes, measured["engine"])
+        logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
+        train_model(folder, rule)
     simulate_trades(folder)
     about = {"pair": pair, "timeframe": timeframe, "code": code_version(), **measured}
     summary = write_run_report(folder, about)
-    register_model(folder, summary)
+    model = register_model(folder, summary)
     _show(summary, folder)
     run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])

@@ -12,6 +12,7 @@ from inspect import Parameter, Signature, cleandoc, getdoc
 from typing import Any, TypeVar
 
 from prefect import Flow, flow
+from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,7 +27,8 @@ def flow_of(kind: type[M], *, run_name: str) -> Callable[[Callable[[M], R]], Flo
     kind : type of BaseModel
         Its fields' types, limits, defaults and descriptions are those of the flow's parameters.
     run_name : str
-        Template of a run's name over the parameters, such as "{pair} {timeframe}".
+        Template of a run's name over the parameters, such as "{pair} {timeframe}"; what is None
+        is left out.
 
     Returns
     -------
@@ -43,13 +45,18 @@ def flow_of(kind: type[M], *, run_name: str) -> Callable[[Callable[[M], R]], Flo
         run.__doc__ = _describe(function, kind)
         make = flow(
             name=function.__name__,
-            flow_run_name=run_name,
+            flow_run_name=lambda: _named(run_name, flow_run.parameters),
             persist_result=True,
             result_serializer="json",
         )
         return make(run)
 
     return decorate
+
+
+def _named(template: str, values: dict[str, Any]) -> str:
+    told = {name: "" if value is None else value for name, value in values.items()}
+    return " ".join(template.format(**told).split())
 
 
 def _signature(kind: type[BaseModel]) -> Signature:

@@ -25,6 +25,11 @@ class SignalsRequest(Parameters):
         None,
         description="Which pairs; left out: all that are enabled and have a model in force.",
     )
+    strategy: Annotated[str, Field(min_length=1, max_length=400)] | None = Field(
+        None,
+        description="Only models of this strategy, as its text stands now: a .sep file or a name. "
+        "Left out: of all that are in force.",
+    )
     as_of: datetime | None = Field(
         None, description="Replay: take this for the present time. Left out: the wall clock."
     )
@@ -46,7 +51,7 @@ def signals(request: SignalsRequest) -> dict[str, Any]:
     now = request.as_of or datetime.now(UTC)
     done = [
         _cycle(model_id, request, now)
-        for model_id in find_champions(request.timeframe, request.pairs)
+        for model_id in find_champions(request.timeframe, request.pairs, request.strategy)
     ]
     _show(request, done)
     counts = {name: sum(each[name] for each in done) for name in ("new", "present")}
@@ -82,7 +87,7 @@ def _show(request: SignalsRequest, done: list[dict[str, Any]]) -> None:
     """Leave a row for each signal in the Prefect UI, and one for each pair without any."""
     rows: list[dict[str, Any]] = []
     for each in done:
-        why = each.get("reason") or "no expected net gain, less caution, is above zero"
+        why = each.get("reason") or "the strategy sees none"
         rows += [{"pair": each["pair"], **row} for row in each["rows"]] or [
             {"pair": each["pair"], "signals": f"none: {why}"}
         ]

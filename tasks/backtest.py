@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,33 +17,62 @@ from kernels.device import choose_engine
 from tasks import document
 from tasks.document import from_plain, to_plain
 from tasks.folder import RunFolder, bar_store, keep
-from tasks.intake.truth import read_truth
-from tasks.reports.cautions import Trade, cautions
-from tasks.reports.learners import learners
-from tasks.reports.report import write_report
-from tasks.reports.summary import summarise
-from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import BarsError, Measures, measure_by, refuse_bad_prices
-from tasks.research.model import Frozen, Model
+from tasks.research.model import Frozen
 from tasks.research.pool import pooled
 from tasks.research.recipe import Recipe
-from tasks.research.registry import register
-from tasks.research.resolve import closing, resolve
+from tasks.research.resolve import resolve
 from tasks.research.search import memory_plan
-from tasks.research.simulation import Simulation, simulate
 from tasks.research.training import opinions, predictions, train
 from tasks.research.walkforward import freeze, replay
+from tasks.rules.bench import Bench, frames_of, with_exits
+from tasks.rules.frames import others
+from tasks.rules.setup import Setup
+from tasks.rules.texts import find
 from tasks.steps import step
-from tasks.strategy.strategies import strategy
 
 DIMENSIONS = 64
-FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
-"""What of a summary is recorded with its model."""
 
 
-@step("bars", version=3)
+@step("strategy", version=1)
+def take_strategy(
+    folder: str,
+    asked: str,
+    recipe: dict[str, Any],
+    parameters: dict[str, float],
+) -> dict[str, Any]:
+    """Fix the strategy the run works with, whatever becomes of its file meanwhile.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    asked : str
+        Its name or file.
+    recipe : dict
+        A plain `Recipe`: pair, timeframe and all that the strategy does not say itself.
+    parameters : dict of str to float
+
+    Returns
+    -------
+    dict
+        `strategy` (its title), `digest`, `rules` (that each train a confidence).
+
+    Raises
+    ------
+    DslError
+        If there is none, or it is no program, or has other parameters.
+    """
+    plan = from_plain(Recipe, recipe)
+    setup = Setup.of(find(asked, plan.pair, plan.timeframe), plan, parameters)
+    document.write(RunFolder(Path(folder)).strategy, setup)
+    rules = list(setup.recipes)
+    return {"strategy": setup.strategy.title, "digest": setup.strategy.digest, "rules": rules}
+
+
+@step("bars", version=4)
 def take_bars(
     folder: str,
     pair: str,
@@ -71,7 +99,8 @@ def take_bars(
     Returns
     -------
     dict
-        `rows`, `hash`, `first` and `last` bar, `lead_hashes` and `pool_hashes` by other pair.
+        `rows`, `hash`, `first` and `last` bar, `lead_hashes` and `pool_hashes` by other pair,
+        `stream_hashes` of the strategy's other streams by pair and timeframe.
 
     Raises
     ------
@@ -86,6 +115,7 @@ def take_bars(
     stop = last + timedelta.resolution
     looked_at = {lead: _bars(lead, timeframe, first, stop) for lead in leads}
     pooled_with = {other: _bars(other, timeframe, None, stop) for other in pool}
+    streams = _streams(run, first, last)
     _keep_others(looked_at, run.leads)
     _keep_others(pooled_with, run.pool_bars)
     return {
@@ -95,7 +125,21 @@ def take_bars(
         "last": last.isoformat(),
         "lead_hashes": {pair: content_hash(each) for pair, each in looked_at.items()},
         "pool_hashes": {pair: content_hash(each) for pair, each in pooled_with.items()},
+        "stream_hashes": streams,
     }
+
+
+def _streams(run: RunFolder, first: datetime, last: datetime) -> dict[str, str]:
+    """Keep the bars of a strategy's other streams, and return their hashes."""
+    if not run.strategy.exists():  # bars alone are taken
+        return {}
+    strategy = Setup.read(run).strategy
+    bars = others(strategy, bar_store(), first, last)
+    named = [each.with_columns(stream=pl.lit(name)) for name, each in bars.items()]
+    if named:
+        keep(pl.concat(named, how="diagonal"), run.streams)
+    key = {each.name: f"{each.pair} {each.timeframe}" for each in strategy.requires.streams}
+    return {key[name]: content_hash(each) for name, each in bars.items()}
 
 
 def _keep_others(bars: dict[str, pl.DataFrame], path: Path) -> None:
@@ -121,16 +165,14 @@ def _bars(pair: str, timeframe: str, start: datetime | None, end: datetime | Non
     return bars
 
 
-@step("measure", version=3)
-def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, Any]:
-    """Compute metrics and damping trajectories of all bars.
+@step("measure", version=4)
+def measure_bars(folder: str, engine: str) -> dict[str, Any]:
+    """Compute metrics and damping trajectories of all bars, and how trades would end.
 
     Parameters
     ----------
     folder : str
         The run's folder.
-    recipe : dict
-        A plain `Recipe`.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
@@ -138,13 +180,14 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     dict
         `bars`, `with_metrics`, `converged` (share), `engine` and `reason`.
     """
-    run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
-    chosen = choose_engine(engine)
-    bars = pl.read_parquet(run.bars)
+    run = RunFolder(Path(folder))
+    setup, bars = Setup.read(run), pl.read_parquet(run.bars)
+    chosen, plan = choose_engine(engine), setup.recipe
     measures = measure_by(plan, bars, engine=engine)
     if plan.leads:
         measures = with_leads(measures, _others(run.leads), plan, engine=engine)
-    keep(with_costs(measures.metrics, bars, plan), run.metrics)
+    exits = setup.exits(frames_of(run, setup, measures.metrics, engine=engine))
+    keep(measures.metrics.with_columns(exits), run.metrics)
     flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
     names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
     keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
@@ -158,14 +201,9 @@ def measure_bars(folder: str, recipe: dict[str, Any], engine: str) -> dict[str, 
     }
 
 
-@step("search", version=4)
+@step("search", version=5)
 def search_paths(
-    folder: str,
-    recipe: dict[str, Any],
-    data_hash: str,
-    lead_hashes: dict[str, str],
-    pool_hashes: dict[str, str],
-    engine: str,
+    folder: str, rule: str, data_hash: str, hashes: dict[str, dict[str, str]], engine: str
 ) -> dict[str, Any]:
     """Learn what similar means, build the path library, ask each bar's neighbours, causally.
 
@@ -173,12 +211,12 @@ def search_paths(
     ----------
     folder : str
         Of the run.
-    recipe : dict
-        A plain `Recipe`.
+    rule : str
+        The strategy's exit rule.
     data_hash : str
         Content hash of the bars.
-    lead_hashes, pool_hashes : dict
-        The same of other pairs that are looked at, and of those of the pool.
+    hashes : dict
+        `lead_hashes`, `pool_hashes` and `stream_hashes` as `take_bars` returned them.
     engine : {"cpu", "gpu"}
         The one that measured them: a run's numbers come from one engine, and say which.
 
@@ -188,11 +226,18 @@ def search_paths(
         `library`, `pool` and `queries` (rows), `memory` (how they were cut), `k`, `stride`,
         `spans`.
     """
-    run, plan = RunFolder(Path(folder)), from_plain(Recipe, recipe)
-    measures = _measures(run)
+    run = RunFolder(Path(folder))
+    setup = Setup.read(run)
+    mine, plan = setup.folder(run, rule), setup.recipes[rule]
+    measures = _measures(run, plan)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
     frozen = freeze(measures, outcomes, plan, data_hash, engine=engine)
-    frozen = replace(frozen, lead_hashes=lead_hashes, pool_hashes=pool_hashes)
+    frozen = replace(
+        frozen,
+        lead_hashes=hashes["lead_hashes"],
+        pool_hashes=hashes["pool_hashes"],
+        stream_hashes=hashes["stream_hashes"],
+    )
     shown = create_progress_artifact(0.0, key="search", description="nearest past paths")
     library, counts = replay(
         measures,
@@ -201,15 +246,15 @@ def search_paths(
         engine=engine,
         progress=lambda share: update_progress_artifact(shown, 100 * share),  # type: ignore[arg-type]
     )
-    library.write(run.library)
+    library.write(mine.library)
     rows = 0
     if plan.pool:
-        bars = _others(run.pool_bars)
+        bars = with_exits(setup, _others(run.pool_bars), engine=engine)
         pool, counts = pooled(measures, frozen, library, counts, bars, engine=engine)
-        pool.write(run.pool)
+        pool.write(mine.pool)
         rows = len(pool)
-    keep(counts, run.counts)
-    document.write(run.frozen, frozen)
+    keep(counts, mine.counts)
+    document.write(mine.frozen, frozen)
     return {
         "library": len(library),
         "pool": rows,
@@ -221,15 +266,23 @@ def search_paths(
     }
 
 
-def _measures(run: RunFolder) -> Measures:
+def _measures(run: RunFolder, recipe: Recipe) -> Measures:
     flat: NDArray[np.float32] = pl.read_parquet(run.trajectory).to_numpy()
     trajectory = np.ascontiguousarray(flat).reshape(len(flat), -1, 4)
-    return Measures(pl.read_parquet(run.metrics), trajectory)
+    metrics = with_costs(pl.read_parquet(run.metrics), pl.read_parquet(run.bars), recipe)
+    return Measures(metrics, trajectory)
 
 
-@step("train", version=3)
-def train_model(folder: str) -> dict[str, Any]:
+@step("train", version=4)
+def train_model(folder: str, rule: str) -> dict[str, Any]:
     """Learn confidence and what it is worth, and tell both of every bar that was asked.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    rule : str
+        The strategy's exit rule.
 
     Returns
     -------
@@ -237,14 +290,15 @@ def train_model(folder: str) -> dict[str, Any]:
         `model_id`, `weights` (of learners, by name) and `caution` in force.
     """
     run = RunFolder(Path(folder))
-    frozen = document.read(run.frozen, Frozen)
-    measures, answers = _measures(run), pl.read_parquet(run.counts)
+    mine = Setup.read(run).folder(run, rule)
+    frozen = document.read(mine.frozen, Frozen)
+    measures, answers = _measures(run, frozen.recipe), pl.read_parquet(mine.counts)
     bars, recipe = pl.read_parquet(run.bars), frozen.recipe
     outcomes = resolve(bars, measures.metrics, recipe, engine=frozen.engine)
     model = train(measures, outcomes, frozen, answers)
-    document.write(run.model, model)
-    keep(predictions(measures, outcomes, model, answers), run.predictions)
-    keep(opinions(measures, model, answers), run.opinions)
+    document.write(mine.model, model)
+    keep(predictions(measures, outcomes, model, answers), mine.predictions)
+    keep(opinions(measures, model, answers), mine.opinions)
     return {
         "model_id": model.model_id,
         "weights": model.confidence.weights,
@@ -252,7 +306,7 @@ def train_model(folder: str) -> dict[str, Any]:
     }
 
 
-@step("simulate", version=2)
+@step("simulate", version=3)
 def simulate_trades(folder: str) -> dict[str, Any]:
     """Trade the strategy's signals of the test span, with costs.
 
@@ -262,9 +316,10 @@ def simulate_trades(folder: str) -> dict[str, Any]:
         `signals` and `trades` (numbers), `net` (sum of gains).
     """
     run = RunFolder(Path(folder))
-    frozen, predicted = document.read(run.model, Model).frozen, pl.read_parquet(run.predictions)
-    signals = _signals(frozen.recipe, predicted)
-    simulation = _trade(run, frozen)(predicted)
+    bench = Bench.read(run)
+    signals = bench.signals()
+    simulation = bench.trade(signals)
+    keep(signals, run.signals)
     keep(simulation.trades, run.trades)
     keep(simulation.equity, run.equity)
     return {
@@ -272,107 +327,3 @@ def simulate_trades(folder: str) -> dict[str, Any]:
         "trades": len(simulation.trades),
         "net": float(simulation.trades["gain"].sum()),
     }
-
-
-@step("report", version=2)
-def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
-    """Sum the run up, judge it, and write summary and report.
-
-    Parameters
-    ----------
-    folder : str
-        The run's folder.
-    about : dict
-        What else the summary says of the run.
-
-    Returns
-    -------
-    dict
-        The summary, with `report` (path of the HTML file).
-    """
-    run = RunFolder(Path(folder))
-    model, predicted = document.read(run.model, Model), pl.read_parquet(run.predictions)
-    recipe = model.frozen.recipe
-    signals = _signals(recipe, predicted)
-    simulation = Simulation(pl.read_parquet(run.trades), pl.read_parquet(run.equity))
-    what = {"model": model.model_id, "data_hash": model.frozen.data_hash, **to_plain(recipe)}
-    about = {**what, **about}
-    summary = summarise(predicted, signals, simulation, horizon=recipe.horizon, about=about)
-    summary |= _learnt(run, model, predicted, simulation)
-    run.summary.write_text(json.dumps(summary, indent=1))
-    report = write_report(run.path, predicted, signals, simulation, summary)
-    return {**summary, "report": str(report)}
-
-
-@step("register", version=2)
-def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
-    """Record the model as a candidate in PostgreSQL.
-
-    Parameters
-    ----------
-    folder : str
-        The run's folder.
-    summary : dict
-        What `write_run_report` returned.
-
-    Returns
-    -------
-    dict
-        `model_id`.
-    """
-    run = RunFolder(Path(folder))
-    model = document.read(run.model, Model)
-    figures = {name: summary[name] for name in FIGURES}
-    figures["engine"] = model.frozen.engine
-    register(model, str(run.path), figures)
-    return {"model_id": model.model_id}
-
-
-def _signals(recipe: Recipe, predictions: pl.DataFrame) -> pl.DataFrame:
-    return strategy(recipe.strategy)(predictions.filter(pl.col("split") == "test"))
-
-
-def _learnt(
-    run: RunFolder, model: Model, predictions: pl.DataFrame, simulation: Simulation
-) -> dict[str, Any]:
-    """Say what learners and caution are worth, and how much of the truth, if one is known."""
-    recipe, confidence, trade = model.frozen.recipe, model.confidence, _trade(run, model.frozen)
-    said, horizon = pl.read_parquet(run.opinions), recipe.horizon
-    tried = cautions(
-        predictions,
-        trade,
-        in_force=model.caution,
-        asked=recipe.caution is not None,
-        growths=confidence.growths,
-    )
-    judged = learners(predictions, said, confidence.weights, horizon=horizon)
-    told: dict[str, Any] = {"learners": judged, "caution": tried}
-    truth = read_truth(recipe.pair, recipe.timeframe)
-    if truth is not None and speaks_of(truth, recipe, predictions):
-        told["truth"] = against_truth(predictions, simulation, truth, trade, horizon=horizon)
-    return told
-
-
-def _trade(run: RunFolder, frozen: Frozen) -> Trade:
-    """Return what trades the test span of predictions by the strategy, with costs."""
-    test, recipe = slice(frozen.spans.test.start, None), frozen.recipe
-    bars = pl.read_parquet(run.bars)[test]
-    metrics = pl.read_parquet(run.metrics)[test]
-    segments, closed = metrics["segment"].to_numpy(), closing(metrics, recipe)
-
-    def trade(predictions: pl.DataFrame) -> Simulation:
-        signals = _signals(recipe, predictions)
-        distances = signals.join(predictions, on="timestamp", maintain_order="left")
-        stop, target = (distances[f"{name}_distance"] for name in ("stop", "target"))
-        return simulate(
-            bars,
-            signals,
-            segments=segments,
-            horizon=recipe.horizon,
-            costs=recipe.costs,
-            stop=stop,
-            target=target,
-            closing=closed,
-        )
-
-    return trade

@@ -46,14 +46,20 @@ class File:
         return self if folder is None else folder.path / self.name
 
 
+_ASK = ("measure", "simulate", "report")
+"""Steps that ask the strategy."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where a run keeps what its steps make; each attribute but `path` is a `File`."""
 
     path: Path
 
+    strategy = File("strategy.json", "strategy", (*_ASK, "search", "register", "predict"), "model")
     bars = File("bars.parquet", "bars", ("measure", "search", "train", "simulate", "report"), "run")
     leads = File("leads.parquet", "bars", ("measure",), "run")
+    streams = File("streams.parquet", "bars", _ASK, "run")
     pool_bars = File("pool_bars.parquet", "bars", ("search",), "run")
     metrics = File("metrics.parquet", "measure", ("search", "train", "simulate", "report"), "run")
     trajectory = File("trajectory.parquet", "measure", ("search", "train"), "run")
@@ -64,6 +70,7 @@ class RunFolder:
     model = File("model.json", "train", ("simulate", "report", "register", "predict"), "model")
     opinions = File("opinions.parquet", "train", ("report",), "report")
     predictions = File("predictions.parquet", "train", ("simulate", "report"), "report")
+    signals = File("signals.parquet", "simulate", ("report", "publish"), "report")
     trades = File("trades.parquet", "simulate", ("report",), "report")
     equity = File("equity.parquet", "simulate", ("report",), "report")
     summary = File("summary.json", "report", ("people",), "report")
@@ -89,10 +96,17 @@ class RunFolder:
         every = (file for file in vars(cls).values() if isinstance(file, File))
         return [file for file in every if file.stays in stays]
 
+    def of_rule(self, rule: str) -> RunFolder:
+        """Return the folder of one of a strategy's later exit rules, made if it is not there."""
+        folder = self.path / "rules" / rule
+        folder.mkdir(parents=True, exist_ok=True)
+        return RunFolder(folder)
+
     def end(self) -> None:
         """Delete what was of use to the run alone: call it once nothing is left to be retried."""
         for file in self.files("run"):
-            (self.path / file.name).unlink(missing_ok=True)
+            for path in self.path.rglob(file.name):
+                path.unlink()
 
 
 def keep(

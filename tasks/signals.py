@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,31 @@ import polars as pl
 
 from infra.clock import WallClock
 from infra.stores import hot
+from infra.stores.bulk import BarStore
+from infra.stores.catalog import NoSeries
 from kernels.device import choose_engine
 from tasks import document
 from tasks.folder import RunFolder, bar_store, keep
 from tasks.live import publish
-from tasks.live.newest import NoBars, predict_newest
+from tasks.live.cycle import Trained, newest_signals
+from tasks.live.newest import NoBars
 from tasks.research import registry
 from tasks.research.model import Model
 from tasks.research.pool import Pool
-from tasks.research.registry import ModelRefused
+from tasks.research.registry import Entry, ModelRefused
 from tasks.research.stored import open_library
+from tasks.rules import texts
+from tasks.rules.setup import Setup
 from tasks.steps import step
-from tasks.strategy.strategies import strategy
+from tasks.strategy import commands
 from tasks.trading import heartbeat
 from tasks.upkeep.health import note_model
 
 
-@step("champions", version=1)
-def find_champions(timeframe: str, pairs: list[str] | None) -> list[str]:
+@step("champions", version=2)
+def find_champions(
+    timeframe: str, pairs: list[str] | None, strategy: str | None = None
+) -> list[str]:
     """Find the models in force of the enabled pairs of a timeframe.
 
     Parameters
@@ -35,6 +43,8 @@ def find_champions(timeframe: str, pairs: list[str] | None) -> list[str]:
     timeframe : str
     pairs : list of str, optional
         Of these alone; left out: of all.
+    strategy : str, optional
+        Name or file; left out: of all that are in force.
 
     Returns
     -------
@@ -48,18 +58,32 @@ def find_champions(timeframe: str, pairs: list[str] | None) -> list[str]:
     """
     champions = registry.champions(timeframe)
     chosen = [each for each in champions if pairs is None or each.pair in pairs]
+    if strategy is not None:
+        chosen = [each for each in chosen if _is_of(each, strategy)]
     missing = set(pairs or ()) - {each.pair for each in chosen}
     if missing or not chosen:
+        whose = f" by {strategy}" if strategy else ""
+        train = commands.train(strategy or texts.DEFAULT, min(missing, default="PAIR"), timeframe)
         raise registry.NoModel(
-            f"no model of {', '.join(sorted(missing)) or 'any pair'} is in force for {timeframe}: "
-            "`sep model list` shows what backtests left, `sep model champion` puts one in force"
+            f"no model of {', '.join(sorted(missing)) or 'any pair'}{whose} is in force for "
+            f"{timeframe}: {train} makes one, `sep model list` shows what there is, "
+            "`sep model champion` puts one in force"
         )
     return [each.model_id for each in chosen]
 
 
-@step("predict", version=2)
+def _is_of(chosen: Entry, strategy: str) -> bool:
+    """Say whether a model is of a strategy, as its text stands now."""
+    source = texts.find(strategy, chosen.pair, chosen.timeframe)
+    digest = registry.open_model(chosen).frozen.recipe.digest
+    return source.open().digest == digest
+
+
+@step("predict", version=3)
 def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> dict[str, Any]:
-    """Predict the newest complete bars; keep that as Parquet, and at hand in Valkey.
+    """Predict the newest complete bars and ask the strategy of them; keep both as Parquet.
+
+    What is predicted is at hand in Valkey, too.
 
     Parameters
     ----------
@@ -82,40 +106,54 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
     """
     chosen, store = registry.entry(model_id), bar_store()
     series = {"pair": chosen.pair, "timeframe": chosen.timeframe}
+    moment = datetime.fromisoformat(as_of)
     try:
         content = store.content_hash(chosen.pair, chosen.timeframe)
-        model, trained = registry.in_force(chosen, store), RunFolder(Path(chosen.folder))
-        predictions = predict_newest(
-            model,
-            open_library(model, trained.library, engine=engine),
-            store,
-            pool=Pool.read(trained.pool) if model.frozen.recipe.pool else None,
-            as_of=datetime.fromisoformat(as_of),
-            count=bars,
-            engine=engine,
-        )
-    except (ModelRefused, NoBars) as error:
+        setup, trained = _trained(chosen, store, engine)
+        told, found = newest_signals(setup, trained, store, as_of=moment, count=bars, engine=engine)
+    except (ModelRefused, NoBars, NoSeries) as error:
         if isinstance(error, ModelRefused):
             note_model(chosen, error)
         return {**series, "paused": str(error)}
     note_model(chosen, None)
-    folder = RunFolder.of("signals", run, chosen.pair)
-    keep(predictions, folder.predictions)
-    hot.keep("metrics", chosen.pair, chosen.timeframe, predictions, version=content)
+    folder = RunFolder.of("signals", run, chosen.pair, chosen.strategy)
+    keep(told, folder.predictions)
+    keep(found, folder.signals)
+    hot.keep("metrics", chosen.pair, chosen.timeframe, told, version=content)
+    trained_by = trained[setup.first].model.frozen.engine
     return {
         **series,
         "paused": None,
         "predictions": str(folder.path),
-        "model": str(trained.path),
-        "newest": predictions["timestamp"][-1].isoformat(),
-        "bars": len(predictions),
-        "engine": f"{choose_engine(engine).name} on a model of {model.frozen.engine}",
+        "model": chosen.folder,
+        "newest": told["timestamp"][-1].isoformat(),
+        "bars": len(told),
+        "engine": f"{choose_engine(engine).name} on a model of {trained_by}",
     }
 
 
-@step("publish", version=1)
+def _trained(chosen: Entry, store: BarStore, engine: str) -> tuple[Setup, dict[str, Trained]]:
+    """Return what may be used of a model and those of its strategy's other exit rules."""
+    first, run = registry.in_force(chosen, store), RunFolder(Path(chosen.folder))
+    try:
+        setup = Setup.read(run)
+    except document.DocumentError as error:
+        raise registry.refused(chosen, error) from error
+    found = {}
+    for rule, mine in setup.folders(run):
+        other = replace(chosen, folder=str(mine.path))
+        model = first if rule == setup.first else registry.open_model(other)
+        found[rule] = Trained(
+            model,
+            open_library(model, mine.library, engine=engine),
+            Pool.read(mine.pool) if model.frozen.recipe.pool else None,
+        )
+    return setup, found
+
+
+@step("publish", version=2)
 def publish_signals(predicted: dict[str, Any], *, run_id: str) -> dict[str, Any]:
-    """Ask the strategy and publish its signals, each once.
+    """Publish the strategy's signals, each once.
 
     Parameters
     ----------
@@ -129,13 +167,12 @@ def publish_signals(predicted: dict[str, Any], *, run_id: str) -> dict[str, Any]
     dict
         `new`, `present` (published before), `mode`, `rows` (the signals, for people).
     """
-    model = document.read(RunFolder(Path(predicted["model"])).model, Model)
-    predictions = pl.read_parquet(RunFolder(Path(predicted["predictions"])).predictions)
-    signals = strategy(model.frozen.recipe.strategy)(predictions)
-    published = publish.publish(signals, predictions, model, run_id=run_id)
-    shown = signals.select(
-        pl.col("timestamp").dt.to_string("iso"), "side", "confidence", "lower", "break_even"
-    )
+    run = RunFolder(Path(predicted["model"]))
+    models = {rule: document.read(mine.model, Model) for rule, mine in Setup.read(run).folders(run)}
+    signals = pl.read_parquet(RunFolder(Path(predicted["predictions"])).signals)
+    published = publish.publish(signals, models, run_id=run_id)
+    names = ("signal", "side", "action", "confidence", "lower", "break_even")
+    shown = signals.select(pl.col("timestamp").dt.to_string("iso"), *names)
     return {**published.to_dict(), "rows": shown.to_dicts()}
 
 

@@ -78,7 +78,9 @@ ROOMS = {
     "tasks/intake": {"infra", "kernels", "tasks/folder", "tasks/parameters"},
     "tasks/research": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/version"},
     "tasks/strategy": {"infra", "kernels"},
-    "tasks/live": {"infra", "kernels", "tasks/research", "tasks/strategy"},
+    "tasks/rules": {"infra", "kernels", "tasks/document", "tasks/folder"}
+    | {"tasks/research", "tasks/strategy"},
+    "tasks/live": {"infra", "kernels", "tasks/research", "tasks/rules", "tasks/strategy"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
     "tasks/upkeep": {"infra", "tasks/folder", "tasks/research", "tasks/steps"},

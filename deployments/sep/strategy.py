@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A .sep file.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A .sep file, or an example's name.")]
 Pair = Annotated[
     str | None, typer.Option(help="In place of the first stream's pair, such as GBP_USD.")
 ]
@@ -152,11 +152,12 @@ def watch(
 
 def _program(file: Path, pair: str | None, timeframe: str | None) -> Any:
     from infra.market.instruments import canonical
+    from tasks.rules.texts import path_of
     from tasks.strategy.language.program import Program
 
     named = None if pair is None else canonical(pair)
     length = None if timeframe is None else timeframe.upper()
-    return Program.read(file, pair=named, timeframe=length)
+    return Program.read(path_of(str(file)), pair=named, timeframe=length)
 
 
 def _parameters(given: list[str] | None) -> dict[str, float]:

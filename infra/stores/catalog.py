@@ -94,13 +94,19 @@ def require(store: BarStore, pair: str, timeframe: str) -> None:
     pairs = dict.fromkeys(name for name, _ in present)
     if pair in pairs:
         there = [frame for name, frame in present if name == pair]
-        raise NoSeries(f"the store has {pair} in {_listed(there)}, not in {timeframe}")
+        problem = f"the store has {pair} in {_listed(there)}, not in {timeframe}"
+        raise NoSeries(f"{problem}: {_command(pair, timeframe)}")
     near = get_close_matches(_plain(pair), list(map(_plain, pairs)), n=3, cutoff=0.5)
     meant = [name for plain in near for name in pairs if _plain(name) == plain]
     if not present:
-        raise NoSeries("the store has no bars yet: `prefect deployment run ingest/local`")
+        raise NoSeries(f"the store has no bars yet: {_command(pair, timeframe)}")
     hint = f"did you mean {_listed(meant)}?" if meant else f"it has {_listed(pairs)}"
-    raise NoSeries(f"the store has no bars of {pair}: {hint}")
+    raise NoSeries(f"the store has no bars of {pair}: {hint}; {_command(pair, timeframe)}")
+
+
+def _command(pair: str, timeframe: str) -> str:
+    named = f"-p pair={pair} -p timeframe={timeframe}"
+    return f"`prefect deployment run ingest/local {named}` brings them"
 
 
 def _look(store: BarStore, pair: str, timeframe: str) -> Series:

@@ -12,6 +12,7 @@ from infra.errors import SepError
 from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from infra.stores.tiers import TieredBars
+from tasks.live.streams import LOOKBACK, frames
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.library import Library, PathLibrary
@@ -23,13 +24,7 @@ from tasks.research.resolve import resolve, with_distances
 from tasks.research.search import search
 from tasks.research.timeline import Timeline, Times
 from tasks.research.training import asked
-
-LOOKBACK = 4096
-"""Bars read before the first one that is measured.
-
-The window takes 258; the rest finds the last bit before it, so that an event is missed only
-where no price moved for more than 3,800 bars.
-"""
+from tasks.rules.setup import Setup
 
 
 class NoBars(SepError, LookupError):
@@ -73,6 +68,7 @@ def predict_newest(
     as_of: datetime,
     count: int = 1,
     pool: Pool | None = None,
+    setup: Setup | None = None,
     engine: str = "auto",
 ) -> pl.DataFrame:
     """Predict the newest complete bars.
@@ -92,6 +88,8 @@ def predict_newest(
     pool : Pool, optional
         As the model's training left it, where its recipe names one. Rows of the model's own pair
         are added here likewise; those of other pairs are as they were until the next training.
+    setup : Setup, optional
+        The strategy of the model's exit rule, where that is not the recipe's own.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
@@ -112,10 +110,14 @@ def predict_newest(
     if recipe.pool and pool is None:
         raise ValueError(f"the model {model.model_id} asks a pool: pass the one of its training")
     tiered = TieredBars(store)
-    window = _window(tiered, model, as_of, count=count, last=_last(library, pool))
+    back = LOOKBACK if setup is None else max(LOOKBACK, setup.strategy.requires.warmup)
+    window = _window(tiered, model, as_of, count=count, last=_last(library, pool), back=back)
     measures = measure_by(recipe, window.bars, engine=engine)
     measures = with_leads(measures, _leads(tiered, recipe, window, count), recipe, engine=engine)
     measures = replace(measures, metrics=with_costs(measures.metrics, window.bars, recipe))
+    if setup is not None:
+        exits = setup.exits(frames(setup, tiered, window.bars, measures.metrics, engine=engine))
+        measures = replace(measures, metrics=measures.metrics.with_columns(exits))
     resolved = _resolved(model, window, measures, engine)
     library = library.extend(resolved)
     positions = np.arange(max(0, window.stop - count), window.stop, dtype=np.int64)
@@ -155,7 +157,7 @@ def _leads(bars: TieredBars, recipe: Recipe, window: Window, count: int) -> dict
 
 
 def _window(
-    bars: TieredBars, model: Model, as_of: datetime, *, count: int, last: np.datetime64
+    bars: TieredBars, model: Model, as_of: datetime, *, count: int, last: np.datetime64, back: int
 ) -> Window:
     """Return the bars to look at; they and the timeline are of one content of the store.
 
@@ -169,7 +171,7 @@ def _window(
         timeline = Timeline.of(bars.store.starts(*key, start))
         stop = timeline.before(end)
         last_number = -1 if np.isnat(last) else int(timeline.numbers(np.array([last]))[0])
-        first = max(0, min(stop - 1 - count, last_number) + 1 - LOOKBACK)
+        first = max(0, min(stop - 1 - count, last_number) + 1 - back)
         window = bars.newest(*key, stop - first, end)
     if window.is_empty():
         raise NoBars(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,18 +57,17 @@ def mode_of(pair: str) -> str:
 
 
 def publish(
-    signals: pl.DataFrame, distances: pl.DataFrame, model: Model, *, run_id: str | None = None
+    signals: pl.DataFrame, trained: Mapping[str, Model], *, run_id: str | None = None
 ) -> Published:
     """Publish signals; one that is there already stays as it is.
 
     Parameters
     ----------
     signals : polars.DataFrame
-        What a strategy returned.
-    distances : polars.DataFrame
-        timestamp, stop_distance, target_distance of the same bars.
-    model : Model
-        Registered before (`register`).
+        As `tasks.rules.signals.signals` returns.
+    trained : mapping of str to Model
+        By the strategy's exit rule, each registered before (`register`): a signal bears the one
+        of its rule.
     run_id : str, optional
         The run that publishes.
 
@@ -77,22 +77,20 @@ def publish(
     for a bar since its own ended (`valid_until`). Those of a bar at whose end it closes are there
     only if the recipe trades over closures: the strategy leaves the others out.
     """
-    recipe = model.frozen.recipe
+    recipe = next(iter(trained.values())).frozen.recipe
+    ids = {rule: model.model_id for rule, model in trained.items()}
     mode = mode_of(recipe.pair)
-    rows = signals.join(
-        distances.select("timestamp", "stop_distance", "target_distance"), on="timestamp"
-    )
-    finite = [pl.col(name).replace(float("inf"), None) for name in COLUMNS[-2:]]
-    frame = rows.with_columns(finite).select(
+    # a CLOSE is against whatever is held
+    frame = signals.with_columns(pl.col("side").fill_null("long")).select(
         *COLUMNS,
         strategy=pl.lit(recipe.strategy),
         pair=pl.lit(recipe.pair),
         timeframe=pl.lit(recipe.timeframe),
         bar_ts="timestamp",
-        horizon=pl.lit(recipe.horizon),
-        valid_until=_deaths(rows["timestamp"], recipe.pair, recipe.timeframe),
+        horizon="horizon",
+        valid_until=_deaths(signals["timestamp"], recipe.pair, recipe.timeframe),
         mode=pl.lit(mode),
-        model_id=pl.lit(model.model_id),
+        model_id=pl.col("rule").replace_strict(ids, return_dtype=pl.String),
         run_id=pl.lit(run_id, pl.String),
     )
     new = copy_frame(frame.fill_nan(None), models.Signal, update=False)

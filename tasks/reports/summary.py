@@ -41,6 +41,7 @@ def summarise(
     about: Mapping[str, Any] | None = None,
     seed: int = 0,
     draws: int = 1000,
+    rules: Mapping[str, tuple[pl.DataFrame, int]] | None = None,
 ) -> Summary:
     """Sum a backtest up and judge it on its test span alone.
 
@@ -58,12 +59,15 @@ def summarise(
         What else the result should say of itself (pair, settings, data hash, seed, versions).
     seed, draws : int
         Of the block bootstrap that bounds the Brier skill.
+    rules : mapping of str to (polars.DataFrame, int), optional
+        Metrics frame and horizon of each further exit rule, whose confidence has to be shown, too.
 
     Returns
     -------
     dict
         JSON-ready (no NaN): ``verdict``, ``edge``, ``sentence``, ``reasons``, ``horizon``,
-        ``spans``, ``sides``, ``signals``, ``trades``, ``money``, ``calibration``, ``about``.
+        ``spans``, ``sides``, ``signals``, ``trades``, ``money``, ``calibration``, ``rules`` (their
+        calibration), ``about``.
 
     Raises
     ------
@@ -88,6 +92,10 @@ def summarise(
         "trades": _hits(simulation.trades),
         "money": _money(simulation),
         "calibration": calibration(predictions, horizon, seed=seed, draws=draws),
+        "rules": {
+            name: calibration(told, bars, seed=seed, draws=draws)
+            for name, (told, bars) in (rules or {}).items()
+        },
         "about": dict(about or {}),
     }
     reasons = list(_reasons_against(summary))
@@ -266,6 +274,14 @@ def _reasons_against(summary: Summary) -> Iterator[str]:
     if judged["outcomes"] and not (judged["skill_low"] or 0.0) > 0:
         skill = _skill_words(judged)
         yield f"confidence is not shown to beat the base rate (Brier skill {skill})"
+    yield from _unshown(summary["rules"])
+
+
+def _unshown(rules: Mapping[str, Summary]) -> Iterator[str]:
+    """Say of which further exit rules confidence is not shown to tell anything."""
+    for rule, judged in rules.items():
+        if not (judged["skill_low"] or 0.0) > 0:
+            yield f"nor is that of {rule} (Brier skill {_skill_words(judged)})"
 
 
 def _sentence(summary: Summary) -> str:

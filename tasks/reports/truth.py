@@ -37,12 +37,20 @@ def speaks_of(truth: pl.DataFrame, recipe: Recipe, predictions: pl.DataFrame) ->
     """
     test = predictions.filter(pl.col("split") == "test").select("timestamp", "close")
     same = test.join(truth, on=["timestamp", "close"], how="semi")
-    stop = recipe.stop_deviations
-    timed = recipe.target_deviations is None and (stop is None or stop >= FAR)
     horizon = truth["horizon"].max()
-    return bool(timed and recipe.slippage == 0 and horizon == recipe.horizon) and (
-        0 < test.height == same.height
-    )
+    return bool(
+        _timed(recipe, predictions) and recipe.slippage == 0 and horizon == recipe.horizon
+    ) and (0 < test.height == same.height)
+
+
+def _timed(recipe: Recipe, predictions: pl.DataFrame) -> bool:
+    """Say whether trades end by time, as good as all of them."""
+    if not recipe.rule:
+        stop = recipe.stop_deviations
+        return recipe.target_deviations is None and (stop is None or stop >= FAR)
+    far = pl.col("stop_distance") >= 0.999 * FAR * pl.col("unit") * pl.col("close")
+    near = predictions.filter(~far | pl.col("target_distance").is_not_null())
+    return near.is_empty()
 
 
 def against_truth(

@@ -87,6 +87,8 @@ class Frozen:
         Content hash of the bars of each other pair that is looked at.
     pool_hashes : dict of str to str
         The same of all bars, up to the last one, of each pair of the pool.
+    stream_hashes : dict of str to str
+        The same of the strategy's other streams since the first bar, by "PAIR TIMEFRAME".
     """
 
     recipe: Recipe
@@ -104,6 +106,7 @@ class Frozen:
     base_rate: tuple[float, ...]
     lead_hashes: dict[str, str] = field(default_factory=dict)
     pool_hashes: dict[str, str] = field(default_factory=dict)
+    stream_hashes: dict[str, str] = field(default_factory=dict)
 
     def paths(self, trajectory: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the paths that are compared, float32[n, 64], of trajectories [n, 16, 4]."""
@@ -129,7 +132,7 @@ class Model:
     Attributes
     ----------
     model_id : str
-        12 hexadecimal digits: recipe, data and code.
+        12 hexadecimal digits: recipe, its strategy and exit rule, data and code.
     frozen : Frozen
     confidence : Confidence
         Of both sides.

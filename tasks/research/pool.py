@@ -210,7 +210,8 @@ def pooled(
     answers : polars.DataFrame
         What `replay` returned with the library.
     bars : mapping of str to polars.DataFrame
-        Of each pair of the pool, of the same timeframe.
+        Of each pair of the pool, of the same timeframe; with `stop_RULE` and `target_RULE` where
+        the recipe has a strategy's rule.
     engine : {"auto", "cpu", "gpu"}
 
     Returns
@@ -236,10 +237,14 @@ def _past(bars: pl.DataFrame, pair: str, frozen: Frozen, engine: str) -> Library
     """Return the past of another pair: trades by the model's rules, at that pair's usual costs."""
     recipe = _recipe_of(pair, frozen.recipe)
     measures = measure_by(recipe, bars, engine=engine)
+    exits = [
+        name for name in bars.columns if name in (f"stop_{recipe.rule}", f"target_{recipe.rule}")
+    ]
+    metrics = measures.metrics.with_columns(bars[name] for name in exits)
     return Library.build(
         frozen.paths(measures.trajectory),
         np.empty((len(bars), 0), np.float32),
-        resolve(bars, measures.metrics, recipe, engine=engine),
+        resolve(bars, metrics, recipe, engine=engine),
         Timeline.of(bars["timestamp"]).starts,
         stride=recipe.stride_for(len(bars)),
     )

@@ -55,6 +55,13 @@ class Recipe:
         grew most on the past.
     stride : int or None
         Every how many bars the library takes a path; None for the default of `stride_for`.
+    strategy, digest : str
+        Its name, and what changes with its meaning.
+    parameters : tuple of (str, float)
+        The strategy's, by name.
+    rule : str
+        The strategy's exit rule whose stop, target, horizon and weekend these trades have; nothing
+        for those named here.
     """
 
     pair: str
@@ -64,6 +71,9 @@ class Recipe:
     slippage: float
     spread_share: float = 0.0
     strategy: str = "damped"
+    digest: str = ""
+    parameters: tuple[tuple[str, float], ...] = ()
+    rule: str = ""
     stop_deviations: float | None = 4.0
     target_deviations: float | None = None
     weekend: bool = False

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from infra.bars import content_hash, without_empty_quotes
 from infra.errors import SepError
+from infra.market.timeframes import bar_length
 from infra.postgres import models
 from infra.postgres.database import session
 from infra.stores.bulk import BarStore
@@ -96,7 +97,7 @@ def register(model: Model, path: str, metrics: dict[str, Any]) -> None:
 
 
 def entries(pair: str | None = None, timeframe: str | None = None) -> list[Entry]:
-    """Return the models on record, the newest first.
+    """Return the models on record, the newest first; that of a first exit rule stands for all.
 
     Parameters
     ----------
@@ -105,7 +106,8 @@ def entries(pair: str | None = None, timeframe: str | None = None) -> list[Entry
     """
     chosen = {"pair": pair, "timeframe": timeframe}
     wanted = {name: value for name, value in chosen.items() if value is not None}
-    return _entries(select(models.Model).filter_by(**wanted))
+    found = _entries(select(models.Model).filter_by(**wanted))
+    return [each for each in found if "of" not in each.metrics]
 
 
 def entry(model_id: str) -> Entry:
@@ -149,7 +151,7 @@ def appoint(model_id: str, *, who: str) -> Entry:
     Parameters
     ----------
     model_id : str
-        Or its beginning.
+        Or its beginning; of the model of a later exit rule the first one is meant.
     who : str
         Who says so.
 
@@ -161,6 +163,7 @@ def appoint(model_id: str, *, who: str) -> Entry:
         If its files are gone, or the code that is here is another than it was trained with.
     """
     chosen = entry(model_id)
+    chosen = entry(chosen.metrics.get("of", chosen.model_id))
     _check_code(open_model(chosen), chosen)
     key = {"pair": chosen.pair, "timeframe": chosen.timeframe, "strategy": chosen.strategy}
     pointer = {"model_id": chosen.model_id, "who": who, "since": func.now()}
@@ -201,7 +204,18 @@ def open_model(chosen: Entry) -> Model:
     try:
         return document.read(path, Model)
     except document.DocumentError as error:
-        raise ModelRefused(f"{error}; {_way_out(chosen)}") from error
+        raise refused(chosen, error) from error
+
+
+def refused(chosen: Entry, why: Exception) -> ModelRefused:
+    """Return the refusal of a model whose files are not what they should be.
+
+    Parameters
+    ----------
+    chosen : Entry
+    why : Exception
+    """
+    return ModelRefused(f"{why}; {_way_out(chosen)}")
 
 
 def _check_code(model: Model, chosen: Entry) -> None:
@@ -216,12 +230,15 @@ def _check_bars(model: Model, chosen: Entry, store: BarStore) -> None:
     frozen = model.frozen
     end = frozen.last_bar + timedelta.resolution
     since_first = {chosen.pair: frozen.data_hash, **frozen.lead_hashes}
+    own = chosen.timeframe
     looked_at = [
-        *((pair, digest, frozen.first_bar) for pair, digest in since_first.items()),
-        *((pair, digest, None) for pair, digest in frozen.pool_hashes.items()),
+        *((f"{pair} {own}", digest, frozen.first_bar) for pair, digest in since_first.items()),
+        *((f"{pair} {own}", digest, None) for pair, digest in frozen.pool_hashes.items()),
+        *((series, digest, frozen.first_bar) for series, digest in frozen.stream_hashes.items()),
     ]
-    for pair, digest, start in looked_at:
-        bars = store.read(pair, chosen.timeframe, start, end)
+    for series, digest, start in looked_at:
+        pair, timeframe = series.split()
+        bars = store.read(pair, timeframe, start, end + bar_length(own) - bar_length(timeframe))
         if content_hash(without_empty_quotes(bars)) != digest:
             raise ModelRefused(
                 f"{_title(chosen)} was trained on {frozen.bars:,} bars from {frozen.first_bar} to "
@@ -235,9 +252,11 @@ def _title(chosen: Entry) -> str:
 
 
 def _way_out(chosen: Entry) -> str:
+    asked = chosen.metrics.get("strategy", chosen.strategy)
     return (
-        f"train again by `prefect deployment run backtest/local -p pair={chosen.pair} "
-        f"-p timeframe={chosen.timeframe}`, then put the new one in force by `sep model champion`"
+        f"train again by `prefect deployment run backtest/local -p strategy={asked} "
+        f"-p pair={chosen.pair} -p timeframe={chosen.timeframe}`, then put the new one in force by "
+        "`sep model champion`"
     )
 
 

@@ -22,15 +22,19 @@ def distances(
     Parameters
     ----------
     metrics : polars.DataFrame
-        With `close` and `sigma`.
+        With `close` and `sigma`; with `stop_RULE` and perhaps `target_RULE` for the rule of a
+        strategy.
     recipe : Recipe
 
     Returns
     -------
     stop, target : float64[n] or None
-        In price units: deviations of the whole horizon times close * sigma * sqrt(horizon).
-        Infinite (no barrier) where sigma is zero.
+        In price units: those of the recipe's rule, NaN where it has none at a bar; else deviations
+        of the whole horizon times close * sigma * sqrt(horizon), infinite (no barrier) where sigma
+        is zero.
     """
+    if recipe.rule:
+        return _named(metrics, f"stop_{recipe.rule}"), _named(metrics, f"target_{recipe.rule}")
     unit = (metrics["close"] * metrics["sigma"]).to_numpy() * math.sqrt(recipe.horizon)
     unit = np.where(unit == 0, np.inf, unit)
 
@@ -38,6 +42,12 @@ def distances(
         return None if deviations is None else np.asarray(deviations * unit, np.float64)
 
     return scaled(recipe.stop_deviations), scaled(recipe.target_deviations)
+
+
+def _named(metrics: pl.DataFrame, name: str) -> NDArray[np.float64] | None:
+    if name not in metrics.columns:
+        return None
+    return np.ascontiguousarray(metrics[name].fill_null(math.nan).to_numpy(), np.float64)
 
 
 def closing(metrics: pl.DataFrame, recipe: Recipe) -> NDArray[np.bool_]:

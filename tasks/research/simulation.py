@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra.bars import QUOTES
 from infra.market.quotes import Costs, with_quotes
-from kernels.outcomes import Outcomes, Quotes, outcomes
+from kernels.outcomes import Quotes, outcomes
 
 TRADES = pl.Schema(
     {
@@ -59,18 +59,18 @@ def simulate(
     signals: pl.DataFrame,
     *,
     segments: NDArray[np.int32],
-    horizon: int,
+    horizon: int | pl.Series,
     costs: Costs,
     stop: Distance = None,
     target: Distance = None,
     closing: Bools | None = None,
 ) -> Simulation:
-    """Trade the signals one at a time under one exit rule (mathematics, section 6).
+    """Trade the signals one at a time, each by its exit rule (mathematics, section 6).
 
     A signal on bar t enters at the open of t + 1 and leaves by its stop, its target or at the
     open of t + 1 + horizon. While a position is open, signals of its side are ignored; one of
-    the other side closes it at the next open, and only a later signal enters again. A position
-    that meets an unscheduled hole is left at the first open after it; one over a scheduled
+    the other side, or of none, closes it at the next open, and only a later one enters again. A
+    position that meets an unscheduled hole is left at the first open after it; one over a scheduled
     closure stays. A signal right before a hole, or whose exit rule would reach past the end of
     the data, is not traded.
 
@@ -79,11 +79,12 @@ def simulate(
     bars : polars.DataFrame
         Bars of one pair, ascending.
     signals : polars.DataFrame
-        What a strategy returned: a row a signal, ascending, each on a bar of `bars`.
+        What a strategy returned: a row a signal, ascending, each on a bar of `bars`; one whose
+        `side` is null enters nothing.
     segments : int32[n]
         Segment of each bar; where the number changes is an unscheduled hole.
-    horizon : int
-        Bars from entry to the time exit.
+    horizon : int, or Series
+        Bars from entry to the time exit: one for all, or one a signal.
     costs : Costs
         Spread and slippage in price units.
     stop, target : float, float64[n] or None
@@ -99,21 +100,18 @@ def simulate(
     """
     prices = quotes(bars, costs)
     bar = _bar_numbers(signals, bars)
-    side = (signals["side"] == "short").to_numpy().astype(np.int64)
-    results = outcomes(
-        prices,
-        segments,
-        horizon=horizon,
-        stop=_per_bar(stop, bar, bars.height),
-        target=_per_bar(target, bar, bars.height),
-        slippage=costs.slippage,
-        engine="cpu",
+    side = (
+        signals["side"].replace_strict(_CODES, default=_NEITHER, return_dtype=pl.Int64).to_numpy()
     )
+    held = np.broadcast_to(np.asarray(horizon, dtype=np.int64), bar.shape)
+    barriers = [_per_bar(distance, bar, bars.height) for distance in (stop, target)]
+    ends = _ends(prices, segments, barriers, costs.slippage, bar, side, held)
     if closing is not None:
         kept = ~closing[bar]
-        signals, bar, side = signals.filter(kept), bar[kept], side[kept]
-    positions = _positions(bar, side, results, segments, horizon)
-    trades = _trades(bars, signals, prices, results, positions)
+        signals, bar, side, held = signals.filter(kept), bar[kept], side[kept], held[kept]
+        ends = _Ends(ends.leave[kept], ends.entry[kept], ends.exit[kept], ends.gain[kept])
+    positions = _positions(bar, side, ends, segments, held)
+    trades = _trades(bars, signals, prices, ends, positions)
     return Simulation(trades, _equity(bars, prices, trades, positions))
 
 
@@ -142,6 +140,52 @@ def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
     return Quotes(**columns)
 
 
+_CODES, _NEITHER = {"long": 0, "short": 1}, 2
+
+
+def _sides(signals: pl.DataFrame) -> Ints:
+    codes = signals["side"].replace_strict(_CODES, default=_NEITHER, return_dtype=pl.Int64)
+    numbers: Ints = codes.to_numpy()
+    return numbers
+
+
+class _Ends(NamedTuple):
+    """How the trade of each signal ends if nothing else ends it; -1 and NaN where there is none."""
+
+    leave: Ints
+    entry: Floats
+    exit: Floats
+    gain: Floats
+
+
+def _ends(
+    prices: Quotes,
+    segments: NDArray[np.int32],
+    barriers: list[Floats | None],
+    slippage: float,
+    bar: Ints,
+    side: Ints,
+    held: Ints,
+) -> _Ends:
+    ends = _Ends(np.full(bar.shape, -1), *(np.full(bar.shape, np.nan) for _ in range(3)))
+    for horizon in np.unique(held[side != _NEITHER]).tolist():
+        results = outcomes(
+            prices,
+            segments,
+            horizon=horizon,
+            stop=barriers[0],
+            target=barriers[1],
+            slippage=slippage,
+            engine="cpu",
+        )
+        mine = (held == horizon) & (side != _NEITHER)
+        at = bar[mine], side[mine]
+        found = results.exit_bar, results.entry_price, results.exit_price, results.gain
+        for column, values in zip(ends, found, strict=True):
+            column[mine] = np.asarray(values)[at]
+    return ends
+
+
 class _Positions(NamedTuple):
     signal: Ints  # row among the signals
     bar: Ints  # of the signal; entry is the next one
@@ -153,18 +197,18 @@ class _Positions(NamedTuple):
 
 
 def _positions(
-    bar: Ints, side: Ints, results: Outcomes, segments: NDArray[np.int32], horizon: int
+    bar: Ints, side: Ints, ends: _Ends, segments: NDArray[np.int32], held: Ints
 ) -> _Positions:
-    leave = np.asarray(results.exit_bar)[bar, side]
-    timed = leave == bar + 1 + horizon
+    leave = ends.leave
+    timed = leave == bar + 1 + held
     holed = (leave >= 0) & (np.diff(segments, prepend=segments[:1]) != 0)[leave]
     close = np.append(bar + 1, np.iinfo(np.int64).max)[_next_opposite(side)]
     # at the horizon and after a hole both leave at one open
     early = (leave >= 0) & (close <= leave - (timed | holed))
     leave = np.where(early, close, leave)
     taken = _one_at_a_time(bar, leave)
-    ends = (early[taken], holed[taken], timed[taken])
-    return _Positions(taken, bar[taken], side[taken], leave[taken], *ends)
+    why = (early[taken], holed[taken], timed[taken])
+    return _Positions(taken, bar[taken], side[taken], leave[taken], *why)
 
 
 def _next_opposite(side: Ints) -> Ints:
@@ -189,18 +233,18 @@ def _trades(
     bars: pl.DataFrame,
     signals: pl.DataFrame,
     prices: Quotes,
-    results: Outcomes,
+    ends: _Ends,
     positions: _Positions,
 ) -> pl.DataFrame:
     signal, bar, side, leave, early, *_ = positions
     direction = 1 - 2 * side
-    entry = np.asarray(results.entry_price)[bar, side]
+    entry = ends.entry[signal]
     exit_ = np.where(
         early,
         np.where(side == 0, prices.bid_open[leave], prices.ask_open[leave]),
-        np.asarray(results.exit_price)[bar, side],
+        ends.exit[signal],
     )
-    gain = np.where(early, direction * (exit_ - entry) / entry, np.asarray(results.gain)[bar, side])
+    gain = np.where(early, direction * (exit_ - entry) / entry, ends.gain[signal])
     gross = direction * _mid_move(prices, positions, exit_) / entry
     columns = {
         "signal_time": signals["timestamp"].gather(signal),

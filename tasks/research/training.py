@@ -130,6 +130,7 @@ def units(metrics: pl.DataFrame) -> NDArray[np.float64]:
 
 
 def _identity(frozen: Frozen) -> str:
-    others = (*sorted(frozen.lead_hashes.items()), *sorted(frozen.pool_hashes.items()))
+    every = (frozen.lead_hashes, frozen.pool_hashes, frozen.stream_hashes)
+    others = [each for hashes in every for each in sorted(hashes.items())]
     hashes = [f"{pair}:{digest}" for pair, digest in others]
     return frozen.recipe.fingerprint(frozen.data_hash, frozen.code_version, *hashes)

@@ -1,13 +1,23 @@
-"""Strategies: a metrics frame in, a frame of signals out, each row from its own row alone."""
+"""Strategies of Python: a metrics frame in, a frame of signals out, each row from its own alone."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import polars as pl
 
-Strategy = Callable[[pl.DataFrame], pl.DataFrame]
+from tasks.strategy.language.errors import DslError
+from tasks.strategy.language.modules import Stream
+from tasks.strategy.language.program import ExitRule, Param, Requires
+from tasks.strategy.language.rows import SCHEMA
+from tasks.strategy.seam import OWN, Frames, Parameters
+
+Function = Callable[[pl.DataFrame], pl.DataFrame]
 
 ACTIONS: Mapping[str, str] = MappingProxyType({"long": "BUY", "short": "SELL"})
 BELIEFS = ("confidence", "lower", "upper", "break_even", "expected", "doubt", "margin")
@@ -64,10 +74,10 @@ def damped(predictions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-STRATEGIES: Mapping[str, Strategy] = MappingProxyType({"damped": damped})
+STRATEGIES: Mapping[str, Function] = MappingProxyType({"damped": damped})
 
 
-def strategy(name: str) -> Strategy:
+def strategy(name: str) -> Function:
     """Look a strategy up by its name.
 
     Raises
@@ -78,6 +88,83 @@ def strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise ValueError(f"no strategy named {name!r}: choose one of {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
+
+
+_EXIT: Final = ExitRule(OWN, "", "stop_deviations", "target_deviations", 0, weekend=False)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A function of Python as a `tasks.strategy.seam.Strategy`: it ends trades as recipes say.
+
+    Attributes
+    ----------
+    title : str
+    function : callable
+        From the metrics frame to rows of `timestamp`, `side`, `action` and what is believed.
+    stream : Stream
+    """
+
+    title: str
+    function: Function
+    stream: Stream
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the function's text; what it calls is in the code's version."""
+        return hashlib.sha256(inspect.getsource(self.function).encode()).hexdigest()
+
+    @property
+    def requires(self) -> Requires:
+        """Its one stream, and predictions of it."""
+        return Requires((self.stream,), (), 0, MappingProxyType({self.stream.name: 0}), (OWN,))
+
+    @property
+    def parameters(self) -> Mapping[str, Param]:
+        """None: a recipe has them."""
+        return MappingProxyType({})
+
+    def exit_rules_of(self, parameters: Parameters | None = None) -> tuple[ExitRule, ...]:
+        """Return the recipe's."""
+        if parameters:
+            raise DslError(f"{self.title} has no parameters")
+        return (_EXIT,)
+
+    def evaluate(self, frames: Frames, parameters: Parameters | None = None) -> pl.DataFrame:
+        """Return its signals; stop, target and horizon are the recipe's.
+
+        Parameters
+        ----------
+        frames : mapping of str to polars.DataFrame
+        parameters : mapping of str to float, optional
+            None: see `exit_rules_of`.
+        """
+        found = self.function(frames[self.stream.name]).with_columns(signal=pl.lit(self.title))
+        columns = [
+            (pl.col(name) if name in found.columns else pl.lit(None)).cast(kind).alias(name)
+            for name, kind in SCHEMA.items()
+        ]
+        return found.select(columns)
+
+    def distances(self, frames: Frames, parameters: Parameters | None = None) -> pl.DataFrame:
+        """Return none: they are in deviations, which recipes know.
+
+        Parameters
+        ----------
+        frames : mapping of str to polars.DataFrame
+        parameters : mapping of str to float, optional
+        """
+        return frames[self.stream.name].select("timestamp")
+
+    def window(self, frames: Frames, last: int = 1) -> dict[str, pl.DataFrame]:
+        """Return the last bars: no row sees another.
+
+        Parameters
+        ----------
+        frames : mapping of str to polars.DataFrame
+        last : int
+        """
+        return {self.stream.name: frames[self.stream.name].tail(last)}
 
 
 def _margin(side: str) -> pl.Expr:

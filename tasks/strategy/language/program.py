@@ -14,6 +14,7 @@ import polars as pl
 
 from infra.bars import TIME
 from infra.market.timeframes import bar_seconds
+from tasks.strategy import commands
 from tasks.strategy.language import rows
 from tasks.strategy.language.builtins.engine import belief_columns, metric_column
 from tasks.strategy.language.compilation import Compiled, Signal, compiled, reachable
@@ -109,6 +110,17 @@ class Program:
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise DslError(f"{path} cannot be read: {error}") from None
         return cls.of(text, path.name, path=path, pair=pair, timeframe=timeframe)
+
+    @property
+    def title(self) -> str:
+        """What its models and signals are filed under: the file's name without its ending."""
+        return Path(self.name).stem
+
+    @property
+    def asked(self) -> str:
+        """What a flow is asked for to run it: its file, or its name without one."""
+        path = self.project.main.path
+        return self.title if path is None else str(path)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -246,13 +258,21 @@ class Program:
         polars.DataFrame
             timestamp, and for each rule `stop_RULE` and, where it has one, `target_RULE`, in
             price; null where there is none or none above zero.
+
+        Raises
+        ------
+        DslError
+            As for `evaluate`, or if one of them asks what is believed of the trade it ends.
         """
-        made, run = self.compiled(parameters), self._run(frames)
+        made, run = self.compiled(parameters), self._run(frames, believed=False)
         sides = [signal for signal in made.signals if signal.side is not None]
         named = [
             (f"{w}_{s.name}", n) for s in sides for w, n in (("stop", s.stop), ("target", s.target))
         ]
         wanted = [(name, node) for name, node in named if node is not None]
+        if any(_rules(node) for node in reachable([node for _, node in wanted])):
+            problem = "stop and target must not ask what is believed of the trade they end"
+            raise DslError(f"{self.name}: {problem}")
         columns = self._columns(run, made, [node for _, node in wanted])
         base = run.frames[run.base].select("timestamp")
         fresh = [columns[node.number].alias(name) for name, node in wanted]
@@ -280,28 +300,35 @@ class Program:
             cut[stream.name] = frame.slice(max(0, before - needs[stream.name] - 2))
         return cut
 
-    def _run(self, frames: Mapping[str, pl.DataFrame]) -> Run:
+    def _run(self, frames: Mapping[str, pl.DataFrame], *, believed: bool = True) -> Run:
         missing = [each for each in self.streams if each.name not in frames]
         if missing:
             one = missing[0]
-            problem = f"there are no bars of stream {one.name}: ingest {one.pair} {one.timeframe}"
+            bring = commands.ingest(one.pair, one.timeframe)
+            problem = f"there are no bars of stream {one.name}: bring them by {bring}"
             raise DslError(f"{self.name}: {problem}")
         self._require_columns(frames)
+        if believed:
+            self._require_beliefs(frames)
         clean = {s.name: _timed(self.name, s, frames[s.name]) for s in self.streams}
         return Run(self.project.streams, clean, self.project.base.name)
 
     def _require_columns(self, frames: Mapping[str, pl.DataFrame]) -> None:
-        """Refuse frames without what the engine or a model should have said."""
+        """Refuse frames without what the engine should have said."""
         for stream, metric, encoder in self.requires.metrics:
             name = metric_column(metric, encoder)
             if name not in frames[stream].columns:
                 problem = f"the frame of stream {stream} has no {name}: measure its bars first"
                 raise DslError(f"{self.name}: {problem}")
+
+    def _require_beliefs(self, frames: Mapping[str, pl.DataFrame]) -> None:
+        """Refuse frames without what a model should have said."""
         for rule in self.requires.rules:
             known = {name for frame in frames.values() for name in frame.columns}
             if not known & {name for names in belief_columns(rule) for name in names}:
-                problem = f"no model tells of {rule}: the backtest flow trains one"
-                raise DslError(f"{self.name}: {problem}")
+                base = self.project.base
+                train = commands.train(self.asked, base.pair, base.timeframe)
+                raise DslError(f"{self.name}: no model tells of {rule}: train it by {train}")
 
     def _columns(self, run: Run, made: Compiled, roots: Sequence[Node]) -> dict[int, pl.Series]:
         return run.columns(self._plan(made, roots))

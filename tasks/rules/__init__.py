@@ -1,0 +1,1 @@
+"""Strategies over research: their texts, frames, exit rules' recipes, and signals."""
