@@ -18,6 +18,7 @@ from infra.market.instruments import find
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
+    choose_parameters,
     measure_bars,
     search_paths,
     simulate_trades,
@@ -213,12 +214,14 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     return run_backtest(request)
 
 
-def run_backtest(request: BacktestRequest) -> dict[str, Any]:
+def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
 
     Parameters
     ----------
     request : BacktestRequest
+    tries : int
+        Sets of the strategy's parameters that are compared before; 0: it has those asked for.
     """
     logger, engine = get_run_logger(), request.engine or settings().engine
     recipe = request.recipe()
@@ -231,6 +234,11 @@ def run_backtest(request: BacktestRequest) -> dict[str, Any]:
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
+    if tries:
+        chosen = choose_parameters(folder, tries, sorted(request.parameters()), measured["engine"])
+        told = "of %s sets of parameters %s: log growth on the past %s, of the defaults %s"
+        grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
+        logger.info(told, chosen["tried"], chosen["parameters"] or "the defaults", *grown)
     hashes = {name: bars[name] for name in bars if name.endswith("_hashes")}
     for rule in chosen["rules"]:
         searched = search_paths(folder, rule, bars["hash"], hashes, measured["engine"])

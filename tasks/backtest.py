@@ -30,6 +30,7 @@ from tasks.research.walkforward import freeze, replay
 from tasks.rules.bench import Bench, frames_of, with_exits
 from tasks.rules.frames import others
 from tasks.rules.setup import Setup
+from tasks.rules.sweep import Past, best, sweep
 from tasks.rules.texts import find
 from tasks.steps import step
 
@@ -186,8 +187,8 @@ def measure_bars(folder: str, engine: str) -> dict[str, Any]:
     measures = measure_by(plan, bars, engine=engine)
     if plan.leads:
         measures = with_leads(measures, _others(run.leads), plan, engine=engine)
-    exits = setup.exits(frames_of(run, setup, measures.metrics, engine=engine))
-    keep(measures.metrics.with_columns(exits), run.metrics)
+    keep(measures.metrics, run.metrics)
+    _keep_exits(run, setup, measures.metrics, engine)
     flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
     names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
     keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
@@ -198,6 +199,50 @@ def measure_bars(folder: str, engine: str) -> dict[str, Any]:
         "converged": float(np.mean(measured["converged"].to_numpy())) if len(measured) else 0.0,
         "engine": chosen.name,
         "reason": chosen.reason,
+    }
+
+
+def _keep_exits(run: RunFolder, setup: Setup, metrics: pl.DataFrame, engine: str) -> None:
+    """Keep where stop and target of each rule would be at every bar."""
+    frames = frames_of(run, setup, metrics, engine=engine)
+    keep(setup.strategy.distances(frames, setup.parameters), run.exits)
+
+
+@step("sweep", version=1)
+def choose_parameters(folder: str, tries: int, fixed: list[str], engine: str) -> dict[str, Any]:
+    """Choose the strategy's parameters on the past, the test span unseen.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    tries : int
+        How many sets are compared, at most.
+    fixed : list of str
+        Parameters that stay as they are.
+    engine : {"cpu", "gpu"}
+        The one that measured the bars.
+
+    Returns
+    -------
+    dict
+        `parameters` (those that do not have their defaults), `tried` (how many sets could be),
+        `rules` (that each train a confidence), `growths` (of the chosen, and of the defaults).
+    """
+    run = RunFolder(Path(folder))
+    setup, metrics = Setup.read(run), pl.read_parquet(run.metrics)
+    frames = frames_of(run, setup, metrics, engine=engine)
+    past = Past(pl.read_parquet(run.bars), _measures(run), frames, engine)
+    tried = sweep(setup, past, tries, fixed)
+    chosen = best(tried)
+    setup = replace(setup, parameters=chosen.parameters, tried=len(tried))
+    document.write(run.strategy, setup)
+    _keep_exits(run, setup, metrics, engine)
+    return {
+        "parameters": chosen.parameters,
+        "tried": len(tried),
+        "rules": list(setup.recipes),
+        "growths": [chosen.growth, tried[0].growth],
     }
 
 
@@ -266,10 +311,14 @@ def search_paths(
     }
 
 
-def _measures(run: RunFolder, recipe: Recipe) -> Measures:
+def _measures(run: RunFolder, recipe: Recipe | None = None) -> Measures:
+    """Return what is known of the bars; with exits and costs of the trades of a recipe."""
     flat: NDArray[np.float32] = pl.read_parquet(run.trajectory).to_numpy()
     trajectory = np.ascontiguousarray(flat).reshape(len(flat), -1, 4)
-    metrics = with_costs(pl.read_parquet(run.metrics), pl.read_parquet(run.bars), recipe)
+    metrics = pl.read_parquet(run.metrics)
+    if recipe is not None:
+        exits = pl.read_parquet(run.exits).drop("timestamp")
+        metrics = with_costs(metrics.hstack(exits), pl.read_parquet(run.bars), recipe)
     return Measures(metrics, trajectory)
 
 

@@ -62,6 +62,7 @@ class RunFolder:
     streams = File("streams.parquet", "bars", _ASK, "run")
     pool_bars = File("pool_bars.parquet", "bars", ("search",), "run")
     metrics = File("metrics.parquet", "measure", ("search", "train", "simulate", "report"), "run")
+    exits = File("exits.parquet", "measure", ("search", "train"), "run")
     trajectory = File("trajectory.parquet", "measure", ("search", "train"), "run")
     counts = File("counts.parquet", "search", ("train",), "run")
     frozen = File("frozen.json", "search", ("train",), "run")

@@ -110,7 +110,7 @@ def as_table(summary: Summary) -> list[dict[str, str]]:
     """
     sides, trades, money = summary["sides"], summary["trades"], summary["money"]
     judged = summary["calibration"]
-    rows = {"Verdict": summary["verdict"]}
+    rows = {"Verdict": summary["verdict"], **_parameter_words(summary["about"])}
     for span in summary["spans"]:
         rows[f"{span['name'].capitalize()} span"] = _span_words(span)
     for side, numbers in sides.items():
@@ -187,6 +187,15 @@ def _span(predictions: pl.DataFrame, split: str, horizon: int) -> Summary:
         "outcomes": resolved.height,
         "independent": _independent(resolved["position"].to_numpy(), horizon),
     }
+
+
+def _parameter_words(about: Mapping[str, Any]) -> dict[str, str]:
+    """Return the strategy's parameters, and of how many sets they were chosen."""
+    if not about.get("parameters"):
+        return {}
+    told = ", ".join(f"{name} = {value:g}" for name, value in about["parameters"].items())
+    tried = f", chosen on the past of {about['tried']:,} sets" if about.get("tried") else ""
+    return {"Parameters": told + tried}
 
 
 def _ends(rows: pl.DataFrame) -> list[datetime | None]:

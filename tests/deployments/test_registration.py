@@ -20,6 +20,7 @@ from tests.stack import Stack
 NAMES = {
     "ingest/local",
     "backtest/local",
+    "train/local",
     *(f"signals/{timeframe}" for timeframe in TIMEFRAMES),
     "execute/droplet",
     "maintain/local",

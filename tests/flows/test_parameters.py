@@ -114,7 +114,7 @@ def test_costs_are_in_any_unit(asked: dict[str, Any], spread: float, slippage: f
 
 def test_trades_over_a_closure_are_asked_for() -> None:
     assert not BacktestRequest().recipe().weekend
-    assert BacktestRequest(weekend=True).recipe().weekend
+    assert BacktestRequest(strategy="damped", weekend=True).recipe().weekend
 
 
 def test_a_spread_may_be_a_share_of_the_price() -> None:

@@ -125,7 +125,7 @@ def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) ->
         query = {"flow_runs": {"id": {"any_": [tested.name]}}}
         steps = [run["name"].rsplit("-", 1)[0] for run in api.post("/task_runs/filter", query)]
         artifacts = api.post("/artifacts/filter", query)
-    order = ["bars", "measure", "search", "train", "simulate", "report", "register"]
+    order = ["strategy", "bars", "measure", "search", "train", "simulate", "report", "register"]
     assert sorted(steps) == sorted(order)
     assert {a["key"]: a["type"] for a in artifacts if a["key"]} == {
         "search": "progress",
@@ -192,7 +192,7 @@ def test_a_pool_is_kept_with_its_model(stack: Stack, tested: Path) -> None:
     assert "pooled" in document.read(folder / "model.json", Model).confidence.learners
     stack.sep("model", "champion", model_of(folder))
     cycle = complete(stack, "signals/H1", pairs=[own["pair"]], as_of=closes(folder), bars=3)
-    live = told(stack.home / "runs" / "signals" / cycle / own["pair"])
+    live = told(stack.home / "runs" / "signals" / cycle / own["pair"] / "damped_consensus")
     columns = [name for name in live.columns if name != "segment"]
     assert_frame_equal(live.select(columns), told(folder).tail(3).select(columns), check_exact=True)
 

@@ -1,0 +1,29 @@
+"""Training: a backtest whose parameters are chosen on the past before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from flows.backtest import BacktestRequest, run_backtest
+from flows.parameters import flow_of
+
+
+class TrainRequest(BacktestRequest):
+    """Which bars, under which rules, and how long is looked for parameters."""
+
+    tries: Annotated[int, Field(ge=0, le=1000)] = Field(
+        16,
+        description="Sets of the strategy's parameters that are compared on the past, those given "
+        "staying as they are; 0: none is looked for.",
+    )
+
+
+@flow_of(TrainRequest, run_name="train {pair} {timeframe}")
+def train(request: TrainRequest) -> dict[str, Any]:
+    """Choose a strategy's parameters on the past, and say honestly what it would have earned since.
+
+    Returns verdict, sentence, report (path), model_id and folder.
+    """
+    return run_backtest(request, request.tries)
