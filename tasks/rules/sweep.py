@@ -63,7 +63,15 @@ class Past:
     engine: str
 
     def until(self, stop: int, base: str) -> Past:
-        """Return the past up to a bar: no later one can have a say."""
+        """Return the past up to a bar: no later one can have a say.
+
+        Parameters
+        ----------
+        stop : int
+            Position behind the last bar.
+        base : str
+            The strategy's first stream.
+        """
         measures = Measures(self.measures.metrics[:stop], self.measures.trajectory[:stop])
         frames = {**self.frames, base: self.frames[base][:stop]}
         return Past(self.bars[:stop], measures, frames, self.engine)

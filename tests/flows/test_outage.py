@@ -35,11 +35,14 @@ from tasks.ingest import fetch_rows, store, validate_rows
 from tasks.intake.request import IngestRequest
 from tasks.intake.rows import planted_rows
 from tasks.research.registry import appoint, register
+from tasks.rules.setup import Setup
+from tasks.rules.texts import Source
 from tasks.steps import TRIES, step
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
 from tests.servers import FAST
 from tests.stack import family
+from tests.tasks.research.test_walkforward import RECIPE
 from tests.tasks.research.test_walkforward import run as backtested
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -150,6 +153,7 @@ def replayed(home: Path) -> Iterator[dict[str, Any]]:
     folder = RunFolder.of("backtest", "of-the-test")
     document.write(folder.model, whole.model)
     whole.library.write(folder.library)
+    document.write(folder.strategy, Setup(Source("damped", "PLANTED", "H1"), RECIPE))
     register(whole.model, str(folder.path), {})
     appoint(whole.model.model_id, who="a test")
     with db.engine().begin() as connection:
@@ -176,7 +180,9 @@ def test_live_cycle_without_a_database_publishes_nothing(
         failed = latest_run()
         assert failed.state is not None
         assert failed.state.is_failed()
-        predicted = home / "runs" / "signals" / str(failed.id) / "PLANTED" / "predictions.parquet"
+        predicted = (
+            home / "runs" / "signals" / str(failed.id) / "PLANTED/damped/predictions.parquet"
+        )
         assert predicted.exists() == (call != "tasks.research.registry.champions")
         postgres.start(home, options=FAST)
         assert db.read_frame("SELECT * FROM signal").is_empty()
