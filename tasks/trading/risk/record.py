@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from infra.postgres.database import read_frame, session
+from infra.postgres.database import read_frame, reading
 from infra.postgres.models import Pair, Signal
 from infra.postgres.trading import Control, Equity, Intent, Position
 from tasks.trading.risk.day import day_start
@@ -68,7 +68,7 @@ def read(account: str, limits: Limits, now: datetime) -> Record:
         With a zone.
     """
     day = day_start(now, limits)
-    with session() as opened:
+    with reading() as opened:
         start = _start(opened, account, limits)
         low, peak = _extremes(opened, account, limits, now)
         first = _at_day_start(opened, account, limits, day, now)
