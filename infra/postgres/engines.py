@@ -1,7 +1,8 @@
-"""Engines, one for each address; a connection that lay idle is looked at before it is used."""
+"""Engines, one for each address; a connection that may have gone is asked before it is used."""
 
 from __future__ import annotations
 
+import select
 from threading import Lock
 from time import monotonic
 from typing import Any, Final
@@ -12,7 +13,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 
 IDLE: Final = 1.0
-"""Seconds after which a connection may have gone: asking every time costs a round trip each."""
+"""Seconds after which a connection may have gone in silence. A server that ends its connections
+says so, and is heard without asking: a question each time would cost a round trip each."""
 
 _MOST: Final = 4
 _NOTICED: Final = {
@@ -53,9 +55,19 @@ def _given_back(connection: Any, record: Any) -> None:
     record.info["used"] = monotonic()
 
 
+def _heard(connection: psycopg.Connection[Any]) -> bool:
+    """Say whether something came over a connection that was asked nothing: as a rule its end."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _taken(connection: psycopg.Connection[Any], record: Any, _: Any) -> None:
     """Ask a connection whether it lives; if not, it is made anew with all that are as old."""
-    if monotonic() - record.info.get("used", monotonic()) > IDLE:
+    idle = monotonic() - record.info.get("used", monotonic())
+    if idle > IDLE or _heard(connection):
         try:
             connection.execute("")
             connection.rollback()
