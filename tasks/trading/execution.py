@@ -304,7 +304,14 @@ def _deny(entering: _Entering, signal: Signal, reason: str, detail: dict[str, An
 
 
 def stopped(executor: Executor, pair: str | None = None) -> str | None:
-    """Say why nothing may be entered on the account, or nothing in a pair."""
+    """Say why nothing may be entered on the account, or nothing in a pair.
+
+    Parameters
+    ----------
+    executor : Executor
+    pair : str, optional
+        Left out: whatever the pair.
+    """
     now = executor.clock.now()
     switches = control.present(executor.account, now)
     return (

@@ -68,6 +68,8 @@ def reconcile(desk: Desk) -> Reconciled:
     journal = desk.journal
     account = desk.broker.account()
     known = _venue(desk, account)
+    if known.last_transaction > account.transaction:  # one answer may be an old one
+        account = desk.broker.account()
     strange = _stranger(known, desk, account)
     if strange is not None:
         return _halted(desk, Reconciled(account, journal.clock.now(), mismatch=strange))
