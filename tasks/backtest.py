@@ -33,6 +33,7 @@ from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past, best, sweep
 from tasks.rules.texts import find
 from tasks.steps import step
+from tasks.strategy import commands
 
 DIMENSIONS = 64
 
@@ -160,7 +161,8 @@ def _bars(pair: str, timeframe: str, start: datetime | None, end: datetime | Non
     if bars.is_empty():
         span = f" from {start or 'the first'} to {end or 'the last'}"
         raise BarsError(
-            f"there are no bars of {pair} {timeframe}{span}: run `ingest` for them first"
+            f"there are no bars of {pair} {timeframe}{span}: run `ingest` for them first, "
+            f"{commands.ingest(pair, timeframe)}"
         )
     refuse_bad_prices(bars)
     return bars

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,17 @@ import polars as pl
 
 from infra.clock import WallClock
 from infra.stores import hot
-from infra.stores.bulk import BarStore
 from infra.stores.catalog import NoSeries
 from kernels.device import choose_engine
 from tasks import document
 from tasks.folder import RunFolder, bar_store, keep
 from tasks.live import publish
-from tasks.live.cycle import Trained, newest_signals
+from tasks.live.cycle import newest_signals
 from tasks.live.newest import NoBars
+from tasks.live.trained import is_of, trained
 from tasks.research import registry
 from tasks.research.model import Model
-from tasks.research.pool import Pool
-from tasks.research.registry import Entry, ModelRefused
-from tasks.research.stored import open_library
+from tasks.research.registry import ModelRefused
 from tasks.rules import texts
 from tasks.rules.setup import Setup
 from tasks.steps import step
@@ -59,7 +56,7 @@ def find_champions(
     champions = registry.champions(timeframe)
     chosen = [each for each in champions if pairs is None or each.pair in pairs]
     if strategy is not None:
-        chosen = [each for each in chosen if _is_of(each, strategy)]
+        chosen = [each for each in chosen if is_of(each, strategy)]
     missing = set(pairs or ()) - {each.pair for each in chosen}
     if missing or not chosen:
         whose = f" by {strategy}" if strategy else ""
@@ -70,13 +67,6 @@ def find_champions(
             "`sep model champion` puts one in force"
         )
     return [each.model_id for each in chosen]
-
-
-def _is_of(chosen: Entry, strategy: str) -> bool:
-    """Say whether a model is of a strategy, as its text stands now."""
-    source = texts.find(strategy, chosen.pair, chosen.timeframe)
-    digest = registry.open_model(chosen).frozen.recipe.digest
-    return source.open().digest == digest
 
 
 @step("predict", version=3)
@@ -109,8 +99,8 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
     moment = datetime.fromisoformat(as_of)
     try:
         content = store.content_hash(chosen.pair, chosen.timeframe)
-        setup, trained = _trained(chosen, store, engine)
-        told, found = newest_signals(setup, trained, store, as_of=moment, count=bars, engine=engine)
+        setup, rules = trained(chosen, store, engine)
+        told, found = newest_signals(setup, rules, store, as_of=moment, count=bars, engine=engine)
     except (ModelRefused, NoBars, NoSeries) as error:
         if isinstance(error, ModelRefused):
             note_model(chosen, error)
@@ -120,7 +110,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
     keep(told, folder.predictions)
     keep(found, folder.signals)
     hot.keep("metrics", chosen.pair, chosen.timeframe, told, version=content)
-    trained_by = trained[setup.first].model.frozen.engine
+    trained_by = rules[setup.first].model.frozen.engine
     return {
         **series,
         "paused": None,
@@ -130,25 +120,6 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
         "bars": len(told),
         "engine": f"{choose_engine(engine).name} on a model of {trained_by}",
     }
-
-
-def _trained(chosen: Entry, store: BarStore, engine: str) -> tuple[Setup, dict[str, Trained]]:
-    """Return what may be used of a model and those of its strategy's other exit rules."""
-    first, run = registry.in_force(chosen, store), RunFolder(Path(chosen.folder))
-    try:
-        setup = Setup.read(run)
-    except document.DocumentError as error:
-        raise registry.refused(chosen, error) from error
-    found = {}
-    for rule, mine in setup.folders(run):
-        other = replace(chosen, folder=str(mine.path))
-        model = first if rule == setup.first else registry.open_model(other)
-        found[rule] = Trained(
-            model,
-            open_library(model, mine.library, engine=engine),
-            Pool.read(mine.pool) if model.frozen.recipe.pool else None,
-        )
-    return setup, found
 
 
 @step("publish", version=2)

@@ -100,9 +100,7 @@ def run(
 
     program = _program(file, pair, timeframe)
     first, last = _moment(start), _moment(end)
-    frames = strategy_bars.frames(program, first, last)
-    signals = program.evaluate(frames, _parameters(param))
-    signals = strategy_bars.within(signals, first, last)
+    signals = strategy_bars.signals(program, first, last, _parameters(param))
     if to_file is not None:
         signals.write_csv(to_file)
     strategy_tables.show(Console(highlight=False), program, signals)

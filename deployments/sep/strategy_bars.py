@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
 
+from infra.market.timeframes import bar_length
+from infra.postgres.database import DatabaseError
+from infra.stores.catalog import require
 from tasks.folder import bar_store
+from tasks.live.cycle import newest_signals
+from tasks.live.trained import is_of, trained
+from tasks.research.registry import Entry, champions
 from tasks.rules.frames import inside as within
 from tasks.rules.frames import measured, stored
+from tasks.rules.setup import Setup
 from tasks.strategy import commands
 from tasks.strategy.language.errors import DslError
 from tasks.strategy.language.program import Program
+from tasks.strategy.language.rows import SCHEMA
 
-__all__ = ["frames", "within"]
+__all__ = ["frames", "signals", "within"]
 
 
 def frames(
@@ -34,9 +43,69 @@ def frames(
     infra.stores.catalog.NoSeries
         If there are no bars of a stream; the message says how they come.
     """
-    if rules := program.requires.rules:
-        base = program.streams[0]
-        train = commands.train(program.asked, base.pair, base.timeframe)
-        problem = f"{program.name} asks what is believed of {', '.join(rules)}, which a run tells"
-        raise DslError(f"{problem} that trains it: {train}")
+    if program.requires.rules:
+        raise _untrained(program)
     return measured(program, stored(program, bar_store(), start, end))
+
+
+def signals(
+    program: Program,
+    start: datetime | None,
+    end: datetime | None,
+    parameters: Mapping[str, float] | None = None,
+) -> pl.DataFrame:
+    """Return the signals of a span; a program that asks beliefs has those of its model in force.
+
+    Parameters
+    ----------
+    program : Program
+    start, end : datetime or None
+    parameters : mapping of str to float, optional
+
+    Raises
+    ------
+    DslError
+        If it asks what a model believes, and none of it is in force, or for other parameters.
+    infra.stores.catalog.NoSeries
+        If there are no bars of a stream; the message says how they come.
+    """
+    if not program.requires.rules:
+        return within(program.evaluate(frames(program, start, end), parameters), start, end)
+    base, store = program.streams[0], bar_store()
+    require(store, base.pair, base.timeframe)
+    times = store.read(base.pair, base.timeframe, start, end)["timestamp"]
+    chosen = _in_force(program)
+    setup, rules = trained(chosen, store, "auto")
+    if parameters and Setup.of(setup.source, setup.recipe, parameters) != setup:
+        problem = f"the model in force is of {setup.parameters or 'the defaults'}"
+        raise DslError(f"{program.name}: {problem}; {_command(program)} trains one of others")
+    if times.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    as_of = times[-1] + bar_length(base.timeframe)
+    found = newest_signals(setup, rules, store, as_of=as_of, count=len(times))[1]
+    named = {"stop_distance": "stop", "target_distance": "target"}
+    return found.rename(named).select(*SCHEMA)
+
+
+def _in_force(program: Program) -> Entry:
+    """Return the model in force of a program."""
+    base = program.streams[0]
+    try:
+        every = [each for each in champions(base.timeframe) if each.pair == base.pair]
+    except DatabaseError as error:  # where no database is, no model is
+        raise _untrained(program) from error
+    found = [each for each in every if is_of(each, program.asked)]
+    if not found:
+        raise _untrained(program)
+    return found[0]
+
+
+def _untrained(program: Program) -> DslError:
+    asked = ", ".join(program.requires.rules)
+    problem = f"{program.name} asks what is believed of {asked}, and no model of it is in force"
+    return DslError(f"{problem}: {_command(program)} trains one, `sep model champion` puts it so")
+
+
+def _command(program: Program) -> str:
+    base = program.streams[0]
+    return commands.train(program.asked, base.pair, base.timeframe)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -13,22 +12,11 @@ from infra.stores.tiers import TieredBars
 from kernels.damping import HISTORY
 from tasks.live.newest import predict_newest
 from tasks.live.streams import LOOKBACK, frames
-from tasks.research.library import PathLibrary
+from tasks.live.trained import Trained
 from tasks.research.measure import measure_by
-from tasks.research.model import Model
-from tasks.research.pool import Pool
 from tasks.rules.setup import Setup
 from tasks.rules.signals import signals
 from tasks.strategy.seam import OWN
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training left of an exit rule."""
-
-    model: Model
-    library: PathLibrary
-    pool: Pool | None = None
 
 
 def newest_signals(

@@ -130,6 +130,8 @@ def as_table(summary: Summary) -> list[dict[str, str]]:
         "Brier skill": _skill_words(judged),
         "Calibration error": percent(judged["calibration_error"]),
     }
+    for rule, told in summary.get("rules", {}).items():
+        rows[f"Brier skill, {rule}"] = _skill_words(told.get("calibration", told))
     if "truth" in summary:
         rows["Of the truth"] = summary["truth"]["sentence"]
     if "caution" in summary:

@@ -22,7 +22,8 @@ from infra.stores.bulk import BarStore
 from tasks import document
 from tasks.folder import RunFolder, bar_store
 from tasks.intake.rows import planted_rows
-from tasks.live.cycle import Trained, newest_signals
+from tasks.live.cycle import newest_signals
+from tasks.live.trained import Trained
 from tasks.research import registry
 from tasks.research.library import Library
 from tasks.research.model import Model
@@ -162,6 +163,8 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     shown = [each.model_id for each in registry.entries("EUR_USD", FAST)]
     assert shown == [ids["buy"]]
     assert registry.appoint(ids["sell"], who="a test").model_id == ids["buy"]
+    told = found.rename({"stop_distance": "stop", "target_distance": "target"}).select(ROWS)
+    assert_frame_equal(_shown(tmp_path / "asking.sep").select(ROWS), told, check_exact=True)
     count = 200
     cycle = {"timeframe": FAST, "as_of": now, "bars": count, "engine": "cpu"}
     signals(strategy=str(tmp_path / "asking.sep"), **cycle)

@@ -377,3 +377,19 @@ class Replay:
             if sign * (best - entry) >= self.target:
                 return entry + sign * self.target, now, "target"
         raise AssertionError("the horizon ends every trade")
+
+
+def test_each_signal_has_its_own_horizon_and_a_close_enters_nothing() -> None:
+    bars = random_bars(60, seed=4)
+    given: dict[str, Any] = {"segments": one_segment(60), "costs": Costs(0.0, 0.0)}
+    rows = [(2, "long", 3), (10, "short", 20), (15, None, 1), (17, "short", 4), (30, None, 1)]
+    signals = signals_of({bar: side or "long" for bar, side, _ in rows}, bars).with_columns(
+        side=pl.Series([side for _, side, _ in rows], dtype=pl.String)
+    )
+    horizons = pl.Series([horizon for *_, horizon in rows])
+    trades = simulate(bars, signals, horizon=horizons, **given).trades
+    assert trades["bars_held"].to_list() == [3, 5, 4]
+    assert trades["exit_reason"].to_list() == ["time", "opposite", "time"]
+    assert trades["side"].to_list() == ["long", "short", "short"]
+    alone = simulate(bars, signals[:1], horizon=3, **given).trades
+    assert_frame_equal(trades[:1], alone)
