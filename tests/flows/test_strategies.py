@@ -90,18 +90,9 @@ def _bars(timeframe: str) -> pl.DataFrame:
         whole = real(type("Stream", (), {"pair": "EUR_USD", "timeframe": timeframe}))
         end = real(type("Stream", (), {"pair": "EUR_USD", "timeframe": FAST}))["timestamp"][BARS]
         return whole.filter(pl.col("timestamp") + bar_length(timeframe) <= end)
-    hours = (
-        read_sample()
-        .rename({"time": "timestamp"})
-        .select(
-            pl.col("timestamp").dt.replace_time_zone("UTC"),
-            "open",
-            "high",
-            "low",
-            "close",
-            "volume",
-        )
-    )
+    stamp = pl.col("timestamp").str.to_datetime(time_unit="us", time_zone="UTC")
+    numbers = pl.col("open", "high", "low", "close", "volume").cast(pl.Float64)
+    hours = read_sample().select(stamp, numbers).sort("timestamp").head(BARS)
     if timeframe == "H1":
         return hours
     return hours.group_by_dynamic("timestamp", every="4h").agg(
@@ -147,12 +138,11 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     assert trades.height > 10
     assert set(trades["side"]) == {"long", "short"}
 
-    # the replayed live cycle, whole and in two parts, the first of which knows nothing later
+    # the replayed live cycle in two parts, the first of which knows nothing later
     last = stored.read("EUR_USD", FAST)["timestamp"]
     start = max(each.model.frozen.spans.test.start for each in models.values())
     cut, length = (start + len(last)) // 2, bar_length(FAST)
     now = last[-1] + length
-    assert_frame_equal(live(run, stored, len(last) - start, now), found)
     parts = [
         live(run, stored, cut - start, last[cut - 1] + length),
         live(run, stored, len(last) - cut, now),
