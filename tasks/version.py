@@ -14,8 +14,11 @@ COMPUTES = (
     "infra/market/instruments.csv",
     "kernels/**/*.py",
     "kernels/**/*.cu",
+    "tasks/live/cycle.py",
     "tasks/live/newest.py",
+    "tasks/live/streams.py",
     "tasks/research/**/*.py",
+    "tasks/rules/**/*.py",
     "tasks/strategy/**/*.py",
 )
 """What decides a number; how steps are run, stored and shown does not."""

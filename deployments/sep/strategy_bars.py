@@ -76,7 +76,8 @@ def signals(
     times = store.read(base.pair, base.timeframe, start, end)["timestamp"]
     chosen = _in_force(program)
     setup, rules = trained(chosen, store, "auto")
-    if parameters and Setup.of(setup.source, setup.recipe, parameters) != setup:
+    asked = Setup.of(setup.source, setup.recipe, parameters or setup.parameters)
+    if asked.parameters != setup.parameters:
         problem = f"the model in force is of {setup.parameters or 'the defaults'}"
         raise DslError(f"{program.name}: {problem}; {_command(program)} trains one of others")
     if times.is_empty():

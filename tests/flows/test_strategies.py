@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from deployments.sep.cli import app
 from flows.backtest import backtest
 from flows.signals import signals
+from flows.train import train
 from infra.market.timeframes import bar_length
 from infra.postgres import database as db
 from infra.sources.sample import read_sample
@@ -185,14 +187,21 @@ def _refusals(run: RunFolder, tmp_path: Path, cycle: dict[str, Any]) -> None:
 
 
 def test_a_text_that_asks_no_belief(stored: BarStore, tmp_path: Path) -> None:
-    run = ran(FREE, tmp_path / "free.sep")
+    (tmp_path / "free.sep").write_text(FREE)
+    run = RunFolder(Path(train(strategy=str(tmp_path / "free.sep"), tries=4)["folder"]))
+    setup = Setup.read(run)
+    assert setup.tried == 4
+    about = json.loads(run.summary.read_text())["about"]
+    assert about["parameters"] == {"p.n": setup.parameters.get("p.n", 12.0)}
+    assert "chosen on the past of 4 sets" in run.report.read_text()
     found = pl.read_parquet(run.signals)
     assert set(found["signal"]) == {"first", "third"}  # of two at a bar the one written first
     assert set(found["rule"]) == {"first"}
     start = trained(run)[1]["first"].model.frozen.spans.test.start
     times = stored.read("EUR_USD", FAST)["timestamp"]
     told = found.rename({"stop_distance": "stop", "target_distance": "target"}).select(ROWS)
-    shown = _shown(tmp_path / "free.sep").filter(pl.col("timestamp") >= times[start])
+    chosen = [f"--param={name}={value}" for name, value in setup.parameters.items()]
+    shown = _shown(tmp_path / "free.sep", *chosen).filter(pl.col("timestamp") >= times[start])
     assert_frame_equal(shown.select(ROWS), told, check_exact=True)
     now = times[-1] + bar_length(FAST)
     assert_frame_equal(live(run, stored, len(times) - start, now), found)
@@ -203,10 +212,10 @@ def test_a_text_that_asks_no_belief(stored: BarStore, tmp_path: Path) -> None:
         registry.in_force(entry, stored)
 
 
-def _shown(file: Path) -> pl.DataFrame:
+def _shown(file: Path, *options: str) -> pl.DataFrame:
     """What `sep strategy run` writes."""
     out = file.with_suffix(".csv")
-    done = CliRunner().invoke(app, ["strategy", "run", str(file), "--csv", str(out)])
+    done = CliRunner().invoke(app, ["strategy", "run", str(file), "--csv", str(out), *options])
     assert done.exit_code == 0, done.output
     rows = pl.read_csv(out, schema_overrides={"size": pl.Float64, "target": pl.Float64})
     return rows.with_columns(pl.col("timestamp").str.to_datetime(time_zone="UTC", time_unit="us"))
