@@ -54,7 +54,9 @@ def signals(
     end: datetime | None,
     parameters: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
-    """Return the signals of a span; a program that asks beliefs has those of its model in force.
+    """Return the signals of a span.
+
+    A program that asks beliefs has those of its model in force, of bars that were not learnt from.
 
     Parameters
     ----------
@@ -73,17 +75,19 @@ def signals(
         return within(program.evaluate(frames(program, start, end), parameters), start, end)
     base, store = program.streams[0], bar_store()
     require(store, base.pair, base.timeframe)
-    times = store.read(base.pair, base.timeframe, start, end)["timestamp"]
-    chosen = _in_force(program)
-    setup, rules = trained(chosen, store, "auto")
+    setup, rules = trained(_in_force(program), store, "auto")
     asked = Setup.of(setup.source, setup.recipe, parameters or setup.parameters)
     if asked.parameters != setup.parameters:
         problem = f"the model in force is of {setup.parameters or 'the defaults'}"
         raise DslError(f"{program.name}: {problem}; {_command(program)} trains one of others")
-    if times.is_empty():
+    frozen = [each.model.frozen for each in rules.values()]
+    times = store.starts(base.pair, base.timeframe, frozen[0].first_bar, end)
+    unseen = times[max(each.spans.test.start for each in frozen) :]
+    count = len(unseen if start is None else unseen.filter(unseen >= start))
+    if not count:
         return pl.DataFrame(schema=SCHEMA)
-    as_of = times[-1] + bar_length(base.timeframe)
-    found = newest_signals(setup, rules, store, as_of=as_of, count=len(times))[1]
+    as_of = unseen[-1] + bar_length(base.timeframe)
+    found = newest_signals(setup, rules, store, as_of=as_of, count=count)[1]
     named = {"stop_distance": "stop", "target_distance": "target"}
     return found.rename(named).select(*SCHEMA)
 
