@@ -107,8 +107,9 @@ def _in_force(program: Program) -> Entry:
 
 def _untrained(program: Program) -> DslError:
     asked = ", ".join(program.requires.rules)
-    problem = f"{program.name} asks what is believed of {asked}, and no model of it is in force"
-    return DslError(f"{problem}: {_command(program)} trains one, `sep model champion` puts it so")
+    problem = f"{program.name} asks what a model believes of {asked}"
+    ways = "`sep model champion` puts it in force, `sep strategy run` then tells its signals"
+    return DslError(f"{problem}: {_command(program)} trains one, {ways}")
 
 
 def _command(program: Program) -> str:

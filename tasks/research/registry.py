@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -252,7 +253,7 @@ def _title(chosen: Entry) -> str:
 
 
 def _way_out(chosen: Entry) -> str:
-    asked = chosen.metrics.get("strategy", chosen.strategy)
+    asked = quote(chosen.metrics.get("strategy", chosen.strategy))
     return (
         f"train again by `prefect deployment run backtest/local -p strategy={asked} "
         f"-p pair={chosen.pair} -p timeframe={chosen.timeframe}`, then put the new one in force by "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 
 def ingest(pair: str, timeframe: str) -> str:
     """Return the command that brings bars.
@@ -22,5 +24,5 @@ def train(strategy: str, pair: str, timeframe: str) -> str:
         Its name or file.
     pair, timeframe : str
     """
-    named = f"-p strategy={strategy} -p pair={pair} -p timeframe={timeframe}"
+    named = f"-p strategy={quote(strategy)} -p pair={pair} -p timeframe={timeframe}"
     return f"`prefect deployment run train/local {named}`"
