@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
@@ -58,6 +59,8 @@ class Site(Protocol):
 
 
 ENDS = {"DENIED", "EXPIRED", "FILLED", "CANCELLED", "REJECTED", "DROPPED"}
+UNEXPECTED = re.compile(r": [A-Z]\w*(Error|Exception|Violation): ")
+"""What a round says of a mistake of its own."""
 UNDECIDED = {"PREPARED", "SENT", "UNKNOWN"}
 
 
@@ -135,6 +138,8 @@ def nothing_disagrees(world: Site) -> None:
 
 def after_a_whole_round(world: Site, report: Report, *, quiet: bool) -> None:
     """What a round promises that neither died nor met a fault."""
+    for finding in report.findings:
+        assert not UNEXPECTED.search(finding), finding
     broker_knows = not any("does not tell how things stand" in each for each in report.findings)
     if quiet and broker_knows:
         all_have_stops(world)

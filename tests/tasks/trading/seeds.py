@@ -19,7 +19,7 @@ from infra.postgres import database
 from infra.postgres.database import session
 from tests.tasks.trading.desk import model
 from tests.tasks.trading.simulated import SimulatedVenue
-from tests.tasks.trading.venues import BookVenue, Market, Venue
+from tests.tasks.trading.venues import BY_HAND, BookVenue, Market, Venue
 from tests.tasks.trading.world import LIMITS, World
 
 MINUTES = 4 * 24 * 60
@@ -74,7 +74,7 @@ def live(seed: int, venue: Venue) -> Lived:
         seed,
         venue,
         rng.choice(LIMITS),
-        real=rng.random() < 0.15,
+        real=rng.random() < 0.25,
         dead_man=rng.choice((0.0, 0.0, 10.0)),
     )
     digest = world.run()
@@ -92,9 +92,9 @@ def marks(venue: Venue) -> Counter[str]:
     for line in venue.book.log:
         if line.type == "STOP_LOSS_ORDER" and line.price is not None:
             stops[str(line.trade)] = line.price
-        elif (
-            line.kind == "cancel" and line.reason not in ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST")
-        ) or line.kind == "reject":
+        elif line.client_id == BY_HAND:
+            found["* by hand"] += line.kind == "fill"
+        elif (line.kind == "cancel" and line.reason not in USUAL) or line.kind == "reject":
             found[f"* {line.reason}"] += 1
         elif line.kind == "fill" and line.opened is None:
             found[f"* {line.reason}"] += 1
