@@ -96,7 +96,14 @@ class Venue:
         return tuple((units, Decimal(str(pips)) * pip) for units, pips in self.market.depth)
 
     def trades(self, pair: str, at: datetime) -> bool:
-        """Say whether an instrument trades at a moment."""
+        """Say whether an instrument trades at a moment.
+
+        Parameters
+        ----------
+        pair : str
+        at : datetime
+            With a zone.
+        """
         return pair not in self.market.halted and trades_at(pair, at)
 
     def price(self, pair: str) -> Price | None:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 
 from infra.market import fills
 from infra.market.timeframes import bar_length
 from infra.postgres.database import session
-from infra.postgres.models import Signal
 from tests.tasks.trading.venues import PAIRS
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,9 +79,10 @@ def good(rng: random.Random, now: datetime, pair: str, timeframe: str, side: str
 
 def publish(values: dict[str, Any], times: int) -> None:
     """Deliver a signal so many times."""
+    columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+    statement = f"INSERT INTO signal ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"
     with session() as opened:
-        for _ in range(times):
-            opened.execute(insert(Signal).values(**values).on_conflict_do_nothing())
+        opened.execute(text(statement), [values] * times)
 
 
 def pip(pair: str) -> float:
