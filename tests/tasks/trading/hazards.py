@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 NAMES: Final = {
     "die": 6, "nap": 2, "oversleep": 2, "lease runs out": 2, "rival": 2, "halt": 2,
-    "halt a pair": 3, "disarm": 2, "step": 1, "expire": 3, "suspend": 3, "thin": 2, "jump": 4,
-    "foreign": 2, "close by hand": 3,
+    "halt a pair": 3, "disarm": 2, "step": 2, "expire": 3, "suspend": 3, "thin": 4, "jump": 4,
+    "foreign": 3, "close by hand": 3,
 }  # fmt: skip
 """Hazards, and how often each comes."""
 BEFORE: Final = STEPS[: STEPS.index("sent") + 1]
@@ -92,7 +92,7 @@ class Hazards:
             "step": lambda: acts.step_clock(world),
             "expire": lambda: acts.expire(world),
             "suspend": lambda: acts.suspend(world, self._pair()),
-            "thin": lambda: acts.thin(world),
+            "thin": lambda: None if world.thinned else acts.thin(world),
             "jump": lambda: acts.jump(world, self._pair()),
             "foreign": lambda: acts.trade_by_hand(world, self._pair()),
             "close by hand": self._close,

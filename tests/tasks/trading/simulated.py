@@ -43,8 +43,7 @@ MONDAY: Final = datetime(2026, 1, 12, tzinfo=UTC)
 DEPTH: Final = ((150_000, 0.0), (200_000, 0.6), (250_000, 30.0))
 THIN: Final = ((200, 0.0), (150, 2.0), (150, 60.0))
 AIMS: Final = (
-    ("stray", "POST"), ("stray", "POST"), ("stray", "/close"),
-    ("late before", "POST"), ("late before", "POST"), ("late after", "POST"),
+    *[("stray", "POST"), ("late before", "POST")] * 3, ("stray", "/close"), ("late after", "POST"),
     ("drop before", "POST"), ("drop after", "POST"), ("drop after", "/close"),
     ("error after", "POST"), ("short page", "sinceid"),
 )  # fmt: skip
@@ -66,7 +65,7 @@ class Aimed(Hostile):
         return super().draw(call)
 
     def _made(self, name: str) -> Fault:
-        scans = (1, 2, 4, 8)[self.seed % 4]
+        scans = (1, 4, 5, 6)[self.seed % 4]
         return replace(super()._made(name), scans=scans)
 
 
@@ -88,9 +87,9 @@ class SimulatedVenue:
         market = Market(dict(minutes), start, depth=DEPTH)
         market._columns = dict(_columns(seed % MARKETS))
         self.simulator = Simulator(market, clock=self.clock, balance=DEPOSIT)
-        late = rng.choice((9.0, 40.0, 300.0, 900.0))
+        late = rng.choice((9.0, 300.0, 600.0, 900.0))
         self.simulator.hostile = hostile = Aimed(seed, rates_of(rng), late=late)
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             hostile.aim = rng.choice(AIMS)
         self.transport = InProcess(self.simulator, self.clock, LATENCY)
 

@@ -25,6 +25,8 @@ from tests.tasks.trading.venues import PAIRS, Venue
 from tests.tasks.trading.watched import Machine, Watched
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MOST: Final = 16
+"""Rounds after which no doubt prolongs a world."""
 SECONDS: Final = (5, 20, 45, 60, 60, 130, 300, 300, 600, 1200)
 """Between rounds."""
 WIDE: Final = Limits(
@@ -81,6 +83,7 @@ class World:
     thinned: bool = False
     unforeseen: bool = False
     hurried: int = 0
+    left: int = 0
     beaten: datetime = EPOCH
     rounds: int = 0
     calm: bool = False
@@ -105,7 +108,9 @@ class World:
         self.beat()
         if self.real:
             self.switches.arm()
-        for _ in range(self.rng.randint(3, 8)):
+        self.left = self.rng.randint(3, 8)
+        while self.left:
+            self.left -= 1
             acts.between_rounds(self)
             self.hazards.plan()
             self.unforeseen = False
@@ -192,9 +197,9 @@ class World:
     def unsure(self, entry: Entry) -> None:
         """Nobody knows what became of an entry: as a rule more signals follow, and rounds."""
         self.counts["in doubt"] += 1
-        if self.rng.random() < 0.8 and not self.calm:
+        if self.rng.random() < 0.8 and self.rounds < MOST and not self.calm:
             acts.follow(self, entry.pair, entry.side)
-            self.hurried = 2
+            self.hurried, self.left = 2, max(self.left, 4)
 
     def tell(self, what: str, detail: str) -> None:
         """Count something, and note it."""
