@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAMES: Final = {
     "die": 6, "nap": 2, "oversleep": 2, "lease runs out": 2, "rival": 2, "halt": 2,
     "halt a pair": 3, "disarm": 2, "step": 2, "expire": 3, "suspend": 3, "thin": 4, "jump": 4,
-    "foreign": 3, "close by hand": 3,
+    "foreign": 3, "close by hand": 5,
 }  # fmt: skip
 """Hazards, and how often each comes."""
 BEFORE: Final = STEPS[: STEPS.index("sent") + 1]

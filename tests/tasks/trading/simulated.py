@@ -43,7 +43,8 @@ MONDAY: Final = datetime(2026, 1, 12, tzinfo=UTC)
 DEPTH: Final = ((150_000, 0.0), (200_000, 0.6), (250_000, 30.0))
 THIN: Final = ((200, 0.0), (150, 2.0), (150, 60.0))
 AIMS: Final = (
-    *[("stray", "POST"), ("late before", "POST")] * 3, ("stray", "/close"), ("late after", "POST"),
+    *[("stray", "POST"), ("late before", "POST")] * 3, ("late after", "POST"),
+    *[("stray", "/close"), ("drop before", "/close")] * 2,
     ("drop before", "POST"), ("drop after", "POST"), ("drop after", "/close"),
     ("error after", "POST"), ("short page", "sinceid"),
 )  # fmt: skip
