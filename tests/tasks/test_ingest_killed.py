@@ -186,8 +186,8 @@ def test_killed_anywhere_and_run_again(
     assert crash(request_, folder=tmp_path, calls=str(noted)) == [0]
     expected = everything()
     assert [len(expected[name]) for name in TABLES] == [150, 3, 3, 1, 2, 4, 1]
-    points = kill_points(noted.read_text().splitlines(), chance, 64)
-    points += [{"seconds": chance.uniform(0.02, 0.4)} for _ in range(8)]
+    points = kill_points(noted.read_text().splitlines(), chance, 32)  # `make chaos` goes on
+    points += [{"seconds": chance.uniform(0.02, 0.4)} for _ in range(4)]
     killed = 0
     for point in points:
         prepared.put_back()
@@ -195,7 +195,7 @@ def test_killed_anywhere_and_run_again(
         assert_no_half_file()
         run(request_, folder=tmp_path)
         assert differences(everything(), expected) == [], f"seed {seed}, {point}"
-    assert killed >= 50
+    assert killed >= 25
 
 
 def test_what_a_run_added_is_told_as_if_it_was_never_killed(
