@@ -82,6 +82,22 @@ def read_record(home: Path, name: str) -> Record | None:
         return None
 
 
+def changed(home: Path, name: str) -> int:
+    """Return a number that changes whenever server `name` is started anew; 0: it never was.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
+    try:
+        return record_path(home, name).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def alive(home: Path, name: str) -> Record | None:
     """Return the record of server `name` if that very process runs.
 

@@ -6,7 +6,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -183,9 +183,12 @@ def settings() -> Settings:
     pydantic.ValidationError
         If a `SEP_` variable holds a value that its field does not allow.
     """
-    return _settings(tuple(sorted(kv for kv in os.environ.items() if kv[0].startswith("SEP_"))))
+    return _settings(tuple(map(os.environ.get, _VARIABLES)))
 
 
 @lru_cache(maxsize=8)
-def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:
+def _settings(environment: tuple[str | None, ...]) -> Settings:
     return Settings()
+
+
+_VARIABLES: Final = tuple(f"SEP_{name.upper()}" for name in Settings.model_fields)

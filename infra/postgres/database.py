@@ -5,38 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import polars as pl
 import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import Column, Connection, Engine, Table, UniqueConstraint, create_engine, text
+from sqlalchemy import Column, Connection, Engine, Select, Table, UniqueConstraint, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
+from infra import records
 from infra.errors import SepError
 from infra.postgres.copy import TIME, WIRE, decode, encode
+from infra.postgres.engines import engine_of
 from infra.postgres.models import Base
-from infra.settings import settings
-from infra.site import site
+from infra.settings import Settings, settings
+from infra.site import POSTGRES, site
+
+T = TypeVar("T")
 
 _MIGRATING = 7_310_001  # key of the advisory lock
-_MOST_ENGINES = 4
-_engines: dict[URL, Engine] = {}
-_one_at_a_time = Lock()
-_NOTICED = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 4,
-    "tcp_user_timeout": 30_000,
-}
-"""A server that vanishes without a word is noticed after half a minute, not after hours."""
 _SPANS = 64  # series of a frame that are looked up one by one
 _CALENDAR = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))  # Python's
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -93,8 +87,19 @@ def url(role: str | None = None) -> URL:
 
 
 def engine(role: str | None = None) -> Engine:
-    """Return the engine of the present database, one for each address and role."""
-    return _engine(url(role))
+    """Return the engine of the present database, one for each address and role.
+
+    Where the database is gets looked up every second, and when its server was started anew.
+    """
+    present = settings()
+    return engine_of(
+        _looked_up(present, role, records.changed(present.home, POSTGRES), int(monotonic()))
+    )
+
+
+@lru_cache(maxsize=8)
+def _looked_up(present: Settings, role: str | None, started: int, second: int) -> URL:
+    return url(role)
 
 
 @contextmanager
@@ -102,6 +107,35 @@ def session() -> Iterator[Session]:
     """Open a session in one transaction: committed at the end, rolled back on an exception."""
     with Session(engine()) as opened, opened.begin():
         yield opened
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session for questions alone: each sees what was committed before it was asked."""
+    with Session(engine().execution_options(isolation_level="AUTOCOMMIT")) as opened:
+        yield opened
+
+
+def first(query: Select[tuple[T]]) -> T | None:
+    """Return the first value of a query's first row, None if there is no row.
+
+    Parameters
+    ----------
+    query : sqlalchemy.Select
+    """
+    with reading() as opened:
+        return opened.scalar(query)
+
+
+def every(query: Select[tuple[T]]) -> list[T]:
+    """Return the first values of a query's rows.
+
+    Parameters
+    ----------
+    query : sqlalchemy.Select
+    """
+    with reading() as opened:
+        return list(opened.scalars(query))
 
 
 def migrate() -> None:
@@ -334,13 +368,3 @@ def _password(role: str) -> str:
         raise DatabaseError(
             f"the role {role} has no password under {settings().home}: `sep up` makes it"
         ) from error
-
-
-def _engine(address: URL) -> Engine:
-    """Return the engine of an address; the oldest of several is closed, not just forgotten."""
-    with _one_at_a_time:
-        if address not in _engines:
-            while len(_engines) >= _MOST_ENGINES:
-                _engines.pop(next(iter(_engines))).dispose()
-            _engines[address] = create_engine(address, pool_pre_ping=True, connect_args=_NOTICED)
-        return _engines[address]

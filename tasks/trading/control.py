@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from infra.brokers.broker import Broker
 from infra.errors import SepError
 from infra.market.instruments import SYNTHETIC
-from infra.postgres.database import session
+from infra.postgres.database import every, session
 from infra.postgres.outage import reason
 from infra.postgres.trading import Control
 from infra.settings import settings
@@ -262,10 +262,7 @@ def on_record() -> list[Control]:
 def _newest() -> list[Control]:
     key = (Control.name, Control.account, Control.scope)
     newest = select(Control).distinct(*key).order_by(*key, Control.id.desc())
-    with session() as opened:
-        rows = list(opened.scalars(newest))
-        opened.expunge_all()
-    return sorted(rows, key=lambda row: row.account == ALL)  # an account's own come first
+    return sorted(every(newest), key=lambda row: row.account == ALL)  # an account's own come first
 
 
 def _write(

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.brokers.broker import Account
-from infra.postgres.database import session
+from infra.postgres.database import first, reading, session
 from infra.postgres.trading import Equity
 
 
@@ -52,7 +52,7 @@ def between(account: str, start: datetime, end: datetime) -> list[dict[str, Any]
     mine = select(Equity).where(Equity.account == account)
     before = mine.where(Equity.timestamp < start).order_by(Equity.timestamp.desc()).limit(1)
     within = mine.where(Equity.timestamp >= start, Equity.timestamp < end)
-    with session() as opened:
+    with reading() as opened:
         rows = [*opened.scalars(before), *opened.scalars(within.order_by(Equity.timestamp))]
         return [_plain(row) for row in rows]
 
@@ -60,8 +60,7 @@ def between(account: str, start: datetime, end: datetime) -> list[dict[str, Any]
 def latest(account: str) -> datetime | None:
     """Return when an account was last written down; None if it never was."""
     newest = select(func.max(Equity.timestamp)).where(Equity.account == account)
-    with session() as opened:
-        return opened.scalar(newest)
+    return first(newest)
 
 
 def _plain(row: Equity) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
 
-from infra.brokers.broker import Broker, BrokerError
+from infra.brokers.broker import Account, Broker, BrokerError
 from infra.clock import Clock
 from infra.market.timeframes import bar_length
-from infra.postgres.database import session
+from infra.postgres.database import every, first, reading
 from infra.postgres.models import Signal
 from infra.postgres.trading import Intent, Position
 from tasks.trading import control, equity, exits, heartbeat, orders
+from tasks.trading.control import Switches
 from tasks.trading.journal import Journal
 from tasks.trading.lease import Held
 from tasks.trading.orders import Desk, go_on
@@ -87,7 +88,7 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     equity.record(executor.account, done.account, executor.clock.now())
     exits.leave_due(desk, done.own, report)
     if entries and done.mismatch is None:
-        _enter(executor, desk, report)
+        _enter(executor, desk, report, None if report.left else done)
     if report.is_empty():  # nothing was sent: what was read still holds
         exits.keep_stops(desk, done.own, report)
         return report
@@ -130,21 +131,49 @@ def _leave_anyway(desk: Desk, report: Report) -> None:
 
 
 @dataclass
+class _Known:
+    """What is known of the account, for a moment and until an order goes out."""
+
+    at: datetime
+    switches: Switches
+    fenced: set[str]
+    account: Account | None = None
+    situations: dict[str, Situation] = field(default_factory=dict)
+
+
+@dataclass
 class _Entering:
-    """What entering needs; what was known of the account is forgotten once an order went out."""
+    """What entering needs."""
 
     executor: Executor
     desk: Desk
     report: Report
-    known: dict[str, Situation]
+    known: _Known | None = None
+
+    def look(self, done: Reconciled | None = None) -> _Known:
+        """Return what is known; what was found out too long ago is asked anew."""
+        executor, now = self.executor, self.executor.clock.now()
+        if self.known is None or abs(now - self.known.at) > FRESH:
+            switches = control.present(executor.account, now)
+            self.known = _Known(now, switches, self.desk.journal.fenced())
+            if done is not None and abs(now - done.at) <= FRESH:
+                self.known.at, self.known.account = done.at, done.account
+        return self.known
 
     def situation(self, pair: str) -> Situation:
-        executor, now = self.executor, self.executor.clock.now()
-        present = self.known.get(pair)
-        if present is None or abs(now - present.now) > FRESH:
-            present = situation(executor.account, executor.broker, [pair], executor.limits, now)
-            self.known[pair] = present
-        return present
+        executor, known = self.executor, self.look()
+        if pair not in known.situations:
+            found = situation(
+                executor.account,
+                executor.broker,
+                [pair],
+                executor.limits,
+                executor.clock.now(),
+                known.account,
+            )
+            known.situations[pair] = found
+            known.account = found.account
+        return known.situations[pair]
 
     def row(self, signal: Signal, **figures: Any) -> dict[str, Any]:
         return {
@@ -156,8 +185,9 @@ class _Entering:
         }
 
 
-def _enter(executor: Executor, desk: Desk, report: Report) -> None:
-    entering = _Entering(executor, desk, report, {})
+def _enter(executor: Executor, desk: Desk, report: Report, done: Reconciled | None) -> None:
+    entering = _Entering(executor, desk, report)
+    entering.look(done)
     prepared = [intent for intent in desk.journal.unfinished() if intent.state == "PREPARED"]
     reason = stopped(executor)
     if reason is not None:
@@ -181,7 +211,7 @@ def _look_between(entering: _Entering) -> bool:
     """Let exits have their turn; say whether entering may go on."""
     desk, report = entering.desk, entering.report
     done = _reconciled(desk, report)
-    entering.known.clear()
+    entering.known = None
     if done is not None:
         exits.leave_due(desk, done.own, report)
         exits.keep_stops(desk, done.own, report)
@@ -202,16 +232,17 @@ def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
     if intent.units is None:
         desk.journal.move(intent, "DENIED", "a run died while it denied it")
         return
-    waits = halted or _waits(executor, desk, signal)
+    held = _held(executor.account, signal)
+    waits = halted or _waits(entering, signal, held)
     if waits is None:
-        _again(entering, intent, signal)
+        _again(entering, intent, signal, held)
     else:
         report.finding(f"{signal.pair}: its order waits: {waits}")
 
 
-def _again(entering: _Entering, intent: Intent, signal: Signal) -> None:
+def _again(entering: _Entering, intent: Intent, signal: Signal, held: Position | None) -> None:
     executor, journal = entering.executor, entering.desk.journal
-    reason = control.refuse_pair(executor.broker, signal.pair) or _ignored(executor.account, signal)
+    reason = control.refuse_pair(executor.broker, signal.pair) or _ignored(held)
     reason = reason or judged(signal, intent, entering.situation(signal.pair), executor.limits)
     if reason is not None:
         journal.move(intent, "DENIED", reason)
@@ -224,15 +255,12 @@ def _consider(entering: _Entering, signal: Signal) -> None:
     executor, desk, report = entering.executor, entering.desk, entering.report
     if _expired(executor, signal):
         return
-    waits = _waits(executor, desk, signal)
+    held = _held(executor.account, signal)
+    waits = _waits(entering, signal, held)
     if waits is not None:
         report.finding(f"{signal.pair}: its signal waits: {waits}")
         return
-    reason = (
-        refusal(signal)
-        or control.refuse_pair(executor.broker, signal.pair)
-        or _ignored(executor.account, signal)
-    )
+    reason = refusal(signal) or control.refuse_pair(executor.broker, signal.pair) or _ignored(held)
     if reason is not None:
         _deny(entering, signal, reason, {})
         return
@@ -251,15 +279,17 @@ def _consider(entering: _Entering, signal: Signal) -> None:
 
 def _send(entering: _Entering, intent: Intent, signal: Signal) -> None:
     executor, desk, report = entering.executor, entering.desk, entering.report
-    entering.known.clear()
+    checkpoint = entering.situation(signal.pair).account.transaction
+    entry = orders.entry_of(intent, signal.timeframe)
+    entering.known = None
 
     def permit() -> str | None:
-        return _expired(executor, signal) or stopped(executor) or _halted(executor, signal.pair)
+        return _expired(executor, signal) or stopped(executor, signal.pair)
 
-    orders.enter(desk, intent, orders.entry_of(intent, signal.timeframe), permit)
-    with session() as opened:
+    orders.enter(desk, intent, entry, checkpoint, permit)
+    with reading() as opened:
         ended = opened.get_one(Intent, intent.id)
-        state, note = ended.state, ended.note
+    state, note = ended.state, ended.note
     if state == "FILLED":
         report.entered.append(entering.row(signal, units=str(intent.units), note=note))
     elif state in ("UNKNOWN", "PREPARED"):
@@ -273,8 +303,15 @@ def _deny(entering: _Entering, signal: Signal, reason: str, detail: dict[str, An
         entering.report.refused.append(entering.row(signal, reason=reason))
 
 
-def stopped(executor: Executor) -> str | None:
-    """Say why nothing may be entered on the account."""
+def stopped(executor: Executor, pair: str | None = None) -> str | None:
+    """Say why nothing may be entered on the account, or nothing in a pair.
+
+    Parameters
+    ----------
+    executor : Executor
+    pair : str, optional
+        Left out: whatever the pair.
+    """
     now = executor.clock.now()
     switches = control.present(executor.account, now)
     return (
@@ -283,11 +320,8 @@ def stopped(executor: Executor) -> str | None:
         or switches.reducing
         or control.refusal(executor.broker, executor.account, switches)
         or heartbeat.silence(executor.dead_man, now)
+        or (switches.halted_pairs.get(pair) if pair else None)
     )
-
-
-def _halted(executor: Executor, pair: str) -> str | None:
-    return control.present(executor.account, executor.clock.now()).halted_pairs.get(pair)
 
 
 def _expired(executor: Executor, signal: Signal) -> str | None:
@@ -295,22 +329,21 @@ def _expired(executor: Executor, signal: Signal) -> str | None:
     return f"it was valid until {signal.valid_until}" if late else None
 
 
-def _waits(executor: Executor, desk: Desk, signal: Signal) -> str | None:
+def _waits(entering: _Entering, signal: Signal, held: Position | None) -> str | None:
     """Say why a signal cannot be entered now but may be later."""
-    halted = _halted(executor, signal.pair)
+    known = entering.look()
+    halted = known.switches.halted or known.switches.halted_pairs.get(signal.pair)
     if halted is not None:
         return halted
-    if signal.pair in desk.journal.fenced():
+    if signal.pair in known.fenced:
         return "nobody knows yet what became of an order in this pair"
-    held = _held(executor.account, signal)
     if held is not None and held.closed_at is None and held.side != signal.side:
         return f"the {held.side} position that it closes is open still"
     return None
 
 
-def _ignored(account: str, signal: Signal) -> str | None:
+def _ignored(held: Position | None) -> str | None:
     """Say why a signal is never entered: a position is open, or was on the signal's bar."""
-    held = _held(account, signal)
     if held is None:
         return None
     was = "is open" if held.closed_at is None else "was open on its bar"
@@ -332,18 +365,13 @@ def _held(account: str, signal: Signal) -> Position | None:
         .order_by(Position.closed_at.desc().nulls_first())
         .limit(1)
     )
-    with session() as opened:
-        held = opened.scalar(same)
-        opened.expunge_all()
-    return held
+    return first(same)
 
 
 def fresh(executor: Executor) -> list[Signal]:
     """Return what may be entered: live, closed, alive and untouched signals, oldest first."""
     now = executor.clock.now()
-    with session() as opened:
-        signals = list(opened.scalars(_untouched(executor.account, now)))
-        opened.expunge_all()
+    signals = every(_untouched(executor.account, now))
     return [s for s in signals if s.bar_ts + bar_length(s.timeframe) <= now]
 
 

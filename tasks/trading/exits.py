@@ -21,7 +21,7 @@ from infra.market.fills import (
     lateness,
 )
 from infra.market.timeframes import bar_length
-from infra.postgres.database import session
+from infra.postgres.database import first, reading
 from infra.postgres.models import Signal
 from infra.postgres.trading import Intent, Position
 from tasks.trading import orders
@@ -192,10 +192,7 @@ def _opposite(position: Position, now: datetime) -> Signal | None:
         .order_by(Signal.bar_ts)
         .limit(1)
     )
-    with session() as opened:
-        signal = opened.scalar(fresh)
-        opened.expunge_all()
-    return signal
+    return first(fresh)
 
 
 def _claimed(desk: Desk, position: Position, ending: Ending) -> None:
@@ -205,5 +202,5 @@ def _claimed(desk: Desk, position: Position, ending: Ending) -> None:
 
 
 def _is_closed(position: Position) -> bool:
-    with session() as opened:
+    with reading() as opened:
         return opened.get_one(Position, position.id).closed_at is not None

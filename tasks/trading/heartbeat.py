@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.clock import Clock
-from infra.postgres.database import session
+from infra.postgres.database import first, session
 from infra.postgres.trading import Heartbeat
 
 SIGNALS: Final = "signals"
@@ -42,8 +42,7 @@ def age(name: str, now: datetime) -> timedelta | None:
     now : datetime
         With a zone.
     """
-    with session() as opened:
-        at = opened.scalar(select(Heartbeat.at).where(Heartbeat.name == name))
+    at = first(select(Heartbeat.at).where(Heartbeat.name == name))
     return None if at is None else now - at
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from infra.clock import Clock
-from infra.postgres.database import session
+from infra.postgres.database import every, first, reading, session
 from infra.postgres.models import Signal
 from infra.postgres.trading import Intent, IntentEvent, Position
 from tasks.trading.lease import Held
@@ -104,8 +104,7 @@ class Journal:
         """
         tries = select(func.count()).select_from(Intent)
         tries = tries.where(Intent.account == self.account, Intent.trade == position.trade)
-        with session() as opened:
-            number = opened.scalar(tries) or 0
+        number = first(tries) or 0
         intent = self._prepare(
             {
                 "account": self.account,
@@ -226,17 +225,14 @@ class Journal:
             .where(Position.account == self.account, Position.closed_at.is_(None))
             .order_by(Position.id)
         )
-        with session() as opened:
-            rows = [(position, signal) for position, signal in opened.execute(held)]
-            opened.expunge_all()
-        return rows
+        with reading() as opened:
+            return [(position, signal) for position, signal in opened.execute(held)]
 
     def scans(self, intent: Intent) -> int:
         """Return how often the broker's log was read in vain for an intent in doubt."""
         counted = select(func.count()).select_from(IntentEvent)
         counted = counted.where(IntentEvent.intent_id == intent.id, IntentEvent.event == "scan")
-        with session() as opened:
-            return opened.scalar(counted) or 0
+        return first(counted) or 0
 
     def unknown(self, names: Collection[str | None]) -> list[str]:
         """Return which names of orders look like ours and are in no intent of this account."""
@@ -244,22 +240,16 @@ class Journal:
         mine = select(Intent.client_id).where(
             Intent.account == self.account, Intent.client_id.in_(ours)
         )
-        with session() as opened:
-            known = set(opened.scalars(mine)) if ours else set()
+        known = set(every(mine)) if ours else set()
         return sorted(str(name) for name in ours - known)
 
     def signal(self, intent: Intent) -> Signal:
         """Return the signal of an intent."""
-        with session() as opened:
-            signal = opened.get_one(Signal, intent.signal_id)
-            opened.expunge_all()
-        return signal
+        with reading() as opened:
+            return opened.get_one(Signal, intent.signal_id)
 
     def _intents(self, query: Select[tuple[Intent]]) -> list[Intent]:
-        with session() as opened:
-            rows = list(opened.scalars(query.where(Intent.account == self.account)))
-            opened.expunge_all()
-        return rows
+        return every(query.where(Intent.account == self.account))
 
     def _entry(self, signal: Signal) -> dict[str, Any]:
         return {

@@ -16,7 +16,8 @@ from tasks.trading.booking import book
 from tasks.trading.journal import Journal
 
 STEPS: Final = ("claimed", "checkpoint", "sent", "answered", "booked")
-"""`claimed`: the intent is written. `checkpoint`: the broker's last line is known. `sent`: that it
+"""`claimed`: the intent is written. `checkpoint`: a line of the broker's log is known, after which
+its own will be. `sent`: that it
 is about to be sent is written. `answered`: the broker has answered. `booked`: so is what it said.
 """
 SURE: Final = 30.0
@@ -38,7 +39,7 @@ class Desk:
     reached: Callable[[str], None] = go_on
 
 
-def enter(desk: Desk, intent: Intent, entry: Entry, permit: Permit) -> None:
+def enter(desk: Desk, intent: Intent, entry: Entry, checkpoint: int, permit: Permit) -> None:
     """Send the entry of a prepared intent, unless it may not be sent any more.
 
     Parameters
@@ -47,10 +48,13 @@ def enter(desk: Desk, intent: Intent, entry: Entry, permit: Permit) -> None:
     intent : Intent
         ``PREPARED``; its `state` is the outcome afterwards.
     entry : Entry
+    checkpoint : int
+        A line of the broker's log as of late: those of this order will come after it.
     permit : callable
         Says why nothing may be sent, if so; asked right before the bytes leave.
     """
-    _send(desk, intent, lambda: desk.broker.enter(entry), permit)
+    desk.reached("claimed")
+    _send(desk, intent, checkpoint, lambda: desk.broker.enter(entry), permit)
 
 
 def leave(desk: Desk, intent: Intent, position: Position, units: Decimal | None = None) -> None:
@@ -65,12 +69,14 @@ def leave(desk: Desk, intent: Intent, position: Position, units: Decimal | None 
     units : Decimal, optional
         Left out: all.
     """
-    _send(
-        desk,
-        intent,
-        lambda: desk.broker.close(position.trade, intent.client_id, units),
-        lambda: None,
-    )
+    desk.reached("claimed")
+    try:
+        checkpoint = desk.broker.last()
+    except BrokerError as error:
+        desk.journal.note(intent.id, "waits", reason=str(error))
+        return
+    trade, name = position.trade, intent.client_id
+    _send(desk, intent, checkpoint, lambda: desk.broker.close(trade, name, units), lambda: None)
 
 
 def entry_of(intent: Intent, timeframe: str) -> Entry:
@@ -98,14 +104,10 @@ def entry_of(intent: Intent, timeframe: str) -> Entry:
     )
 
 
-def _send(desk: Desk, intent: Intent, send: Callable[[], Reply], permit: Permit) -> None:
+def _send(
+    desk: Desk, intent: Intent, checkpoint: int, send: Callable[[], Reply], permit: Permit
+) -> None:
     journal = desk.journal
-    desk.reached("claimed")
-    try:
-        checkpoint = desk.broker.last()
-    except BrokerError as error:
-        journal.note(intent.id, "waits", reason=str(error))
-        return
     desk.reached("checkpoint")
     journal.move(intent, "SENT", checkpoint=checkpoint, sent_at=journal.clock.now())
     desk.reached("sent")

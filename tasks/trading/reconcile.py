@@ -5,7 +5,7 @@ What the log does not explain halts new entries, with a report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.brokers.broker import Account, BrokerError, Trade, Transaction
-from infra.postgres.database import session
+from infra.postgres.database import every, first, session
 from infra.postgres.trading import Control, Intent, Position, Venue
 from tasks.trading.booking import LATE, book
 from tasks.trading.journal import Journal, is_ours
@@ -36,6 +36,8 @@ class Reconciled:
     ----------
     account : Account
         As it was when the log ended.
+    at : datetime
+        Then.
     news : list of Transaction
         Lines that were not known.
     own : dict of str to Trade
@@ -45,6 +47,7 @@ class Reconciled:
     """
 
     account: Account
+    at: datetime
     news: list[Transaction] = field(default_factory=list)
     own: dict[str, Trade] = field(default_factory=dict)
     mismatch: str | None = None
@@ -65,24 +68,29 @@ def reconcile(desk: Desk) -> Reconciled:
     journal = desk.journal
     account = desk.broker.account()
     known = _venue(desk, account)
+    if known.last_transaction > account.transaction:  # one answer may be an old one
+        account = desk.broker.account()
     strange = _stranger(known, desk, account)
     if strange is not None:
-        return _halted(desk, Reconciled(account, mismatch=strange))
+        return _halted(desk, Reconciled(account, journal.clock.now(), mismatch=strange))
     account, news, strangers = _read(desk, known.last_transaction, account)
-    done = Reconciled(account, news)
+    done = Reconciled(account, journal.clock.now(), news)
     positions = {position.trade: position for position, _ in journal.positions()}
     done.own = {trade.id: trade for trade in account.trades if _ours(trade, positions)}
     for intent in journal.unfinished():
         _settle(desk, intent, account)
     faults = [*_faults(done.own, positions), *strangers]
     done.mismatch = "; ".join(faults) or None
-    return _halted(desk, done) if faults else _agreed(desk, done)
+    return _halted(desk, done) if faults else _agreed(desk, done, positions.values())
 
 
 def _venue(desk: Desk, account: Account) -> Venue:
     """Return how far the log was read; a new account begins with the present."""
     journal = desk.journal
-    first = insert(Venue).values(
+    known = first(select(Venue).where(Venue.account == journal.account))
+    if known is not None:
+        return known
+    begun = insert(Venue).values(
         account=journal.account,
         broker=f"{desk.broker.name} {account.id}",
         currency=account.currency,
@@ -91,7 +99,7 @@ def _venue(desk: Desk, account: Account) -> Venue:
     )
     with session() as opened:
         journal.lease.fence(opened)
-        opened.execute(first.on_conflict_do_nothing())
+        opened.execute(begun.on_conflict_do_nothing())
         venue = opened.get_one(Venue, journal.account)
         opened.expunge(venue)
     return venue
@@ -115,6 +123,8 @@ def _read(desk: Desk, last: int, account: Account) -> tuple[Account, list[Transa
     """Read the log until it ends where the account stands; tell orders that nobody wrote down."""
     news: list[Transaction] = []
     strangers: list[str] = []
+    if account.transaction == last and not desk.journal.unfinished():
+        return account, news, strangers
     for _ in range(_READINGS):
         lines = desk.broker.since(last)
         last = lines[-1].id if lines else last
@@ -176,11 +186,11 @@ def _halted(desk: Desk, done: Reconciled) -> Reconciled:
     return done
 
 
-def _agreed(desk: Desk, done: Reconciled) -> Reconciled:
+def _agreed(desk: Desk, done: Reconciled, positions: Iterable[Position]) -> Reconciled:
     """Journal and broker agree: halts for late fills end with the trades that they were for."""
     journal = desk.journal
     _tell(journal, None)
-    orphans = {position.pair for position, _ in journal.positions() if position.orphan}
+    orphans = {position.pair for position in positions if position.orphan}
     for pair in _halted_pairs(journal) - orphans:
         _lift(journal, pair)
     return done
@@ -195,9 +205,7 @@ def _lift(journal: Journal, pair: str) -> None:
         .order_by(Control.id.desc())
         .limit(1)
     )
-    with session() as opened:
-        before = opened.scalar(said)
-        opened.expunge_all()
+    before = first(said)
     if before is not None and before.on:
         _switch(journal, pair, before.who, on=True, why=before.why, until=before.until)
     else:
@@ -205,11 +213,10 @@ def _lift(journal: Journal, pair: str) -> None:
 
 
 def _tell(journal: Journal, mismatch: str | None) -> None:
+    told = {"mismatch": mismatch, "reconciled_at": journal.clock.now()}
     with session() as opened:
         journal.lease.fence(opened)
-        opened.execute(
-            update(Venue).where(Venue.account == journal.account).values(mismatch=mismatch)
-        )
+        opened.execute(update(Venue).where(Venue.account == journal.account).values(**told))
 
 
 def _newest(journal: Journal) -> list[Control]:
@@ -219,10 +226,7 @@ def _newest(journal: Journal) -> list[Control]:
         .order_by(Control.scope, Control.id.desc())
         .distinct(Control.scope)
     )
-    with session() as opened:
-        rows = list(opened.scalars(newest))
-        opened.expunge_all()
-    return rows
+    return every(newest)
 
 
 def _halted_pairs(journal: Journal) -> set[str]:

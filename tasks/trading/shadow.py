@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from infra.postgres.database import session
+from infra.postgres.database import every
 from infra.postgres.trading import Position
 from tasks.trading.brokers import SHADOW
 from tasks.trading.statement import slippage
@@ -66,10 +66,7 @@ def _trades(account: str, start: datetime, end: datetime) -> Mapping[int, Positi
         Position.opened_at >= start,
         Position.opened_at < end,
     )
-    with session() as opened:
-        rows = list(opened.scalars(entered))
-        opened.expunge_all()
-    return {row.signal_id: row for row in rows}
+    return {row.signal_id: row for row in every(entered)}
 
 
 def _row(real: Position, paper: Position) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from infra.postgres.database import read_frame, session
+from infra.postgres.database import read_frame, reading
 from infra.postgres.models import Pair, Signal
 from infra.postgres.trading import Control, Equity, Intent, Position
 from tasks.trading.risk.day import day_start
@@ -68,19 +68,19 @@ def read(account: str, limits: Limits, now: datetime) -> Record:
         With a zone.
     """
     day = day_start(now, limits)
-    with session() as opened:
-        start = _start(opened, account, limits)
-        low, peak = _extremes(opened, account, limits, now)
-        first = _at_day_start(opened, account, limits, day, now)
+    with reading() as opened:
+        told = opened.execute(_figures(account, limits, day, now)).one()
+        first, start = _higher(told.before, told.after), limits.start_equity or _decimal(told.start)
+        known = _Known(first, start, _decimal(told.low), _decimal(told.peak), day, now)
         return Record(
             day_start=first,
-            peak=peak,
+            peak=known.peak,
             start=start,
-            entries=_entries(opened, account, day),
+            entries=told.entries,
             losses=_losses(opened, account),
             sent=_sent(opened, account),
-            reducing=_reducing(opened, account, now),
-            hits=_hits(opened, account, limits, _Known(first, start, low, peak, day, now)),
+            reducing=bool(told.reduce or told.reduce_all),
+            hits=_hits(opened, account, limits, known),
             overrides={
                 (row.pair, row.timeframe): row.limits for row in opened.scalars(select(Pair))
             },
@@ -116,45 +116,38 @@ def _equities(account: str, limits: Limits) -> list[Any]:
     return [Equity.account == account, *since]
 
 
-def _start(opened: Session, account: str, limits: Limits) -> Decimal | None:
-    if limits.start_equity is not None:
-        return limits.start_equity
-    rows = select(Equity.equity).where(*_equities(account, limits))
-    return _decimal(opened.scalar(rows.order_by(Equity.timestamp).limit(1)))
+def _figures(account: str, limits: Limits, day: datetime, now: datetime) -> Select[Any]:
+    """Ask for all single figures at once.
+
+    `before` and `after`: the last equity before the day, and the first one in it.
+    """
+    rows, at = select(Equity.equity).where(*_equities(account, limits)), Equity.timestamp
+    whole = select(func.min(Equity.equity).label("low"), func.max(Equity.equity).label("peak"))
+    extremes = whole.where(*_equities(account, limits), at <= now).subquery()
+    asked: dict[str, Select[Any]] = {
+        "start": rows.order_by(at).limit(1),
+        "before": rows.where(at <= day).order_by(at.desc()).limit(1),
+        "after": rows.where(at > day, at <= now).order_by(at).limit(1),
+        "entries": _entries(account, day),
+        "reduce": _switch(account, now),
+        "reduce_all": _switch("*", now),
+    }
+    columns = (each.scalar_subquery().label(name) for name, each in asked.items())
+    return select(extremes.c.low, extremes.c.peak, *columns)
 
 
-def _extremes(
-    opened: Session, account: str, limits: Limits, now: datetime
-) -> tuple[Decimal | None, Decimal | None]:
-    """Return the lowest and the highest equity on record."""
-    row = opened.execute(
-        select(func.min(Equity.equity), func.max(Equity.equity)).where(
-            *_equities(account, limits), Equity.timestamp <= now
-        )
-    ).one()
-    return _decimal(row[0]), _decimal(row[1])
-
-
-def _at_day_start(
-    opened: Session, account: str, limits: Limits, day: datetime, now: datetime
-) -> Decimal | None:
-    """Return the higher of the last equity before the day and the first one in it."""
-    rows = select(Equity.equity).where(*_equities(account, limits))
-    before = rows.where(Equity.timestamp <= day).order_by(Equity.timestamp.desc())
-    after = rows.where(Equity.timestamp > day, Equity.timestamp <= now).order_by(Equity.timestamp)
-    found = [opened.scalar(each.limit(1)) for each in (before, after)]
-    known = [each for each in found if each is not None]
+def _higher(*equities: float | None) -> Decimal | None:
+    known = [each for each in equities if each is not None]
     return _decimal(math.nan if any(map(math.isnan, known)) else max(known, default=None))
 
 
-def _entries(opened: Session, account: str, day: datetime) -> int:
-    sent = select(func.count()).where(
+def _entries(account: str, day: datetime) -> Select[tuple[int]]:
+    return select(func.count()).where(
         Intent.account == account,
         Intent.kind == "entry",
         Intent.sent_at >= day,
         Intent.state.in_(("SENT", "UNKNOWN", "FILLED")),
     )
-    return opened.scalar(sent) or 0
 
 
 def _losses(opened: Session, account: str) -> tuple[tuple[datetime, Decimal], ...]:
@@ -194,12 +187,8 @@ def _order(intent: Intent, signal: Signal) -> dict[str, Any]:
     }
 
 
-def _reducing(opened: Session, account: str, now: datetime) -> bool:
-    """Say whether the newest switch, of this account or of all, is on."""
-    return any(opened.scalar(_switch(whose, now)) for whose in (account, "*"))
-
-
 def _switch(account: str, now: datetime) -> Select[tuple[bool]]:
+    """Ask whether the newest switch of an account, or of all, is on."""
     lasts = or_(Control.until.is_(None), Control.until > now)
     return (
         select(Control.on & lasts)

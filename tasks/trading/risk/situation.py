@@ -113,7 +113,12 @@ class Situation:
 
 
 def situation(
-    account_name: str, broker: Broker, pairs: Sequence[str], limits: Limits, now: datetime
+    account_name: str,
+    broker: Broker,
+    pairs: Sequence[str],
+    limits: Limits,
+    now: datetime,
+    account: Account | None = None,
 ) -> Situation:
     """Look at the account and at what is on record of it.
 
@@ -127,6 +132,8 @@ def situation(
     limits : Limits
     now : datetime
         With a zone.
+    account : Account, optional
+        As the broker told it a moment ago; left out: it is asked.
 
     Returns
     -------
@@ -138,7 +145,7 @@ def situation(
     BrokerError
         If the broker does not answer.
     """
-    account = broker.account()
+    account = account or broker.account()
     known = record.read(account_name, limits, now)
     waiting = tuple(
         Proposal(**sent.order)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from infra.postgres import database as db
+from infra.postgres import trading
 from infra.postgres.models import Bar, Base, Metric
 from infra.postgres.roles import GRANTS, ROLES, VIEWS, create_roles
 from tests.infra.databases import drop_roles, releases
@@ -169,6 +170,7 @@ def fill_tables() -> None:
 
 
 def test_every_table_is_decided_on() -> None:
+    assert trading.Intent.__tablename__ in Base.metadata.tables
     assert set(Base.metadata.tables) == set(GRANTS) - set(VIEWS)
     assert set(WRITES) == set(UPDATES) == set(Base.metadata.tables)
 
@@ -226,6 +228,7 @@ def test_research_copies_and_reads_frames(prepared: str) -> None:
         "SELECT setval('intent_id_seq', 1)",
         "SELECT * FROM pg_authid",
         "COPY bars TO '/tmp/bars.csv'",
+        "INSERT INTO control (name, \"on\", who, why) VALUES ('arm', true, 'me', 'x')",
     ],
 )
 def test_neither_role_goes_beyond_its_tables(prepared: str, role: str, statement: str) -> None:

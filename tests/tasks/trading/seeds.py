@@ -130,7 +130,6 @@ def quick() -> Iterator[None]:
     address = database.url()
     fixed = create_engine(
         address,
-        pool_reset_on_return=None,
         connect_args={"options": "-c synchronous_commit=off"},
     )
     with pytest.MonkeyPatch.context() as patch:
