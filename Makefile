@@ -13,7 +13,7 @@ demo: install  ## Install, start everything on loopback, run the pipeline on rea
 
 # Two at a time, each with servers of its own; a file's tests stay together and share them.
 test: lint  ## The whole test suite, starting every server it needs (PARALLEL=2 at a time)
-	$(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile --durations 20
 
 lint: install  ## Style, types and docstrings
 	$(BIN)/ruff check .

@@ -173,7 +173,9 @@ class Candles:
     def _client(self) -> httpx.Client:
         remote = self.url.startswith("https://")  # a proxy has no business on loopback
         try:
-            return httpx.Client(base_url=self.url, timeout=self.timeout, trust_env=remote)
+            return httpx.Client(
+                base_url=self.url, timeout=self.timeout, trust_env=remote, verify=remote
+            )
         except (OSError, ValueError, httpx.InvalidURL):
             raise SourceError(
                 "OANDA cannot be asked: one of SEP_OANDA_URL, HTTPS_PROXY (an address) and "

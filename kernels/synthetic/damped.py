@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from kernels.synthetic.draws import Draw, Streams
 from kernels.synthetic.truth import gaussian
@@ -30,6 +29,8 @@ def damped(moves: Floats, damping: float = DAMPING) -> Floats:
     moves : float64[n]
     damping : float
     """
+    from scipy.signal import lfilter
+
     return np.asarray(lfilter([1 - DAMPING], [1, -damping], moves))
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import pi, sqrt
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import quad
-from scipy.interpolate import CubicSpline, RectBivariateSpline
 from scipy.special import kv, stdtr, stdtrit
 
 from kernels.synthetic.draws import Draw, Streams
 from kernels.synthetic.truth import symmetric
 from kernels.synthetic.walk import SIGMA, PlantedWalk
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline, RectBivariateSpline
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -90,6 +91,8 @@ def _scales(streams: Streams, freedom: int) -> Floats:
 
 
 def _fat_win(horizon: int, cost: float) -> float:
+    from scipy.integrate import quad
+
     def integrand(u: float) -> float:
         scaled = u / sqrt(2)
         return float((2 * scaled**2 * kv(2, 2 * scaled)) ** horizon * np.sin(u * cost) / u)
@@ -109,6 +112,8 @@ def _variances(shocks: Floats) -> Floats:
 @lru_cache(maxsize=8)
 def _clustered(horizon: int, cost: float) -> tuple[CubicSpline, CubicSpline]:
     """Return win probability and mean cost by the log variance of the next bar."""
+    from scipy.interpolate import CubicSpline
+
     level = np.exp(_LOG_VARIANCE / 2)
     moves, weights = _moves()
     after = _next(moves[:, None])
@@ -136,6 +141,8 @@ def _margins(horizon: int, cost: float) -> RectBivariateSpline:
     With v' the variance after a move z: F_h(u, v) = E F_(h-1)((u - z) sqrt(v / v'), v'), and
     F_1(u, v) = P(z > z*) with z* - u = cost / 2 sqrt(v' / v), which is a quadratic.
     """
+    from scipy.interpolate import RectBivariateSpline
+
     margin = _MARGIN[:, None]
     table = _last(margin, cost)
     moves, weights = _moves()

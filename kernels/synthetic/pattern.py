@@ -7,7 +7,6 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from scipy.special import ndtr
 
 from kernels.synthetic.draws import Draw, Streams
@@ -98,6 +97,8 @@ def _by_state(horizon: int, drift: float, cost: float) -> Truth:
 
 def _law(horizon: int, drift: float) -> Floats:
     """Return float64[states, places]: the law of the next h moves; place 0 is -places // 2."""
+    from scipy.signal import fftconvolve
+
     after, drifts = _transitions(), _drift(drift)
     reach = int((9 * np.sqrt(horizon) + abs(drift) * horizon) / _STEP)
     law = np.zeros((len(drifts), 2 * reach + 1))

@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from kernels.synthetic.damped import DAMPING, before
 from kernels.synthetic.draws import Draw, Streams
@@ -114,6 +113,8 @@ def _damped(shocks: Floats, lean: Floats) -> Floats:
 
 def _tabled(state: int, asked: Draw, lean: Floats, move: Floats) -> Truth:
     """Return the truth at each damped move, as if all bars were in one state."""
+    from scipy.interpolate import CubicSpline
+
     table = _by_paths(state, asked.horizon, lean, asked.cost)
     inside = np.clip(move, _EDGE[0], _EDGE[-1])
     return Truth(

@@ -15,7 +15,6 @@ from infra.market.week import Week
 from infra.settings import settings
 from tasks.folder import bar_store
 from tasks.intake.quality import SPIKE, Quality, quality, told_duplicates
-from tasks.reports.quality_pictures import CAPTIONS, draw_quality
 from tasks.reports.report import _inline
 from tasks.steps import step
 
@@ -146,6 +145,8 @@ def check_bars(
         `verdict`, `sentence`, `table` (rows), `markdown` (with its pictures inlined), `pictures`
         (paths; those of the pair's last report stay).
     """
+    from tasks.reports.quality_pictures import CAPTIONS, draw_quality  # Matplotlib
+
     duplicates = (0, 0)
     if "duplicate timestamp" in validated["reasons"]:
         quarantined = pl.read_parquet(validated["quarantine"], glob=False)

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from infra.files import replaced
 from tasks.reports.format import number, percent
 from tasks.reports.learners import as_lines
-from tasks.reports.pictures import draw
 from tasks.reports.summary import DISCLAIMER, NO_SIGNAL, Summary, as_table
 from tasks.research.simulation import Simulation
 
@@ -86,6 +85,8 @@ def write_report(
     pathlib.Path
         The report: one file without a single outside address.
     """
+    from tasks.reports.pictures import draw  # Matplotlib: for those who draw alone
+
     pictures = draw(
         predictions,
         simulation,

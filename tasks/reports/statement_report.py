@@ -12,7 +12,6 @@ from typing import Any
 from infra.files import replaced
 from infra.settings import settings
 from tasks.reports.markdown import escape
-from tasks.reports.statement_pictures import draw_statement
 from tasks.trading.shadow import Comparison
 from tasks.trading.statement import Statement
 
@@ -72,6 +71,8 @@ def keep(statement: Statement, comparison: Comparison | None) -> tuple[Path, Pat
     statement : Statement
     comparison : Comparison or None
     """
+    from tasks.reports.statement_pictures import draw_statement  # Matplotlib
+
     path = path_of(statement.account, str(statement.day))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     picture = path.with_suffix(".png")

@@ -243,12 +243,13 @@ def _resume(entering: _Entering, intent: Intent, halted: str | None) -> None:
 def _again(entering: _Entering, intent: Intent, signal: Signal, held: Position | None) -> None:
     executor, journal = entering.executor, entering.desk.journal
     reason = control.refuse_pair(executor.broker, signal.pair) or _ignored(held)
-    reason = reason or judged(signal, intent, entering.situation(signal.pair), executor.limits)
+    present = entering.situation(signal.pair)
+    reason = reason or judged(signal, intent, present, executor.limits)
     if reason is not None:
         journal.move(intent, "DENIED", reason)
         entering.report.refused.append(entering.row(signal, reason=reason))
     else:
-        _send(entering, intent, signal)
+        _send(entering, intent, signal, present.account.transaction)
 
 
 def _consider(entering: _Entering, signal: Signal) -> None:
@@ -264,22 +265,22 @@ def _consider(entering: _Entering, signal: Signal) -> None:
     if reason is not None:
         _deny(entering, signal, reason, {})
         return
-    price = entering.situation(signal.pair).prices.get(signal.pair)
+    present = entering.situation(signal.pair)
+    price = present.prices.get(signal.pair)
     if price is None or not price.tradeable:
         report.finding(f"{signal.pair}: its signal waits for a price")
         return
-    thought = plan(signal, entering.situation(signal.pair), executor.limits, executor.sizing)
+    thought = plan(signal, present, executor.limits, executor.sizing)
     if thought.refusal is not None:
         _deny(entering, signal, thought.refusal, thought.detail)
         return
     intent = desk.journal.claim(signal, thought.detail, **thought.order)
     if intent is not None:
-        _send(entering, intent, signal)
+        _send(entering, intent, signal, present.account.transaction)
 
 
-def _send(entering: _Entering, intent: Intent, signal: Signal) -> None:
+def _send(entering: _Entering, intent: Intent, signal: Signal, checkpoint: int) -> None:
     executor, desk, report = entering.executor, entering.desk, entering.report
-    checkpoint = entering.situation(signal.pair).account.transaction
     entry = orders.entry_of(intent, signal.timeframe)
     entering.known = None
 

@@ -2,7 +2,8 @@
 
 The executor keeps its journal in PostgreSQL, whose commits are as safe as by default, and speaks
 with the simulated venue over a socket of loopback. The clock stands, so that the client's own pace
-(so many requests a second, as the venue wants) is not in the figures.
+(so many requests a second, as the venue wants) is not in the figures. "in the executor" leaves out
+for how long the venue was waited for: reading account and prices takes a real one longer.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import httpx
 import numpy as np
 from pydantic import SecretStr
 from sqlalchemy import func, insert, select
@@ -28,8 +31,10 @@ from infra.clock import VirtualClock
 from infra.postgres import database as db
 from infra.postgres.database import session
 from infra.postgres.models import Signal
-from infra.postgres.trading import Intent
+from infra.postgres.trading import Intent, Position
 from infra.servers import postgres
+from infra.settings import settings
+from tasks.trading import brokers
 from tasks.trading.execution import Executor, cycle
 from tasks.trading.lease import acquire
 from tasks.trading.risk.limits import Limits
@@ -37,11 +42,12 @@ from tasks.trading.sizing import Units
 from tests.benchmarks.kernels import print_hardware
 from tests.servers import empty_tables, temporary_home
 from tests.tasks.trading.desk import model
+from tests.tasks.trading.walk import HOUR, flat, signal
 
 NOW = datetime(2026, 1, 13, 10, 0, 20, tzinfo=UTC)
 BAR = timedelta(minutes=15)
 DECISIONS, WARM = 200, 20
-QUEUED, ENTERED = 10_000, 300
+QUEUED, ENTERED, HOURS = 10_000, 300, 300
 WIDE = Limits(
     sizing=Units(units=Decimal(100)),
     max_own_trades=None,
@@ -54,6 +60,26 @@ WIDE = Limits(
 )
 
 
+class Timed(httpx.HTTPTransport):
+    """Sockets that note when each answer had come, and how long it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[tuple[float, float]] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        began = time.monotonic()
+        response = super().handle_request(request)
+        response.read()
+        ended = time.monotonic()
+        self.waits.append((ended, ended - began))
+        return response
+
+    def waited(self, start: float, end: float) -> float:
+        """Return for how long answers that came between two moments were waited for."""
+        return sum(wait for ended, wait in self.waits if start < ended <= end)
+
+
 @dataclass
 class Room:
     """An account at a simulator, whose executor can be asked for a cycle."""
@@ -62,6 +88,7 @@ class Room:
     broker: OandaBroker
     clock: VirtualClock
     account: str
+    sockets: Timed
     steps: dict[str, float] = field(default_factory=dict)
 
     def cycle(self, limits: Limits) -> float:
@@ -91,7 +118,8 @@ def main() -> list[dict[str, Any]]:
         if not os.environ["SEP_DATABASE_URL"]:
             postgres.start(home)
         db.migrate()
-        return [decisions(), drain("limits deny most", 20), drain("all entered", None)]
+        drained = [drain("limits deny most", 20), drain("all entered", None)]
+        return [decisions(), *drained, replayed(home)]
 
 
 @contextmanager
@@ -105,9 +133,10 @@ def room(account: str) -> Iterator[Room]:
     simulator.market.now, clock = NOW, VirtualClock(NOW)
     with simulator.serve():
         token = SecretStr(simulator.token)
-        broker = OandaBroker(token, simulator.url, ACCOUNT, clock)
+        sockets = Timed()
+        broker = OandaBroker(token, simulator.url, ACCOUNT, clock, sockets)
         with closing(broker.client):
-            made = Room(simulator, broker, clock, account)
+            made = Room(simulator, broker, clock, account, sockets)
             made.cycle(WIDE)
             yield made
 
@@ -128,7 +157,7 @@ def publish(count: int, first: int = 0) -> None:
 
 def decisions() -> dict[str, Any]:
     """Measure one signal after the other, with the account empty again each time."""
-    whole, from_claim = [], []
+    whole, own, from_claim = [], [], []
     with room("decisions") as made:
         for number in range(WARM + DECISIONS):
             publish(1, number)
@@ -136,13 +165,18 @@ def decisions() -> dict[str, Any]:
             began = made.cycle(WIDE)
             (arrived,) = made.sent()[before:]
             whole.append((arrived - began) * 1e3)
+            own.append(whole[-1] - made.sockets.waited(began, arrived) * 1e3)
             from_claim.append((arrived - made.steps["claimed"]) * 1e3)
             for trade in [*made.simulator.book.trades]:
                 made.broker.close(trade, "benchmark")
             made.cycle(WIDE)
     figures = {
         name: np.percentile(taken[WARM:], [50, 99]).round(1).tolist()
-        for name, taken in (("signal to wire", whole), ("intent to wire", from_claim))
+        for name, taken in (
+            ("signal to wire", whole),
+            ("in the executor", own),
+            ("intent to wire", from_claim),
+        )
     }
     for name, (p50, p99) in figures.items():
         print(f"{name:<28}{DECISIONS:>8} orders   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
@@ -162,6 +196,32 @@ def drain(name: str, most: int | None) -> dict[str, Any]:
         check(made, count, most or count)
     print(f"{name:<28}{count:>8} signals  {count / seconds:8.0f} signals/s")
     return {"name": name, "signals": count, "seconds": seconds, "per_second": count / seconds}
+
+
+def replayed(home: Path) -> dict[str, Any]:
+    """Trade recorded hours on paper, with the journal: a signal each hour, left an hour later."""
+    empty_tables()
+    with session() as opened:
+        opened.add(model())
+    last, limits = flat(home, hours=HOURS + 2), WIDE.model_copy(update={"max_spread_ratio": None})
+    for hour in range(HOURS):
+        signal(last - (HOURS - hour) * HOUR, horizon=1)
+    clock = VirtualClock(last - (HOURS + 1) * HOUR)
+    broker = brokers.broker_of(settings(), "replay", clock)
+    executor = Executor("replay", broker, clock, limits, limits.sizing)
+    lease = acquire("execute:replay", "benchmark", clock)
+    began = perf_counter()
+    for _ in range(HOURS + 1):
+        clock.advance(HOUR)
+        cycle(executor, lease)
+    seconds = perf_counter() - began
+    with session() as opened:
+        entered = opened.scalar(select(func.count()).select_from(Position))
+    if entered is None or entered < HOURS // 2 - 1:
+        raise SystemExit(f"{entered} positions of {HOURS} signals")
+    print(f"{'hours on paper, ' + str(entered) + ' entered':<28}{HOURS:>8} signals"
+          f"  {HOURS / seconds:8.0f} signals/s")  # fmt: skip
+    return {"name": "paper", "signals": HOURS, "seconds": seconds, "per_second": HOURS / seconds}
 
 
 def check(made: Room, count: int, entered: int) -> None:

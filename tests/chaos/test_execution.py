@@ -15,6 +15,9 @@ from tests.tasks.trading.crash_case import program
 
 __all__ = ["program"]
 
+ENOUGH = 1000
+"""Seeds after which all that may happen has happened often."""
+
 
 @pytest.fixture
 def quick(database: str) -> Iterator[None]:
@@ -27,6 +30,8 @@ def test_worlds(seeds: Proof) -> None:
     """No order is filled twice, nothing is without a stop, the journal is the venue's at rest."""
     for seed in seeds:
         seeds.counts += worlds.check_simulated(seed).counts
+    if seeds.done >= ENOUGH:
+        assert not worlds.rare(seeds.done, seeds.counts)
 
 
 @pytest.mark.usefixtures("quick")

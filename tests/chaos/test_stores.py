@@ -11,17 +11,16 @@ from infra.stores.bulk import BarStore
 from tasks.intake.request import IngestRequest
 from tests.chaos.conftest import Proof
 from tests.infra.stores.test_store import watch_a_killed_writer
+from tests.tasks.prepared import Prepared, run
 from tests.tasks.test_ingest_killed import (
     Crash,
     assert_no_half_file,
-    begin_anew,
     crash,
     differences,
     earlier,
     everything,
     kill_points,
     request_,
-    run,
 )
 
 __all__ = ["crash", "earlier", "request_"]
@@ -41,12 +40,12 @@ def test_killed_ingests(
 ) -> None:
     """An ingest that is killed anywhere and run again comes to the same rows."""
     noted = tmp_path / "calls"
-    begin_anew(earlier, folder=tmp_path)
+    prepared = Prepared(earlier, folder=tmp_path)
     assert crash(request_, folder=tmp_path, calls=str(noted)) == [0]
     expected, calls = everything(), noted.read_text().splitlines()
     for seed in seeds:
         for point in kill_points(calls, random.Random(seed), 4):
-            begin_anew(earlier, folder=tmp_path)
+            prepared.put_back()
             seeds.counts["kills"] += crash(request_, folder=tmp_path, **point) != [0]
             assert_no_half_file()
             run(request_, folder=tmp_path)

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pandera.backends.polars import builtin_checks
+
 import tasks.intake.candles
 from infra.sources import oanda
 from infra.stores.removals import Wanted, remove, undo
@@ -28,6 +30,9 @@ from tasks.folder import bar_store
 from tasks.ingest import fetch_rows, store_rows, validate_rows
 from tasks.intake.candles import begin_at
 from tasks.intake.request import IngestRequest
+
+EARLY = (builtin_checks,)
+"""What the first validation would import in each child, and Hypothesis with it."""
 
 
 def ingest(request: IngestRequest, folder: str) -> list[dict[str, Any]]:

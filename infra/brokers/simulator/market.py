@@ -114,6 +114,8 @@ class Market:
         Beginnings of candles that stay incomplete.
     depth : tuple of (int, float)
         Units that are for sale at once, and how many pips worse than the best price.
+    halted : set of str
+        Instruments that do not trade for now, whatever the hour.
     """
 
     minutes: dict[str, pl.DataFrame]
@@ -121,6 +123,7 @@ class Market:
     settling: timedelta = timedelta(0)
     stuck: set[datetime] = field(default_factory=set)
     depth: tuple[tuple[int, float], ...] = ((10_000_000, 0.0),)
+    halted: set[str] = field(default_factory=set)
     _columns: dict[str, tuple[pl.DataFrame, dict[str, list[Any]]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -131,6 +134,25 @@ class Market:
         if (known := self._columns.get(instrument)) is None or known[0] is not minutes:
             known = self._columns[instrument] = minutes, minutes.to_dict(as_series=False)
         return known[1]
+
+    def shift(self, instrument: str, by: float) -> None:
+        """Move the newest price of an instrument, and all that follow, by so much.
+
+        Parameters
+        ----------
+        instrument : str
+            Key of `minutes`.
+        by : float
+            To whole points of its price.
+        """
+        minutes = self.minutes[instrument]
+        began = minutes["time"].search_sorted(self.now, side="right") - 1
+        late = pl.int_range(pl.len()) >= began
+        prices = [f"{side}_{shape}" for side in SIDES for shape in "ohlc"]
+        self.minutes[instrument] = minutes.with_columns(
+            pl.when(late).then((pl.col(name) + by).round(6)).otherwise(pl.col(name)).alias(name)
+            for name in prices
+        )
 
     def candles(self, instrument: str, granularity: str) -> pl.DataFrame:
         """Return the candles that have begun, oldest first, with ``complete``.

@@ -108,6 +108,31 @@ class Simulator:
             self.venue.walk(self.market.now)
             return self.venue
 
+    def jump(self, pair: str, by: float) -> None:
+        """Let a price jump now: stops fill at what there is then.
+
+        Parameters
+        ----------
+        pair : str
+        by : float
+        """
+        with self._lock:
+            venue = self.look()
+            self.market.shift(pair, by)
+            venue.gap(pair)
+
+    def halt(self, pair: str, *, on: bool = True) -> None:
+        """Let an instrument trade no more from now on, or again.
+
+        Parameters
+        ----------
+        pair : str
+        on : bool
+        """
+        with self._lock:
+            self.look()
+            (self.market.halted.add if on else self.market.halted.discard)(pair)
+
     @contextmanager
     def serve(self, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Simulator]:
         """Answer on loopback until the context ends.

@@ -95,6 +95,17 @@ class Venue:
         pip = Decimal(1).scaleb(self.terms(pair)["pipLocation"])
         return tuple((units, Decimal(str(pips)) * pip) for units, pips in self.market.depth)
 
+    def trades(self, pair: str, at: datetime) -> bool:
+        """Say whether an instrument trades at a moment.
+
+        Parameters
+        ----------
+        pair : str
+        at : datetime
+            With a zone.
+        """
+        return pair not in self.market.halted and trades_at(pair, at)
+
     def price(self, pair: str) -> Price | None:
         """Return the newest price of an instrument; None if there is none yet."""
         tick = self._of(pair).newest(self.market.now, self._falls(pair))
@@ -134,7 +145,7 @@ class Venue:
     def _priced(self, pair: str, tick: Tick, at: datetime) -> Price:
         gain, loss = self.worth(find(pair).quote)
         told = max(tick.at, min(at, tick.until))
-        return Price(pair, tick.bid, tick.ask, told, trades_at(pair, at), gain, loss)
+        return Price(pair, tick.bid, tick.ask, told, self.trades(pair, at), gain, loss)
 
     # time passes
 
@@ -158,13 +169,20 @@ class Venue:
         for pair in {trade.pair for trade in self.book.trades.values()}:
             self._mark(pair)
 
+    def gap(self, pair: str) -> None:
+        """Judge stops, orders and margin at a price that jumped to where it stands."""
+        price = self._mark(pair)
+        if price is not None and price.tradeable:
+            now = self.market.now
+            self._judge(pair, Tick(now, price.bid, price.ask, jumps=True, until=price.at))
+
     def _move(self, until: datetime) -> None:
         pairs = {trade.pair for trade in self.book.trades.values()}
         pairs |= {order.pair for order in self.book.orders.values()}
         streams = [self._stream(pair, until) for pair in sorted(pairs)]
         for tick, pair in merge(*streams, key=lambda each: (each[0].at, each[1])):
             self.market.now = tick.at
-            if trades_at(pair, tick.at):
+            if self.trades(pair, tick.at):
                 self._expire(tick.at)
                 self.book.mark(self._priced(pair, tick, tick.at), self._margin(pair))
                 self._judge(pair, tick)
@@ -206,7 +224,7 @@ class Venue:
 
     def _close_out(self, at: datetime) -> None:
         for trade in [*self.book.trades.values()]:
-            if trades_at(trade.pair, at):
+            if self.trades(trade.pair, at):
                 mark = self.book.marks[trade.pair]
                 price = mark.bid if trade.units > 0 else mark.ask
                 self.record(self.book.settle(trade.id, price, at, "MARGIN_CLOSEOUT"))

@@ -17,12 +17,12 @@ from infra.stores import ledger, removals
 from infra.stores.removals import RemovalError, Wanted, remove, undo
 from tasks.folder import bar_store
 from tasks.intake.request import IngestRequest
+from tests.tasks.prepared import Prepared
 from tests.tasks.test_ingest_killed import (
     CALLS,
     SMALLEST,
     WRITE,
     Crash,
-    begin_anew,
     crash,
     earlier,
     request_,
@@ -38,10 +38,20 @@ WANTED = {"pair": "BTC_USD", "timeframe": "H1", "run_id": RUN}
 CHANGING = CALLS | {"posix.unlink"}
 
 
-def prepare(*requests: IngestRequest, folder: Path) -> None:
+def prepare(*requests: IngestRequest, folder: Path) -> Prepared:
+    forget(folder)
+    return Prepared(*requests, folder=folder)
+
+
+def forget(folder: Path) -> None:
+    """Let files of removed rows go."""
     for place in (folder, bar_store().root.parent):
         shutil.rmtree(place / ledger.FOLDER, ignore_errors=True)
-    begin_anew(*requests, folder=folder)
+
+
+def put_back(prepared: Prepared) -> None:
+    forget(prepared.files.parent)
+    prepared.put_back()
 
 
 def state() -> tuple[str, int]:
@@ -81,14 +91,14 @@ def test_removal_killed_anywhere(
     noted = tmp_path / "calls"
     prepare(earlier, folder=tmp_path)
     without = state()[0]
-    prepare(earlier, request_, folder=tmp_path)
+    prepared = prepare(earlier, request_, folder=tmp_path)
     whole = state()[0]
     assert crash(request_, folder=tmp_path, calls=str(noted), removal=WANTED) == [0]
     assert state() == (without, 1)
     assert records() == [(131, False)]
     killed = 0
     for point in points(noted.read_text().splitlines(), random.Random(seed)):
-        prepare(earlier, request_, folder=tmp_path)
+        put_back(prepared)
         killed += crash(request_, folder=tmp_path, removal=WANTED, **point) != [0]
         content, files = state()
         if content == whole:
@@ -111,7 +121,7 @@ def test_undoing_killed_anywhere(
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     noted, undoing = tmp_path / "calls", {"undo": True}
-    prepare(earlier, request_, folder=tmp_path)
+    prepared = prepare(earlier, request_, folder=tmp_path)
     whole = state()[0]
     remove(bar_store(), Wanted(*KEY, run_id=RUN), who="me")
     without = state()[0]
@@ -119,7 +129,7 @@ def test_undoing_killed_anywhere(
     assert state() == (whole, 1)
     killed = 0
     for point in points(noted.read_text().splitlines(), random.Random(seed)):
-        prepare(earlier, request_, folder=tmp_path)
+        put_back(prepared)
         remove(bar_store(), Wanted(*KEY, run_id=RUN), who="me")
         codes = crash(request_, folder=tmp_path, removal=undoing, **point)
         killed += codes == [-SIGKILL]

@@ -371,7 +371,7 @@ def expected_skill(said: Floats, truth: Floats, rate: Floats) -> float:
 
 def test_a_pool_of_the_same_kind_is_kept_and_tells_more() -> None:
     weights, skills = zip(*(short("reversal", seed) for seed in range(1, 7)), strict=True)
-    assert np.mean([each["pooled"] for each in weights]) > 0.05
+    assert np.mean([each["pooled"] for each in weights]) > 0.1
     pool, alone = (np.array([each[n] for each in skills]) for n in ("pooled", "neighbours"))
     assert (pool > alone).sum() >= 5
     assert pool.mean() > 1.2 * alone.mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
@@ -57,7 +58,11 @@ class Site(Protocol):
     def sent(self) -> Counter[str]: ...
 
 
+SCANS = 3
+"""Readings of the log in vain after which an entry may be given up."""
 ENDS = {"DENIED", "EXPIRED", "FILLED", "CANCELLED", "REJECTED", "DROPPED"}
+UNEXPECTED = re.compile(r": [A-Z]\w*(Error|Exception|Violation): ")
+"""What a round says of a mistake of its own."""
 UNDECIDED = {"PREPARED", "SENT", "UNKNOWN"}
 
 
@@ -135,6 +140,8 @@ def nothing_disagrees(world: Site) -> None:
 
 def after_a_whole_round(world: Site, report: Report, *, quiet: bool) -> None:
     """What a round promises that neither died nor met a fault."""
+    for finding in report.findings:
+        assert not UNEXPECTED.search(finding), finding
     broker_knows = not any("does not tell how things stand" in each for each in report.findings)
     if quiet and broker_knows:
         all_have_stops(world)
@@ -175,7 +182,7 @@ def at_rest(world: Site) -> None:
 
 
 def each_intent_has_one_end(world: Site) -> None:
-    """The state of each intent is an end, and its events tell of just that one."""
+    """The state of each intent is an end, and its events tell of just that one, in due time."""
     with session() as opened:
         told = opened.execute(
             select(IntentEvent.intent_id, IntentEvent.event)
@@ -188,6 +195,9 @@ def each_intent_has_one_end(world: Site) -> None:
     for intent in intents(world):
         ends = [event for event in events[intent.id] if event in ENDS]
         assert ends == [intent.state], f"{intent.client_id}: {events[intent.id]}"
+        if (intent.kind, intent.state) == ("entry", "DROPPED"):
+            scans = events[intent.id].count("scan")
+            assert scans >= SCANS, f"{intent.client_id} was given up after {scans} readings"
 
 
 def each_end_is_the_venues(world: Site) -> None:

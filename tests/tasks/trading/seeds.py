@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine
 
+from infra.brokers.simulator.faults import DRAWN
 from infra.clock import VirtualClock
 from infra.market import instruments
 from infra.postgres import database
 from infra.postgres.database import session
+from tests.tasks.trading import hazards
 from tests.tasks.trading.desk import model
 from tests.tasks.trading.simulated import SimulatedVenue
-from tests.tasks.trading.venues import BookVenue, Market, Venue
+from tests.tasks.trading.venues import BY_HAND, BookVenue, Market, Venue
 from tests.tasks.trading.world import LIMITS, World
 
 MINUTES = 4 * 24 * 60
@@ -66,6 +68,11 @@ def told(number: int, counts: Counter[str]) -> str:
     return f"{number:,} seeds: {shown}"
 
 
+def rare(number: int, counts: Counter[str]) -> dict[str, int]:
+    """Return what came less than once in a hundred seeds."""
+    return {name: counts[name] for name in CATALOGUE if counts[name] * 100 < number}
+
+
 def live(seed: int, venue: Venue) -> Lived:
     """Live through a seed's world at a venue."""
     rng = random.Random(f"limits {seed}")
@@ -74,7 +81,7 @@ def live(seed: int, venue: Venue) -> Lived:
         seed,
         venue,
         rng.choice(LIMITS),
-        real=rng.random() < 0.15,
+        real=rng.random() < 0.25,
         dead_man=rng.choice((0.0, 0.0, 10.0)),
     )
     digest = world.run()
@@ -82,7 +89,20 @@ def live(seed: int, venue: Venue) -> Lived:
     return Lived(digest, world.counts + faults + marks(venue))
 
 
-USUAL = ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST")
+USUAL = ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST", "CLIENT_REQUEST_REPLACED")
+CATALOGUE = (
+    *(f"! {fault}" for fault in DRAWN),
+    *(f"hazard {name}" for name in hazards.NAMES),
+    "! stray applied", "* BOUNDS_VIOLATION", "* DAILY_FINANCING", "* FIFO_VIOLATION",
+    "* INSUFFICIENT_LIQUIDITY", "* MARKET_HALTED", "* MARKET_ORDER_MARGIN_CLOSEOUT",
+    "* STOP_LOSS_ON_FILL_LOSS", "* STOP_LOSS_ORDER", "* TAKE_PROFIT_ORDER",
+    "* TRADE_DOESNT_EXIST", "* gap through stop", "clock steps", "closed by hand",
+    "delivered again", "disarmed", "entry dropped", "entry expired", "exit cancelled",
+    "exit denied", "exit dropped", "exit rejected", "foreign trades", "halts", "halts of a pair",
+    "in doubt", "jumps", "killed", "late fills", "lease lost", "nights without executors",
+    "ruins", "stops taken away", "suspensions", "thin markets",
+)  # fmt: skip
+"""All that befalls an executor at the simulated venue: each once in a hundred seeds, or more."""
 
 
 def marks(venue: Venue) -> Counter[str]:
@@ -92,9 +112,9 @@ def marks(venue: Venue) -> Counter[str]:
     for line in venue.book.log:
         if line.type == "STOP_LOSS_ORDER" and line.price is not None:
             stops[str(line.trade)] = line.price
-        elif (
-            line.kind == "cancel" and line.reason not in ("LINKED_TRADE_CLOSED", "CLIENT_REQUEST")
-        ) or line.kind == "reject":
+        elif line.client_id == BY_HAND:
+            found["* by hand"] += line.kind == "fill"
+        elif (line.kind == "cancel" and line.reason not in USUAL) or line.kind == "reject":
             found[f"* {line.reason}"] += 1
         elif line.kind == "fill" and line.opened is None:
             found[f"* {line.reason}"] += 1

@@ -38,15 +38,35 @@ MARKETS: Final = 60
 OPEN_MINUTES: Final = 900
 LONGEST: Final = 3 * 1440 + 600
 """Minutes on the clock: over a weekend."""
+AIMED: Final = 0.6
 MONDAY: Final = datetime(2026, 1, 12, tzinfo=UTC)
 DEPTH: Final = ((150_000, 0.0), (200_000, 0.6), (250_000, 30.0))
+THIN: Final = ((200, 0.0), (150, 2.0), (150, 60.0))
+AIMS: Final = (
+    *[("stray", "POST"), ("late before", "POST")] * 3, ("late after", "POST"),
+    *[("stray", "/close"), ("drop before", "/close")] * 2,
+    ("drop before", "POST"), ("drop after", "POST"), ("drop after", "/close"),
+    ("error after", "POST"), ("short page", "sinceid"),
+)  # fmt: skip
+"""Faults with the requests that they hurt most."""
 
 
-class Stray(Hostile):
-    """Stray requests wait for as many readings of the log as the seed says."""
+class Aimed(Hostile):
+    """Besides the faults that are drawn, one hits a kind of request more often than not.
+
+    Stray requests wait for as many readings of the log as the seed says.
+    """
+
+    aim: tuple[str, str] | None = None
+
+    def draw(self, call: Call) -> Fault | None:
+        name, on = self.aim or ("", "nothing")
+        if on in f"{call.method} {call.path}" and self._random.random() < AIMED:
+            return self._made(name)
+        return super().draw(call)
 
     def _made(self, name: str) -> Fault:
-        scans = (1, 2, 4, 8)[self.seed % 4]
+        scans = (1, 4, 5, 6)[self.seed % 4]
         return replace(super()._made(name), scans=scans)
 
 
@@ -66,9 +86,12 @@ class SimulatedVenue:
         start, minutes = market_of(seed % MARKETS)
         self.clock, self.sockets = VirtualClock(start), False
         market = Market(dict(minutes), start, depth=DEPTH)
-        market._columns = _columns(seed % MARKETS)
+        market._columns = dict(_columns(seed % MARKETS))
         self.simulator = Simulator(market, clock=self.clock, balance=DEPOSIT)
-        self.simulator.hostile = Stray(seed, rates_of(rng), late=rng.choice((9.0, 40.0, 300.0)))
+        late = rng.choice((9.0, 300.0, 600.0, 900.0))
+        self.simulator.hostile = hostile = Aimed(seed, rates_of(rng), late=late)
+        if rng.random() < 0.5:
+            hostile.aim = rng.choice(AIMS)
         self.transport = InProcess(self.simulator, self.clock, LATENCY)
 
     @property
@@ -109,10 +132,22 @@ class SimulatedVenue:
     def calm(self) -> None:
         simulator = self.simulator
         simulator.hostile = None
+        self.thin(on=False)
+        for pair in PAIRS:
+            self.suspend(pair, on=False)
         while simulator.parked:
             simulator.apply(simulator.parked.popleft()[0])
             simulator.fired["stray applied"] += 1
         self.pass_(400)
+
+    def jump(self, pair: str, by: float) -> None:
+        self.simulator.jump(pair, by)
+
+    def suspend(self, pair: str, *, on: bool) -> None:
+        self.simulator.halt(pair, on=on)
+
+    def thin(self, *, on: bool) -> None:
+        self.simulator.market.depth = THIN if on else DEPTH
 
     def trade_by_hand(self, pair: str, units: int) -> None:
         order = {

@@ -134,6 +134,8 @@ def test_a_trade_that_an_older_version_left_pauses_nobody(site: Site) -> None:
 
 def test_an_order_that_nobody_wrote_down_halts_though_the_broker_falls_silent(site: Site) -> None:
     book, since = site.broker.book, site.broker.since
+    book.enter(Request(PAIR, Decimal(5), "by hand"), site.clock.now())
+    book.close(next(iter(book.trades)), None, None, site.clock.now())
 
     def silent(transaction: int) -> Any:
         (*_, fill) = book.enter(Request(PAIR, Decimal(5), "sep-1"), site.clock.now())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -14,31 +14,21 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from infra.brokers.book import Book
-from infra.brokers.broker import (
-    Account,
-    Broker,
-    BrokerError,
-    Candle,
-    Done,
-    Entry,
-    Price,
-    Refused,
-    Reply,
-    Terms,
-    Transaction,
-    Unknown,
-)
+from infra.brokers.broker import Broker, Candle, Price
 from infra.brokers.holdings import Request
 from infra.clock import Clock, VirtualClock
 from infra.market.hours import calendar_of
 from infra.market.moments import is_open
 from infra.market.timeframes import bar_length
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE: Final = timedelta(minutes=1)
 PRECISION: Final = {"EUR_USD": 5, "GBP_USD": 5, "USD_JPY": 3}
 FIRST: Final = {"EUR_USD": 110_000, "GBP_USD": 127_000, "USD_JPY": 150_000}
 PAIRS: Final = tuple(FIRST)
 DEPOSIT: Final = Decimal(100_000)
+DEPTH: Final = 600_000
+"""Units that are for sale at once."""
 MARGIN: Final = Decimal("0.02")
 BY_HAND: Final = "by-hand"
 """Name of orders that are not ours."""
@@ -74,6 +64,18 @@ class Venue(Protocol):
 
     def calm(self) -> None:
         """From now on nothing fails, and what was under way has arrived."""
+        ...
+
+    def jump(self, pair: str, by: float) -> None:
+        """Let a price jump."""
+        ...
+
+    def suspend(self, pair: str, *, on: bool) -> None:
+        """Let a pair trade no more, or again."""
+        ...
+
+    def thin(self, *, on: bool) -> None:
+        """Let there be hardly anything for sale, or as much as usual again."""
         ...
 
     def trade_by_hand(self, pair: str, units: int) -> None:
@@ -122,6 +124,10 @@ class Market:
         home = (Decimal(1) / bid).quantize(Decimal("1e-8")) if pair == "USD_JPY" else Decimal(1)
         return Price(pair, bid, ask, at, tradeable, home, home)
 
+    def jump(self, pair: str, now: datetime, by: float) -> None:
+        """Move this minute's price, and all that follow."""
+        self.bids[pair][self._minute(now) :] += round(by * 10 ** PRECISION[pair])
+
     def open(self, pair: str, now: datetime) -> bool:
         """Say whether the market is open."""
         return _is_open(pair, now.replace(second=0, microsecond=0))
@@ -129,7 +135,7 @@ class Market:
     def candles(self, pair: str, timeframe: str, since: datetime, now: datetime) -> list[Candle]:
         """Return bars with at least one quoted minute."""
         length = bar_length(timeframe)
-        since += -(since - datetime(1970, 1, 1, tzinfo=UTC)) % length
+        since += -(since - EPOCH) % length
         return list(self._candles(pair, length, max(since, self.start), now))
 
     def _candles(
@@ -164,8 +170,10 @@ class BookVenue:
     rates: dict[str, float]
     fired: Counter[str] = field(default_factory=Counter)
     late: list[tuple[datetime, Callable[[], Any]]] = field(default_factory=list)
-    deaf_until: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    marked: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    deaf_until: datetime = EPOCH
+    marked: datetime = EPOCH
+    suspended: set[str] = field(default_factory=set)
+    most: int = DEPTH
 
     def __post_init__(self) -> None:
         self.account = Book.opened("USD", DEPOSIT, self.clock.now())
@@ -176,10 +184,30 @@ class BookVenue:
         return self.account
 
     def connect(self, clock: Clock) -> Broker:
+        from tests.tasks.trading.line import Line
+
         return Line(self)
 
     def price(self, pair: str) -> Price:
-        return self.market.price(pair, self.clock.now())
+        told = self.market.price(pair, self.clock.now())
+        return replace(told, tradeable=False) if pair in self.suspended else told
+
+    def jump(self, pair: str, by: float) -> None:
+        self.market.jump(pair, self.clock.now(), by)
+        self.marked = EPOCH
+        self._happen()
+
+    def suspend(self, pair: str, *, on: bool) -> None:
+        (self.suspended.add if on else self.suspended.discard)(pair)
+
+    def thin(self, *, on: bool) -> None:
+        self.most = 500 if on else DEPTH
+
+    def shut(self, pair: str, units: Decimal) -> str | None:
+        """Say why an order is not filled by the market."""
+        if not self.price(pair).tradeable:
+            return "MARKET_HALTED"
+        return "INSUFFICIENT_LIQUIDITY" if abs(units) > self.most else None
 
     def pass_(self, seconds: float) -> None:
         """Let time pass, minute by minute where something is open or under way."""
@@ -196,6 +224,8 @@ class BookVenue:
 
     def calm(self) -> None:
         self.rates = {}
+        self.suspended.clear()
+        self.most = DEPTH
         self.deaf_until = self.clock.now()
         for _, change in self.late:
             change()
@@ -223,7 +253,7 @@ class BookVenue:
         self._mark()
         now = self.clock.now()
         for held in list(self.account.trades.values()):
-            if self.market.open(held.pair, now):
+            if self.price(held.pair).tradeable:
                 self._trigger(held.id)
         if self.account.closeout >= 1:
             for number in list(self.account.trades):
@@ -258,120 +288,6 @@ class BookVenue:
             for pair in PAIRS:
                 self.account.mark(self.price(pair), MARGIN)
             self.marked = minute
-
-
-@dataclass
-class Line:
-    """An executor's connection to the cheap venue."""
-
-    venue: BookVenue
-    name: str = "book"
-    real: bool = False
-    synthetic: bool = True
-
-    def account(self) -> Account:
-        self._asked()
-        return self.venue.account.account("book-1")
-
-    def terms(self, pair: str) -> Terms | None:
-        if pair not in PAIRS:
-            return None
-        return Terms(pair, PRECISION[pair], 0, Decimal(1), Decimal(100_000_000), MARGIN)
-
-    def prices(self, pairs: Sequence[str]) -> dict[str, Price]:
-        self._asked()
-        return {pair: self.venue.price(pair) for pair in pairs if pair in PAIRS}
-
-    def candles(self, pair: str, timeframe: str, since: datetime) -> list[Candle]:
-        self._asked()
-        return self.venue.market.candles(pair, timeframe, since, self.venue.clock.now())
-
-    def since(self, transaction: int) -> list[Transaction]:
-        self._asked()
-        return list(self.venue.account.since(transaction))
-
-    def last(self) -> int:
-        self._asked()
-        return self.venue.account.last
-
-    def enter(self, entry: Entry) -> Reply:
-        sign = 1 if entry.side == "long" else -1
-        request = Request(
-            entry.pair,
-            sign * entry.units,
-            entry.client_id,
-            entry.bound,
-            entry.stop,
-            entry.target,
-            "OPEN_ONLY",
-        )
-        return self._change(lambda: self._entered(request))
-
-    def close(self, trade: str, client_id: str, units: Decimal | None = None) -> Reply:
-        return self._change(lambda: self._closed(trade, units))
-
-    def protect(self, trade: str, stop: Decimal, target: Decimal | None) -> Reply:
-        book, now = self.venue.account, self.venue.clock.now
-
-        def change() -> list[Transaction]:
-            if trade not in book.trades:
-                return book.reject(now(), "STOP_LOSS_ORDER_REJECT", "TRADE_DOESNT_EXIST")
-            return book.protect(trade, {"stop": stop, "target": target}, now())
-
-        return self._change(change)
-
-    def _entered(self, request: Request) -> list[Transaction]:
-        venue = self.venue
-        venue._mark()
-        shut = None if venue.price(request.pair).tradeable else "MARKET_HALTED"
-        venue.fired["market halted"] += shut is not None
-        lines = venue.account.enter(request, venue.clock.now(), refusal=shut)
-        venue.fired["cancelled"] += lines[-1].kind == "cancel"
-        held = venue.account.trades.get(str(lines[-1].trade))
-        if held is not None and held.stop is not None and venue.fires("naked"):
-            venue.account.cancel(held.stop.id, venue.clock.now())
-        return lines
-
-    def _closed(self, trade: str, units: Decimal | None) -> list[Transaction]:
-        venue = self.venue
-        venue._mark()
-        held, now = venue.account.trades.get(trade), venue.clock.now()
-        if held is None:
-            venue.fired["closed twice"] += 1
-            return venue.account.reject(now, "MARKET_ORDER_REJECT", "TRADE_DOESNT_EXIST")
-        shut = None if venue.price(held.pair).tradeable else "MARKET_HALTED"
-        return venue.account.close(trade, units, None, now, refusal=shut)
-
-    def _asked(self) -> None:
-        venue = self.venue
-        venue.pass_(venue.rng.uniform(0.01, 0.2))
-        if venue.fires("deaf"):
-            length = venue.rng.choice((0, 0, 60, 600))
-            venue.deaf_until = venue.clock.now() + timedelta(seconds=length)
-            raise BrokerError("nobody answers")
-        if venue.clock.now() < venue.deaf_until:
-            venue.fired["deaf times"] += 1
-            raise BrokerError("nobody answers still")
-        venue._mark()
-
-    def _change(self, change: Callable[[], Sequence[Transaction]]) -> Reply:
-        venue = self.venue
-        venue.pass_(venue.rng.uniform(0.01, 0.2))
-        if venue.clock.now() < venue.deaf_until or venue.fires("refuse"):
-            return Refused("not sent: nobody listens")
-        if venue.fires("lose"):
-            venue.pass_(8)
-            return Unknown("no answer")
-        if venue.fires("delay"):
-            late = venue.rng.choice((5, 30, 130, 200, 400, 900))
-            venue.late.append((venue.clock.now() + timedelta(seconds=late), change))
-            venue.pass_(8)
-            return Unknown("no answer yet")
-        lines = tuple(change())
-        if venue.fires("mute"):
-            venue.pass_(8)
-            return Unknown("the answer was lost")
-        return Done(lines)
 
 
 def _rollover(before: datetime, after: datetime) -> bool:

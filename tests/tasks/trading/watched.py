@@ -17,6 +17,7 @@ from infra.brokers.broker import (
     Reply,
     Terms,
     Transaction,
+    Unknown,
 )
 from infra.clock import VirtualClock
 from tasks.trading.lease import Held
@@ -91,18 +92,21 @@ class Watched:
     def enter(self, entry: Entry) -> Reply:
         self.world.sent[entry.client_id] += 1
         sends.may_be_sent(self.world, self.lease, entry)
-        return self._told(lambda: self.broker.enter(entry))
+        reply = self.broker.enter(entry)
+        if isinstance(reply, Unknown):
+            self.world.unsure(entry)
+        return self._told(lambda: reply)
 
     def close(self, trade: str, client_id: str, units: Decimal | None = None) -> Reply:
-        sends.is_ours(self.world, trade)
+        sends.may_be_closed(self.world, self.lease, trade)
         return self._told(lambda: self.broker.close(trade, client_id, units))
 
     def protect(self, trade: str, stop: Decimal, target: Decimal | None) -> Reply:
-        sends.is_ours(self.world, trade)
+        sends.may_be_protected(self.world, trade)
         return self._told(lambda: self.broker.protect(trade, stop, target))
 
     def _told(self, ask: Callable[[], T]) -> T:
         told = ask()
         if self.hazardous:
-            self.world.happened("told")
+            self.world.hazards.at("told")
         return told
