@@ -80,7 +80,8 @@ ROOMS = {
     "tasks/strategy": {"infra", "kernels"},
     "tasks/rules": {"infra", "kernels", "tasks/document", "tasks/folder"}
     | {"tasks/research", "tasks/strategy"},
-    "tasks/live": {"infra", "kernels", "tasks/research", "tasks/rules", "tasks/strategy"},
+    "tasks/live": {"infra", "kernels", "tasks/document", "tasks/folder"}
+    | {"tasks/research", "tasks/rules", "tasks/strategy"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
     "tasks/upkeep": {"infra", "tasks/folder", "tasks/research", "tasks/steps"},
