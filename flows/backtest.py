@@ -146,8 +146,10 @@ class BacktestRequest(Parameters):
 
     @model_validator(mode="after")
     def _others(self) -> Self:
-        if self.pair in self.leads or len({*self.leads}) < len(self.leads):
-            raise ValueError(f"leads are other pairs than {self.pair}, each given once")
+        if not self.leads:
+            return self
+        if self.series[0] in self.leads or len({*self.leads}) < len(self.leads):
+            raise ValueError(f"leads are other pairs than {self.series[0]}, each given once")
         return self
 
     @model_validator(mode="after")

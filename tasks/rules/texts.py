@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from re import fullmatch
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -17,6 +18,7 @@ from tasks.strategy.strategies import STRATEGIES, Plain
 
 EXAMPLES: Final = Path(__file__).parents[1] / "strategy" / "examples"
 DEFAULT: Final = "damped_consensus"
+NAME: Final = r"\w[\w-]{0,59}"
 USUAL: Final = ("EUR_USD", "H1")
 """Pair and timeframe of a strategy of Python that names none."""
 
@@ -72,7 +74,11 @@ def find(asked: str, pair: str | None = None, timeframe: str | None = None) -> S
     """
     if asked in STRATEGIES:
         return Source(asked, pair or USUAL[0], timeframe or USUAL[1])
-    program = Program.read(path_of(asked), pair=pair, timeframe=timeframe)
+    path = path_of(asked)
+    if not fullmatch(NAME, path.stem):
+        problem = f"{path.name} names models and folders: letters, digits, _ and - are for that"
+        raise DslError(problem)
+    program = Program.read(path, pair=pair, timeframe=timeframe)
     return Source(asked, *base_of(program), _texts(program))
 
 

@@ -117,6 +117,30 @@ def test_trades_over_a_closure_are_asked_for() -> None:
     assert BacktestRequest(strategy="damped", weekend=True).recipe().weekend
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"leads": ["EUR_USD"]}, "leads are other pairs than EUR_USD"),
+        ({"weekend": True}, "weekend is for strategy=damped"),
+        ({"strategy": "trend_following", "horizon": 5}, "horizon is for strategy=damped"),
+        ({"strategy": ""}, "at least 1 character"),
+    ],
+)
+def test_what_a_text_says_itself_is_not_asked_for(asked: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        BacktestRequest(**asked)
+
+
+def test_a_text_brings_its_own_series_and_the_default_one_the_usual_horizon() -> None:
+    own = BacktestRequest(strategy="multi_timeframe")
+    assert (own.series, own.parameters()) == (("EUR_USD", "M1"), {})
+    recipe = BacktestRequest(strategy="multi_timeframe", pair="gbpusd").recipe()
+    assert (recipe.pair, recipe.timeframe) == ("GBP_USD", "M1")
+    usual = BacktestRequest(timeframe="M1", stop_deviations=3)
+    name = "damped_consensus"
+    assert usual.parameters() == {f"{name}.horizon": 60.0, f"{name}.deviations": 3.0}
+
+
 def test_a_spread_may_be_a_share_of_the_price() -> None:
     recipe = BacktestRequest(pair="BTCUSD", spread="0.02%").recipe()
     assert (recipe.pair, recipe.spread, recipe.spread_share) == ("BTC_USD", 0.0, 0.0002)

@@ -83,6 +83,9 @@ def test_a_name_that_is_none_is_told_the_nearest() -> None:
         find("trend_folowing")
     with pytest.raises(DslError, match="cannot be read"):
         find("nothing.sep")
+    for odd in ("...sep", "a b.sep", "-a.sep", f"{'a' * 61}.sep"):
+        with pytest.raises(DslError, match="letters, digits, _ and -"):
+            find(odd)
 
 
 def test_a_stop_cannot_hang_on_what_is_believed_of_it() -> None:
