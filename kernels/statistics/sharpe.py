@@ -187,8 +187,8 @@ def effective_trials(returns: ArrayLike) -> float:
     scaled = (trials - trials.mean(axis=0)) / trials.std(axis=0)
     # the sum of all correlations is the mean square of the rows' sums
     together = float((scaled.sum(axis=1) ** 2).mean())
-    mean_correlation: float = min(max((together - k) / (k * (k - 1)), 0.0), 1.0)
-    return k - mean_correlation * (k - 1)
+    mean_correlation = min(max((together - k) / (k * (k - 1)), 0.0), 1.0)
+    return float(k - mean_correlation * (k - 1))
 
 
 def deflated_sharpe(

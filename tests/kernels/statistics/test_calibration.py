@@ -37,7 +37,9 @@ def test_the_curve_is_that_of_the_max_min_formula(seed: int) -> None:
     p = p.round(1 + seed % 2)
     found = corp(p, y)
     mean = np.array([y[p == said].mean() for said in found.said])
-    np.testing.assert_allclose(found.came, naive.isotonic(mean, found.count.astype(float)), atol=1e-12)
+    np.testing.assert_allclose(
+        found.came, naive.isotonic(mean, found.count.astype(float)), atol=1e-12
+    )
 
 
 def test_order_of_rows_is_nothing() -> None:
