@@ -189,7 +189,6 @@ def _stationary(
     rng: np.random.Generator, row: NDArray[np.int64], length: float
 ) -> NDArray[np.int64]:
     begins = rng.random(len(row)) < 1 / length
-    begins[0] = True
     first = np.maximum.accumulate(np.where(begins, row, 0))
     start = rng.integers(len(row), size=len(row))
     drawn: NDArray[np.int64] = (start[first] + row - first) % len(row)

@@ -82,6 +82,14 @@ def test_a_trial_that_stands_still_in_a_half_has_a_ratio_of_nothing() -> None:
     np.testing.assert_allclose(found.logit, naive.overfitting(returns, 8, 0)[0])
 
 
+def test_a_trial_that_hardly_moves_in_a_half_has_its_great_ratio() -> None:
+    returns = np.random.default_rng(0).standard_normal((64, 3))
+    returns[:, 2] = 1e-3 * returns[:, 2] + np.where(np.arange(64) < 32, 1.0, -1.0)
+    found = backtest_overfitting(returns, blocks=8)
+    np.testing.assert_allclose(found.logit, naive.overfitting(returns, 8, 0)[0])
+    assert found.inside.max() > 500
+
+
 def test_small_deviations_on_a_large_mean_keep_their_digits() -> None:
     returns = np.random.default_rng(0).standard_normal((64, 3)) * 1e-6 + 1.0
     np.testing.assert_allclose(
