@@ -1,4 +1,7 @@
-"""docs/mathematics.md says what the code does: constants, learners, walks, pictures, sections."""
+"""docs/mathematics.md says what the code does: constants, learners, walks, pictures, sections.
+
+So do the constants and the sources of docs/evaluation.md.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,17 @@ from tasks.research.learners.rows import Rows
 HOUR = timedelta(hours=1)
 FOLDER = PROJECT / "docs"
 TEXT = (FOLDER / "mathematics.md").read_text()
+EVALUATION = (FOLDER / "evaluation.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\d+)\. (.+)$", TEXT, re.MULTILINE))
-CONSTANTS = re.findall(
-    r"^\|[^|]*\| ([^|]+) \| `((?:infra|kernels|tasks)\.[\w.]+)` \|$", TEXT, re.MULTILINE
+CONSTANT = re.compile(
+    r"^\|[^|]*\| ([^|]+) \| `((?:infra|kernels|tasks)\.[\w.]+)` \|$", re.MULTILINE
 )
+CONSTANTS = CONSTANT.findall(TEXT) + CONSTANT.findall(EVALUATION)
 
 
-def section(title: str) -> str:
+def section(title: str, text: str = TEXT) -> str:
     """Return what stands below a title, up to the next."""
-    return TEXT.partition(f". {title}\n")[2].partition("\n## ")[0]
+    return text.partition(f". {title}\n")[2].partition("\n## ")[0]
 
 
 def rows_of(title: str) -> dict[str, list[str]]:
@@ -60,7 +65,8 @@ def test_constants_are_those_of_the_code(cell: str, path: str) -> None:
 
 def test_the_table_of_constants_is_read() -> None:
     assert len(CONSTANTS) > 40
-    assert len(CONSTANTS) == section("Constants").count("\n| ") - 1
+    for text in (TEXT, EVALUATION):
+        assert len(CONSTANT.findall(text)) == section("Constants", text).count("\n| ") - 1
 
 
 def test_its_pictures_are_there_and_small() -> None:
@@ -122,8 +128,9 @@ def test_every_walk_is_described() -> None:
     assert list(rows_of("The zoo of planted walks")) == list(WALKS)
 
 
-def test_every_source_is_cited_and_every_citation_has_its_source() -> None:
-    body, _, sources = TEXT.partition(". Sources\n")
+@pytest.mark.parametrize("text", [TEXT, EVALUATION], ids=["mathematics", "evaluation"])
+def test_every_source_is_cited_and_every_citation_has_its_source(text: str) -> None:
+    body, _, sources = text.partition(". Sources\n")
     for names, year in re.findall(r"^- (.+?) (\d{4}), ", sources, re.MULTILINE):
         assert re.search(rf"{re.escape(names)}[^.]*?{year}", " ".join(body.split())), names
     for year in re.findall(r"[a-z] \(?((?:19|20)\d\d)\b", body):
