@@ -8,8 +8,9 @@ id or a file left by a crash is nothing to trip over. (Creation times move with 
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +83,22 @@ def read_record(home: Path, name: str) -> Record | None:
         return None
 
 
+def touch(home: Path, name: str) -> None:
+    """Let those who remember where server `name` is look anew.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of all state.
+    name : str
+        Of the server, such as `postgres`.
+    """
+    with suppress(OSError):
+        os.utime(record_path(home, name))
+
+
 def changed(home: Path, name: str) -> int:
-    """Return a number that changes whenever server `name` is started anew; 0: it never was.
+    """Return a number that changes whenever server `name` is started or stopped; 0: it never was.
 
     Parameters
     ----------

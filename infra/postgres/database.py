@@ -89,7 +89,7 @@ def url(role: str | None = None) -> URL:
 def engine(role: str | None = None) -> Engine:
     """Return the engine of the present database, one for each address and role.
 
-    Where the database is gets looked up every second, and when its server was started anew.
+    Where the database is gets looked up every second, and when its server was started or stopped.
     """
     present = settings()
     return engine_of(

@@ -18,7 +18,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from infra.errors import SepError
 from infra.files import UMASK, replaced
-from infra.records import Record, alive, locked, log_path, read_record, record_path
+from infra.records import Record, alive, locked, log_path, read_record, record_path, touch
 from infra.waiting import until
 
 MARK = "SEP_SERVER"
@@ -109,6 +109,7 @@ def stop(home: Path, name: str, *, ask: signal.Signals = signal.SIGTERM, grace: 
     """
     with locked(home, name):
         _end(home, name, ask=ask, grace=grace)
+        touch(home, name)
 
 
 def end(processes: Sequence[psutil.Process], *, ask: int = signal.SIGTERM, grace: float) -> None:
