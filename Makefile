@@ -11,9 +11,11 @@ INSTALLED := $(VENV)/.installed
 demo: install  ## Install, start everything on loopback, run the pipeline on real data
 	$(BIN)/sep demo
 
-# Two at a time, each with servers of its own; a file's tests stay together and share them.
+# Two at a time, each with servers of its own; a file's tests stay together and share them. In order:
+# what needs Prefect comes first, and stops it.
 test: lint  ## The whole test suite, starting every server it needs (PARALLEL=2 at a time)
-	$(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile --durations 20
+	$(BIN)/python -m pytest --numprocesses $(PARALLEL) --dist loadfile --no-loadscope-reorder \
+	  --durations 20
 
 lint: install  ## Style, types and docstrings
 	$(BIN)/ruff check .

@@ -7,7 +7,8 @@ Every test may use these fixtures:
 - `cache`: the address of an empty Valkey;
 - `prefect_server`: the address of a Prefect server's API, in force from then on.
 
-What they start is kept in pytest's stash, and ends with pytest.
+What they start is kept in pytest's stash, and ends with pytest; what runs Prefect, before the
+tests of kernels and tasks, which do without: an idle server takes a tenth of a core.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ FAST = ("fsync=off", "full_page_writes=off")
 HOME = pytest.StashKey[Path]()
 PREFECT = pytest.StashKey[str]()
 ENTERED = pytest.StashKey[ExitStack]()
+PREFECTS = pytest.StashKey[ExitStack]()
+WITHOUT = tuple(Path(__file__).parent / name for name in ("kernels", "tasks"))
+"""Folders whose tests need no Prefect; they come last."""
 
 
 @contextmanager
@@ -83,9 +87,28 @@ def once(config: pytest.Config, key: pytest.StashKey[T], context: AbstractContex
     return config.stash[key]
 
 
+def with_prefect(config: pytest.Config) -> ExitStack:
+    """Return what is left before tests that need no Prefect begin."""
+    return config.stash.setdefault(PREFECTS, ExitStack())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stop what runs Prefect where nobody needs it any more; whoever does starts it anew."""
+    if any(item.path.is_relative_to(folder) for folder in WITHOUT):
+        _stop_prefect(item.config)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the servers while a parallel pytest still waits for us: 10 s later it kills."""
+    _stop_prefect(session.config)
     session.config.stash.setdefault(ENTERED, ExitStack()).close()
+
+
+def _stop_prefect(config: pytest.Config) -> None:
+    with_prefect(config).close()
+    if PREFECT in config.stash:
+        del config.stash[PREFECT]
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +146,10 @@ def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def prefect_server(home: Path, pytestconfig: pytest.Config) -> str:
-    return once(pytestconfig, PREFECT, running_prefect(home))
+    if PREFECT not in pytestconfig.stash:
+        entered = with_prefect(pytestconfig).enter_context(running_prefect(home))
+        pytestconfig.stash[PREFECT] = entered
+    return pytestconfig.stash[PREFECT]
 
 
 def empty_tables() -> None:

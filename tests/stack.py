@@ -1,6 +1,7 @@
 """The whole system, started by `sep up` in a temporary `SEP_HOME`, for tests of what runs in it.
 
-A test takes `stack`. However many do, it is started once a session and stopped at its end.
+A test takes `stack`. However many do, it is started once a session, and stopped before the tests of
+kernels and tasks or at the end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from infra.records import alive
 from infra.servers import prefect
 from infra.servers.process import MARK
 from infra.settings import Settings
+from tests.servers import with_prefect
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -164,8 +166,11 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def session_stack(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack") / "home")
+    with_prefect(pytestconfig).callback(_rest, stack)
     try:
         begin = time.monotonic()
         stack.screen = stack.sep("up").stdout
@@ -195,6 +200,11 @@ def family(pid: int) -> list[psutil.Process]:
         return [leader, *leader.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def _rest(stack: Stack) -> None:
+    if stack.pids():
+        stack.sep("down")
 
 
 def _stop(stack: Stack) -> None:

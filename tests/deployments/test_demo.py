@@ -9,7 +9,7 @@ from tests.stack import Stack
 
 
 def test_the_demo_shows_the_whole_way(stack: Stack) -> None:
-    screen = stack.sep("demo", "--bars", "6000", "--seed", "5", "--replay", "48").stdout
+    screen = stack.sep("demo", "--bars", "6000", "--seed", "5", "--replay", "24").stdout
     assert len(re.findall(r"^✓ (?:ingest|backtest|signals|execute)/", screen, re.MULTILINE)) == 8
     assert "EUR_USD H1: no edge after costs" in screen
     assert "published as shadow" in screen

@@ -18,7 +18,7 @@ from tests.infra.sources.bombs import BARS, BOMBS, laid
 from tests.infra.sources.mutations import allowed, assert_bars_or_a_word, check
 from tests.infra.sources.reading import counted, read
 
-SEEDS = 400
+SEEDS = 150
 MEMORY = 1 << 30
 
 

@@ -216,7 +216,7 @@ def removed(store: BarStore, wanted: Wanted) -> int:
 
 
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(events=st.lists(EVENTS, min_size=1, max_size=12))
 @example(
