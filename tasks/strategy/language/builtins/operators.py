@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -68,18 +69,28 @@ def _operator(
     return Builtin(sign, "Operators", slots, gives, "", "", "", build)
 
 
+def _compared(build: Callable[..., Any], mirrored: Callable[..., Any]) -> Callable[..., Any]:
+    """Compare with columns on the left: Polars forgets a constant column's height on the right."""
+
+    def compare(_: object, left: pl.Expr, right: pl.Expr) -> Any:
+        swapped = not left.meta.root_names() and right.meta.root_names()
+        return mirrored(right, left) if swapped else build(left, right)
+
+    return compare
+
+
 OPERATORS: Final[Mapping[str, Builtin]] = MappingProxyType(
     {
         each.name: each
         for each in (
             _operator("||", _BOOLS, "bool", lambda _, a, b: a | b),
             _operator("&&", _BOOLS, "bool", lambda _, a, b: a & b),
-            _operator("==", _ANY, "bool", lambda _, a, b: a == b),
-            _operator("!=", _ANY, "bool", lambda _, a, b: a != b),
-            _operator("<", _NUMBERS, "bool", lambda _, a, b: a < b),
-            _operator("<=", _NUMBERS, "bool", lambda _, a, b: a <= b),
-            _operator(">", _NUMBERS, "bool", lambda _, a, b: a > b),
-            _operator(">=", _NUMBERS, "bool", lambda _, a, b: a >= b),
+            _operator("==", _ANY, "bool", _compared(operator.eq, operator.eq)),
+            _operator("!=", _ANY, "bool", _compared(operator.ne, operator.ne)),
+            _operator("<", _NUMBERS, "bool", _compared(operator.lt, operator.gt)),
+            _operator("<=", _NUMBERS, "bool", _compared(operator.le, operator.ge)),
+            _operator(">", _NUMBERS, "bool", _compared(operator.gt, operator.lt)),
+            _operator(">=", _NUMBERS, "bool", _compared(operator.ge, operator.le)),
             _operator("+", _NUMBERS, "number", lambda _, a, b: finite(a + b)),
             _operator("-", _NUMBERS, "number", lambda _, a, b: finite(a - b)),
             _operator("*", _NUMBERS, "number", lambda _, a, b: finite(a * b)),

@@ -123,3 +123,10 @@ def test_a_slower_bar_counts_once_it_has_closed() -> None:
     assert (
         program.evaluate(frames)["timestamp"].to_list() == frames["m5"]["timestamp"][2:].to_list()
     )
+
+
+def test_a_column_that_is_nothing_but_null_can_be_compared() -> None:
+    """Polars gives a constant column's comparison one row where the constant stands on the left."""
+    text = drawn.program(1868)
+    program = Program.of(text)
+    assert_blind(program, frames_for(program, 500, seed=1868, holes=0.002), 300)

@@ -104,7 +104,8 @@ def test_a_signal_that_lacks_what_it_says_does_not_fire(fields: dict[str, str]) 
 @pytest.mark.parametrize(
     "trigger",
     ["lag(close(), 100) > 0", "!(lag(close(), 100) > 0)", "volume() != volume()", "1 / 0 > 0",
-     "0 / 0 == 0 / 0", "log(0 - close()) < 1", "true && 1 / 0 > 0", "exp(1e9) > 1"],
+     "0 / 0 == 0 / 0", "log(0 - close()) < 1", "true && 1 / 0 > 0", "exp(1e9) > 1",
+     "1 > volume()", "1 <= volume()", "2 - 1 != volume()"],
 )  # fmt: skip
 def test_null_never_fires(trigger: str) -> None:
     table = frame(50).with_columns(volume=pl.lit(None, dtype=pl.Float64))
