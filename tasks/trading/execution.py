@@ -88,7 +88,7 @@ def cycle(executor: Executor, lease: Held, *, entries: bool = True) -> Report:
     equity.record(executor.account, done.account, executor.clock.now())
     exits.leave_due(desk, done.own, report)
     if entries and done.mismatch is None:
-        _enter(executor, desk, report, None if report.left else done)
+        _enter(executor, desk, report)
     if report.is_empty():  # nothing was sent: what was read still holds
         exits.keep_stops(desk, done.own, report)
         return report
@@ -150,14 +150,12 @@ class _Entering:
     report: Report
     known: _Known | None = None
 
-    def look(self, done: Reconciled | None = None) -> _Known:
+    def look(self) -> _Known:
         """Return what is known; what was found out too long ago is asked anew."""
         executor, now = self.executor, self.executor.clock.now()
         if self.known is None or abs(now - self.known.at) > FRESH:
             switches = control.present(executor.account, now)
             self.known = _Known(now, switches, self.desk.journal.fenced())
-            if done is not None and abs(now - done.at) <= FRESH:
-                self.known.at, self.known.account = done.at, done.account
         return self.known
 
     def situation(self, pair: str) -> Situation:
@@ -185,9 +183,8 @@ class _Entering:
         }
 
 
-def _enter(executor: Executor, desk: Desk, report: Report, done: Reconciled | None) -> None:
+def _enter(executor: Executor, desk: Desk, report: Report) -> None:
     entering = _Entering(executor, desk, report)
-    entering.look(done)
     prepared = [intent for intent in desk.journal.unfinished() if intent.state == "PREPARED"]
     reason = stopped(executor)
     if reason is not None:

@@ -36,8 +36,6 @@ class Reconciled:
     ----------
     account : Account
         As it was when the log ended.
-    at : datetime
-        Then.
     news : list of Transaction
         Lines that were not known.
     own : dict of str to Trade
@@ -47,7 +45,6 @@ class Reconciled:
     """
 
     account: Account
-    at: datetime
     news: list[Transaction] = field(default_factory=list)
     own: dict[str, Trade] = field(default_factory=dict)
     mismatch: str | None = None
@@ -72,9 +69,9 @@ def reconcile(desk: Desk) -> Reconciled:
         account = desk.broker.account()
     strange = _stranger(known, desk, account)
     if strange is not None:
-        return _halted(desk, Reconciled(account, journal.clock.now(), mismatch=strange))
+        return _halted(desk, Reconciled(account, mismatch=strange))
     account, news, strangers = _read(desk, known.last_transaction, account)
-    done = Reconciled(account, journal.clock.now(), news)
+    done = Reconciled(account, news)
     positions = {position.trade: position for position, _ in journal.positions()}
     done.own = {trade.id: trade for trade in account.trades if _ours(trade, positions)}
     for intent in journal.unfinished():
