@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
 
-from infra.brokers.broker import Account, Broker, BrokerError
+from infra.brokers.broker import Broker, BrokerError
 from infra.clock import Clock
 from infra.market.timeframes import bar_length
 from infra.postgres.database import every, first, reading
@@ -137,7 +137,6 @@ class _Known:
     at: datetime
     switches: Switches
     fenced: set[str]
-    account: Account | None = None
     situations: dict[str, Situation] = field(default_factory=dict)
 
 
@@ -161,16 +160,10 @@ class _Entering:
     def situation(self, pair: str) -> Situation:
         executor, known = self.executor, self.look()
         if pair not in known.situations:
-            found = situation(
-                executor.account,
-                executor.broker,
-                [pair],
-                executor.limits,
-                executor.clock.now(),
-                known.account,
+            now = executor.clock.now()
+            known.situations[pair] = situation(
+                executor.account, executor.broker, [pair], executor.limits, now
             )
-            known.situations[pair] = found
-            known.account = found.account
         return known.situations[pair]
 
     def row(self, signal: Signal, **figures: Any) -> dict[str, Any]:

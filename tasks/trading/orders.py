@@ -17,8 +17,8 @@ from tasks.trading.journal import Journal
 
 STEPS: Final = ("claimed", "checkpoint", "sent", "answered", "booked")
 """`claimed`: the intent is written. `checkpoint`: a line of the broker's log is known, after which
-its own will be. `sent`: that it
-is about to be sent is written. `answered`: the broker has answered. `booked`: so is what it said.
+its own will be. `sent`: that it is about to be sent is written. `answered`: the broker has
+answered. `booked`: what it said is written.
 """
 SURE: Final = 30.0
 """Seconds that a lease must still last when an order is sent: longer than any request takes."""

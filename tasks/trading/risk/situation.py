@@ -113,12 +113,7 @@ class Situation:
 
 
 def situation(
-    account_name: str,
-    broker: Broker,
-    pairs: Sequence[str],
-    limits: Limits,
-    now: datetime,
-    account: Account | None = None,
+    account_name: str, broker: Broker, pairs: Sequence[str], limits: Limits, now: datetime
 ) -> Situation:
     """Look at the account and at what is on record of it.
 
@@ -132,8 +127,6 @@ def situation(
     limits : Limits
     now : datetime
         With a zone.
-    account : Account, optional
-        As the broker told it a moment ago; left out: it is asked.
 
     Returns
     -------
@@ -145,7 +138,7 @@ def situation(
     BrokerError
         If the broker does not answer.
     """
-    account = account or broker.account()
+    account = broker.account()
     known = record.read(account_name, limits, now)
     waiting = tuple(
         Proposal(**sent.order)
