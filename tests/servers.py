@@ -79,10 +79,15 @@ def running_prefect(home: Path) -> Iterator[str]:
             worker.drain_all(timeout=10)
 
 
-def once(config: pytest.Config, key: pytest.StashKey[T], context: AbstractContextManager[T]) -> T:
-    """Enter a context the first time it is asked for; leave it when the session ends."""
+def once(
+    config: pytest.Config,
+    key: pytest.StashKey[T],
+    context: AbstractContextManager[T],
+    until: pytest.StashKey[ExitStack] = ENTERED,
+) -> T:
+    """Enter a context the first time it is asked for; leave it when the session ends, or before."""
     if key not in config.stash:
-        entered = config.stash.setdefault(ENTERED, ExitStack())
+        entered = config.stash.setdefault(until, ExitStack())
         config.stash[key] = entered.enter_context(context)
     return config.stash[key]
 
@@ -146,10 +151,7 @@ def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def prefect_server(home: Path, pytestconfig: pytest.Config) -> str:
-    if PREFECT not in pytestconfig.stash:
-        entered = with_prefect(pytestconfig).enter_context(running_prefect(home))
-        pytestconfig.stash[PREFECT] = entered
-    return pytestconfig.stash[PREFECT]
+    return once(pytestconfig, PREFECT, running_prefect(home), until=PREFECTS)
 
 
 def empty_tables() -> None:
