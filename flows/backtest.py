@@ -28,7 +28,7 @@ from tasks.backtest import (
 )
 from tasks.document import to_plain
 from tasks.folder import RunFolder
-from tasks.parameters import Pair, Parameters
+from tasks.parameters import Pair, Parameters, StrategyName
 from tasks.reports.report import CAPTIONS
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe, default_horizon
@@ -42,7 +42,6 @@ Pips = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cost = Annotated[str, Field(max_length=40)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Caution = Annotated[float, Field(ge=0, le=100)] | Literal["lower"]
 Deviations = Annotated[float, Field(gt=0, le=1000)]
-StrategyName = Annotated[str, Field(min_length=1, max_length=400)]
 HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
 """Parameters of the default strategy that have options of their own."""
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from flows.parameters import flow_of
 from infra.market.timeframes import Timeframe, bar_length
 from infra.settings import EngineChoice, settings
-from tasks.parameters import Pair, Parameters
+from tasks.parameters import Pair, Parameters, StrategyName
 from tasks.signals import find_champions, predict, publish_signals, tell_alive
 
 
@@ -25,7 +25,7 @@ class SignalsRequest(Parameters):
         None,
         description="Which pairs; left out: all that are enabled and have a model in force.",
     )
-    strategy: Annotated[str, Field(min_length=1, max_length=400)] | None = Field(
+    strategy: StrategyName | None = Field(
         None,
         description="Only models of this strategy, as its text stands now: a .sep file or a name. "
         "Left out: of all that are in force.",

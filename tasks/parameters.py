@@ -22,6 +22,9 @@ Pair = Annotated[
 
 Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 
+StrategyName = Annotated[str, Field(min_length=1, max_length=400)]
+"""A .sep file, or the name of an example or of a strategy in Python."""
+
 
 class Parameters(BaseModel):
     """What a flow is asked for; each field is described once, where the UI finds it."""

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from infra.bars import without_empty_quotes
+from infra.market.quotes import Costs
 from tasks import document
 from tasks.folder import RunFolder
 from tasks.research.model import Model
@@ -87,20 +88,37 @@ class Bench:
         ----------
         found : polars.DataFrame
         """
-        return simulate(
-            self.bars,
-            found,
-            segments=self.segments,
-            horizon=found["horizon"],
-            costs=self.setup.recipe.costs,
-            stop=found["stop_distance"],
-            target=found["target_distance"],
-        )
+        return traded(self.bars, found, self.segments, self.setup.recipe.costs)
 
     def trader(self, rule: str) -> Callable[[pl.DataFrame], Simulation]:
         """Return what trades by other predictions of a rule, those of the others as they are."""
         later = pl.col("position") >= self.start
         return lambda predictions: self.trade(self.signals({rule: predictions.filter(later)}))
+
+
+def traded(
+    bars: pl.DataFrame, found: pl.DataFrame, segments: NDArray[np.int32], costs: Costs
+) -> Simulation:
+    """Trade signals as each says itself: its horizon, stop and target.
+
+    Parameters
+    ----------
+    bars : polars.DataFrame
+    found : polars.DataFrame
+        Signals, with `horizon`, `stop_distance` and `target_distance`.
+    segments : int32[n]
+        Of the bars.
+    costs : Costs
+    """
+    return simulate(
+        bars,
+        found,
+        segments=segments,
+        horizon=found["horizon"],
+        costs=costs,
+        stop=found["stop_distance"],
+        target=found["target_distance"],
+    )
 
 
 def frames_of(

@@ -14,10 +14,10 @@ from tasks.research.gains import RUIN
 from tasks.research.knowledge import with_costs
 from tasks.research.measure import Measures
 from tasks.research.resolve import resolve
-from tasks.research.simulation import simulate
 from tasks.research.spans import Spans, TooShort, split
 from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, replay
+from tasks.rules.bench import traded
 from tasks.rules.setup import Setup
 from tasks.rules.signals import signals
 from tasks.strategy.language.program import Param
@@ -232,14 +232,7 @@ def _told(setup: Setup, past: Past, exits: list[pl.Series], start: int) -> dict[
 
 
 def _traded(setup: Setup, past: Past, found: pl.DataFrame) -> Try:
-    gains = simulate(
-        past.bars,
-        found,
-        segments=past.measures.metrics["segment"].to_numpy(),
-        horizon=found["horizon"],
-        costs=setup.recipe.costs,
-        stop=found["stop_distance"],
-        target=found["target_distance"],
-    ).trades["gain"]
+    segments = past.measures.metrics["segment"].to_numpy()
+    gains = traded(past.bars, found, segments, setup.recipe.costs).trades["gain"]
     growth = float(np.log1p(np.maximum(gains.to_numpy(), RUIN)).sum())
     return Try(setup.parameters, growth, len(gains))
