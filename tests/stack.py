@@ -7,6 +7,7 @@ kernels and tasks or at the end.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from infra.records import alive
 from infra.servers import prefect
 from infra.servers.process import MARK
 from infra.settings import Settings
-from tests.servers import with_prefect
+from tests.servers import empty_tables, with_prefect
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -144,6 +145,13 @@ class Stack:
     def names(self) -> list[str]:
         """Return the names of all parts."""
         return [part.name for part in parts.parts(self.settings)]
+
+    def empty(self) -> None:
+        """Remove all bars and rows: whichever tests came before, they left none."""
+        shutil.rmtree(self.home / "bars", ignore_errors=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SEP_HOME", str(self.home))
+            empty_tables()
 
     def kill(self, *names: str) -> None:
         """Kill parts (all if none is named) and what they started, as a power cut does."""

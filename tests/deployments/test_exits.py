@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from contextlib import ExitStack, suppress
@@ -16,7 +15,6 @@ from infra.records import alive, log_path
 from infra.servers import postgres
 from infra.site import DROPLET_POOL
 from tasks.trading.lease import LeaseHeld, acquire
-from tests.servers import empty_tables
 from tests.stack import Stack
 from tests.tasks.trading.desk import positions
 from tests.tasks.trading.walk import due
@@ -82,8 +80,7 @@ def test_exits_happen_though_flow_and_worker_are_killed(
 ) -> None:
     """Killed at its worst, a flow leaves the lease taken: it ends in time."""
     exits.stop(stack.home)
-    shutil.rmtree(stack.home / "bars", ignore_errors=True)
-    empty_tables()
+    stack.empty()
     due(stack.home)
     run = stack.begin("execute/droplet")
     stack.wait(run, "PENDING", "RUNNING")

@@ -21,7 +21,6 @@ from tasks.folder import RunFolder
 from tasks.live.publish import COLUMNS
 from tasks.research.model import Model
 from tasks.strategy.strategies import damped
-from tests.servers import empty_tables
 from tests.stack import Stack
 
 BARS = 6_000
@@ -33,9 +32,7 @@ PLANTED = {"pair": "PLANTED", "timeframe": "H1"}
 def tested(session_stack: Stack) -> Path:
     """A finished backtest of PLANTED: its folder."""
     session_stack.sep("up")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEP_HOME", str(session_stack.home))
-        empty_tables()
+    session_stack.empty()
     complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
     run = complete(session_stack, "backtest/local", **PLANTED)
     session_stack.sep("model", "champion", model_of(session_stack.home / "runs" / "backtest" / run))
