@@ -38,13 +38,9 @@ def frames(
 
     Raises
     ------
-    DslError
-        If it asks what a model believes, which only a trained one tells.
     infra.stores.catalog.NoSeries
         If there are no bars of a stream; the message says how they come.
     """
-    if program.requires.rules:
-        raise _untrained(program)
     return measured(program, stored(program, bar_store(), start, end))
 
 
@@ -53,6 +49,8 @@ def signals(
     start: datetime | None,
     end: datetime | None,
     parameters: Mapping[str, float] | None = None,
+    *,
+    known: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """Return the signals of a span.
 
@@ -63,6 +61,8 @@ def signals(
     program : Program
     start, end : datetime or None
     parameters : mapping of str to float, optional
+    known : mapping of str to polars.DataFrame, optional
+        What `frames` returned for the span, where it is at hand.
 
     Raises
     ------
@@ -72,7 +72,8 @@ def signals(
         If there are no bars of a stream; the message says how they come.
     """
     if not program.requires.rules:
-        return within(program.evaluate(frames(program, start, end), parameters), start, end)
+        known = known or frames(program, start, end)
+        return within(program.evaluate(known, parameters), start, end)
     base, store = program.streams[0], bar_store()
     require(store, base.pair, base.timeframe)
     setup, rules = trained(_in_force(program), store, "auto")

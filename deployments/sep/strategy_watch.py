@@ -69,8 +69,7 @@ class Watched:
         if needs != self._needs:
             self._frames = strategy_bars.frames(program, self.start, self.end)
             self._needs = needs
-        signals = program.evaluate(self._frames)
-        shown = strategy_bars.within(signals, self.start, self.end)
+        shown = strategy_bars.signals(program, self.start, self.end, known=self._frames)
         bars = strategy_bars.within(self._frames[program.streams[0].name], self.start, self.end)
         table = beside(self.file)
         outcome = held(program, table) if table.exists() else None
