@@ -281,6 +281,7 @@ class Signal(Base):
     stop_distance: Mapped[float | None]
     target_distance: Mapped[float | None]
     horizon: Mapped[int]
+    size: Mapped[float | None]
     valid_until: Mapped[datetime] = mapped_column(index=True)
     mode: Mapped[str]
     model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))

@@ -31,6 +31,7 @@ COLUMNS = (
     "damped_value",
     "stop_distance",
     "target_distance",
+    "size",
 )
 
 

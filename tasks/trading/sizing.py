@@ -29,6 +29,7 @@ class Said(Protocol):
     break_even: Any
     margin: Any
     coherence: Any
+    size: Any
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,18 @@ class Kelly(_Sizing):
     )
 
 
-Sizing: TypeAlias = Annotated[Units | Fraction | Volatility | Kelly, Field(discriminator="kind")]
+class Asked(_Sizing):
+    """The share of equity that the signal itself asks for, `size:` of a strategy's text."""
+
+    kind: Literal["signal"] = "signal"
+    cap: RiskShare = Field(
+        default=Decimal("0.01"), description="Share of equity that the stop costs, at most."
+    )
+
+
+Sizing: TypeAlias = Annotated[
+    Units | Fraction | Volatility | Kelly | Asked, Field(discriminator="kind")
+]
 
 
 class _None(Exception):
@@ -131,7 +143,7 @@ def size(
     ----------
     sizing : Sizing
     signal : Said
-        Its confidence, break-even, margin and coherence are asked by `Kelly`.
+        Its confidence, break-even, margin and coherence are asked by `Kelly`, its size by `Asked`.
     equity : Decimal
         In the account's currency.
     price, stop : Decimal
@@ -207,11 +219,20 @@ def _kelly(sizing: Kelly, case: _Case) -> tuple[Decimal, str]:
     return case.share(share), words
 
 
+def _asked(sizing: Asked, case: _Case) -> tuple[Decimal, str]:
+    asked = _positive("size that the signal asks for", case.signal.size)
+    share = min(asked, sizing.cap)
+    words = f"the signal asks for {asked:.3%} of equity at the stop"
+    held = f"; held to {sizing.cap:.2%}" if asked > sizing.cap else ""
+    return case.share(share), words + held
+
+
 _WAYS: Final[Mapping[str, Callable[[Any, _Case], tuple[Decimal, str]]]] = {
     "units": _units,
     "fraction": _fraction,
     "volatility": _volatility,
     "kelly": _kelly,
+    "signal": _asked,
 }
 
 

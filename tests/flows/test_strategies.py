@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from deployments.sep.cli import app
+from deployments.sep.strategy_watch import Watched
 from flows.backtest import backtest
 from flows.signals import signals
 from flows.train import train
@@ -157,6 +158,8 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     assert registry.appoint(ids["sell"], who="a test").model_id == ids["buy"]
     told = found.rename({"stop_distance": "stop", "target_distance": "target"}).select(ROWS)
     assert_frame_equal(_shown(tmp_path / "asking.sep").select(ROWS), told, check_exact=True)
+    watched = Watched(tmp_path / "asking.sep", tmp_path / "asking.html")
+    assert f"{found.height:,} signals" in watched.draw()
     count = 200
     cycle = {"timeframe": FAST, "as_of": now, "bars": count, "engine": "cpu"}
     signals(strategy=str(tmp_path / "asking.sep"), **cycle)
@@ -165,7 +168,9 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     assert rows["bar_ts"].to_list() == newest["timestamp"].to_list()
     assert rows["model_id"].to_list() == [ids[rule] for rule in newest["rule"]]
     assert rows["horizon"].to_list() == newest["horizon"].to_list()
-    assert rows["stop_distance"].to_list() == newest["stop_distance"].to_list()
+    for name in ("stop_distance", "size"):
+        assert rows[name].to_list() == newest[name].to_list()
+    assert 0.005 in rows["size"]
     assert set(rows["strategy"]) == {"asking"}
 
     _refusals(run, tmp_path, cycle)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.brokers.broker import Terms
 from infra.postgres.models import Signal
-from tasks.trading.sizing import Fraction, Kelly, Size, Sizing, Units, Volatility, size
+from tasks.trading.sizing import Asked, Fraction, Kelly, Size, Sizing, Units, Volatility, size
 
 D = Decimal
 TERMS = Terms("EUR_USD", 5, 0, D(1), D(1_000_000), D("0.02"))
@@ -27,6 +27,7 @@ class Told:
     break_even: Any = 0.5
     margin: Any = 0.1
     coherence: Any = None
+    size: Any = None
 
 
 TOLD = Told()
@@ -48,6 +49,16 @@ def test_a_fraction_is_lost_at_the_stop() -> None:
     assert sized(Fraction(fraction=D("0.005"))).units == 50_000
     assert sized(Fraction(fraction=D("0.005")), home_factor=D("0.5")).units == 100_000
     assert sized(Fraction(fraction=D("0.005")), stop=D("1.11")).units == 50_000
+
+
+def test_a_signal_has_what_it_asks_for() -> None:
+    assert sized(Asked(), Told(size=0.005)).units == 50_000
+    held = sized(Asked(), Told(size=0.05))
+    assert held.units == 100_000
+    assert "asks for 5.000% of equity at the stop; held to 1.00%" in held.reason
+    for none in (None, math.nan, 0.0, -0.1):
+        assert sized(Asked(), Told(size=none)).units == 0
+    assert sized(Asked()).reason == "the size that the signal asks for is missing"
 
 
 def test_a_target_of_volatility() -> None:
@@ -162,6 +173,7 @@ PLANS: st.SearchStrategy[Any] = st.one_of(
     decimals("0.0001", "0.2").map(lambda f: Fraction(fraction=f)),
     st.builds(Kelly, fraction=decimals("0.01", "1"), cap=decimals("0.0001", "0.2")),
     st.builds(Volatility, target=decimals("0.01", "1"), cap=decimals("0.0001", "0.2")),
+    st.builds(Asked, cap=decimals("0.0001", "0.2")),
 )
 SIGNALS = st.builds(
     Told,
@@ -169,6 +181,7 @@ SIGNALS = st.builds(
     break_even=st.floats(0, 1),
     margin=st.floats(-1, 1),
     coherence=st.none() | st.floats(0, 1),
+    size=st.none() | st.floats(-0.1, 1),
 )
 FIGURES = st.fixed_dictionaries(
     {

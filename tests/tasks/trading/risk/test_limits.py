@@ -204,7 +204,13 @@ def test_the_guide_names_every_rule_and_every_limit() -> None:
     guide = (PROJECT / "docs" / "risk.md").read_text()
     rows = re.findall(r"^\| (`.+?`) \| .* \| .*\|$", guide, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    assert named == {name for name, _ in CHECKS} | {"units", "fraction", "volatility", "kelly"}
+    assert named == {name for name, _ in CHECKS} | {
+        "units",
+        "fraction",
+        "volatility",
+        "kelly",
+        "signal",
+    }
     said = set(re.findall(r"`(\w+)`", guide))
     assert set(Limits.model_fields) <= said
     example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
