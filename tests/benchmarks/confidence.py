@@ -3,15 +3,19 @@
 Every walk of the zoo, `SEP_SEEDS` seeds each (32; `SEP_FIRST_SEED` says from where, 1), 20,000
 bars, `SEP_PROCESSES` at a time. All walks without edge count towards false alarms: `SEP_NULLS`
 seeds of each (67, 200 in all). Means over seeds with their 95 % interval; demands are on the mean.
+`SEP_RESULTS` names a file that keeps what comes of each walk: the next run goes on from there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from kernels.synthetic import WALKS
 SEEDS = int(os.environ.get("SEP_SEEDS", "32"))
 FIRST = int(os.environ.get("SEP_FIRST_SEED", "1"))
 NULLS = int(os.environ.get("SEP_NULLS", "67"))
+RESULTS = os.environ.get("SEP_RESULTS")
 PROCESSES = int(os.environ.get("SEP_PROCESSES", str(len(os.sched_getaffinity(0)))))
 
 EDGES = [name for name, walk in WALKS.items() if walk.has_edge]
@@ -29,6 +34,7 @@ NO_EDGES = [name for name, walk in WALKS.items() if not walk.has_edge]
 POOLED = ("drift", "regime")
 
 Figures = dict[str, float]
+Job = tuple[str, int, bool]
 
 
 def main() -> list[dict[str, Any]]:
@@ -39,12 +45,9 @@ def main() -> list[dict[str, Any]]:
     # one thread a process: processes are many
     os.environ |= {"NUMBA_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        rows = []
-        for done, row in enumerate(pool.map(judge, jobs, chunksize=1), start=1):
-            rows.append(row)
-            if done % 20 == 0:
-                print(f"... {done} of {len(jobs)}", flush=True)
+    known = kept()
+    rows = [known[job] for job in jobs if job in known]
+    rows += studied([job for job in jobs if job not in known])
     by_walk: dict[str, list[Figures]] = defaultdict(list)
     for row in rows:
         by_walk[row["walk"]].append(row["figures"])
@@ -56,13 +59,36 @@ def main() -> list[dict[str, Any]]:
     return rows
 
 
-def judge(job: tuple[str, int, bool]) -> dict[str, Any]:
+def kept() -> dict[Job, dict[str, Any]]:
+    """Return what an earlier run kept."""
+    lines = Path(RESULTS).read_text().splitlines() if RESULTS and Path(RESULTS).exists() else []
+    rows = [json.loads(line) for line in lines]
+    return {(row["walk"], row["seed"], row["peers"]): row for row in rows}
+
+
+def studied(jobs: list[Job]) -> list[dict[str, Any]]:
+    """Study walks, several at a time, and keep what comes of each."""
+    rows = []
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")))
+        file = stack.enter_context(Path(RESULTS).open("a")) if RESULTS else None
+        for done, row in enumerate(pool.map(judge, jobs, chunksize=1), start=1):
+            rows.append(row)
+            if file is not None:
+                print(json.dumps(row), file=file, flush=True)
+            if done % 20 == 0:
+                print(f"... {done} of {len(jobs)}", flush=True)
+    return rows
+
+
+def judge(job: Job) -> dict[str, Any]:
     """Study one walk of one seed."""
     from tests.tasks.research.judging import judged
     from tests.tasks.research.walks import study
 
     name, seed, peers = job
-    return {"walk": name, "seed": seed, "figures": judged(study(name, seed), peers=peers)}
+    figures = judged(study(name, seed), peers=peers)
+    return {"walk": name, "seed": seed, "peers": peers, "figures": figures}
 
 
 def print_walk(name: str, figures: list[Figures]) -> None:
