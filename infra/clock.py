@@ -51,10 +51,13 @@ class VirtualClock:
         In UTC.
     elapsed : float
         Seconds that were slept or advanced: the monotonic time, which `step` leaves alone.
+    stepped : timedelta
+        How far it was set, in all.
     """
 
     moment: datetime
     elapsed: float = field(default=0.0)
+    stepped: timedelta = field(default=timedelta(0))
 
     def now(self) -> datetime:
         """Return the time it was set to."""
@@ -76,3 +79,8 @@ class VirtualClock:
     def step(self, length: timedelta) -> None:
         """Set the clock forward or back, as an administrator or NTP does: no time passes."""
         self.moment += length
+        self.stepped += length
+
+    def shared(self) -> datetime:
+        """Return what a clock that nobody set would say, such as the database's on another host."""
+        return self.moment - self.stepped

@@ -115,10 +115,10 @@ def keep_stops(desk: Desk, own: dict[str, Trade], report: Report) -> None:
     ]
     for position in naked:
         with report.each(f"{position.pair}: trade {position.trade} HAS NO STOP"):
-            if position.orphan or not _protected(desk, position):
-                close(desk, position, Ending("no stop", {}), report)
-            else:
+            if _protected(desk, position):
                 report.finding(f"{position.pair}: trade {position.trade} had no stop; it has now")
+            else:
+                close(desk, position, Ending("no stop", {}), report)
 
 
 def _protected(desk: Desk, position: Position) -> bool:

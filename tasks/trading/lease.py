@@ -119,4 +119,4 @@ def _holder(name: str) -> str:
 
 
 def _now(clock: Clock) -> ColumnElement[Any]:
-    return literal(clock.now()) if isinstance(clock, VirtualClock) else func.clock_timestamp()
+    return literal(clock.shared()) if isinstance(clock, VirtualClock) else func.clock_timestamp()

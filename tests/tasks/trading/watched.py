@@ -40,6 +40,9 @@ class Machine(VirtualClock):
     def now(self) -> datetime:
         return self.venue.clock.now() + self.offset
 
+    def shared(self) -> datetime:
+        return self.venue.clock.shared()
+
     def monotonic(self) -> float:
         return self.venue.clock.monotonic()
 
