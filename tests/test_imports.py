@@ -82,6 +82,8 @@ ROOMS = {
     | {"tasks/research", "tasks/strategy"},
     "tasks/live": {"infra", "kernels", "tasks/document", "tasks/folder"}
     | {"tasks/research", "tasks/rules", "tasks/strategy"},
+    "tasks/audit": {"infra", "kernels", "tasks/document", "tasks/folder"}
+    | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
     "tasks/upkeep": {"infra", "tasks/folder", "tasks/research", "tasks/steps"},

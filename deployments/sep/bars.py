@@ -74,12 +74,12 @@ def show(
     chosen = [name for name, given in (("--last", last), ("--at", at)) if given]
     if len(chosen) + bool(start or end) > 1:
         raise typer.BadParameter("give one of --last, --at, or --from and --to")
-    key, moment = (pair, timeframe), _time(as_of)
+    key, moment = (pair, timeframe), time_of(as_of)
     console = Console(highlight=False)
     if at:
         bar_tables.show_at(console, *key, _needed(at), moment)
     elif start or end:
-        bar_tables.show_span(console, *key, _time(start), _time(end), moment)
+        bar_tables.show_span(console, *key, time_of(start), time_of(end), moment)
     else:
         bar_tables.show_last(console, *key, last or bar_tables.LAST, moment)
 
@@ -97,7 +97,7 @@ def plot(
     """Draw prices and how complete they are, and print where the picture is."""
     from deployments.sep import bar_files
 
-    typer.echo(bar_files.plot(pair, timeframe, _time(start), _time(end), to_file))
+    typer.echo(bar_files.plot(pair, timeframe, time_of(start), time_of(end), to_file))
 
 
 @app.command()
@@ -112,8 +112,8 @@ def export(
     """Write bars to a file that `ingest` reads again as the same bars."""
     from deployments.sep import bar_files
 
-    span = (_time(start), _time(end))
-    rows = bar_files.export(pair, timeframe, file, *span, _time(as_of))
+    span = (time_of(start), time_of(end))
+    rows = bar_files.export(pair, timeframe, file, *span, time_of(as_of))
     typer.echo(f"{rows:,} bars of {pair} {timeframe} in {file}")
 
 
@@ -136,7 +136,7 @@ def remove(
 
     if run and (start or end):
         raise typer.BadParameter("give --run, or --from and --to")
-    wanted = bar_changes.wanted(pair, timeframe, _time(start), _time(end), run)
+    wanted = bar_changes.wanted(pair, timeframe, time_of(start), time_of(end), run)
     typer.echo(bar_changes.look(wanted))
     if not yes:
         from deployments.sep.panel import confirm
@@ -164,7 +164,8 @@ def undo(
         bar_changes.undo(console, number)
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
+    """Return the time that an option says, in UTC; None where it is left out."""
     return None if text is None else _needed(text)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deployments.sep.bars import From, To, _needed
+from deployments.sep.bars import From, To, time_of
 
 app = typer.Typer(
     help="Check, explain, lay out, run, test and watch strategies as text (.sep files).",
@@ -99,7 +98,7 @@ def run(
     from deployments.sep import strategy_bars, strategy_tables
 
     program = _program(file, pair, timeframe)
-    first, last = _moment(start), _moment(end)
+    first, last = time_of(start), time_of(end)
     signals = strategy_bars.signals(program, first, last, _parameters(param))
     if to_file is not None:
         signals.write_csv(to_file)
@@ -141,7 +140,7 @@ def watch(
     from deployments.sep import strategy_watch
 
     place = page or file.with_suffix(".html")
-    watched = strategy_watch.Watched(file, place, pair, timeframe, _moment(start), _moment(end))
+    watched = strategy_watch.Watched(file, place, pair, timeframe, time_of(start), time_of(end))
     if once:
         typer.echo(watched.draw())
     else:
@@ -176,7 +175,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DslError(f"{file} cannot be read: {error}") from None
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else _needed(text).astimezone(UTC)

@@ -82,6 +82,11 @@ def find(asked: str, pair: str | None = None, timeframe: str | None = None) -> S
     return Source(asked, *base_of(program), _texts(program))
 
 
+def names() -> list[str]:
+    """Return the strategies that need no file to be named."""
+    return [*STRATEGIES, *(each.stem for each in sorted(EXAMPLES.glob("*.sep")))]
+
+
 def path_of(asked: str) -> Path:
     """Return the file of a text.
 
@@ -99,7 +104,7 @@ def path_of(asked: str) -> Path:
     if path.suffix == ".sep":
         return path
     example = EXAMPLES / f"{asked}.sep"
-    known = [*STRATEGIES, *(each.stem for each in sorted(EXAMPLES.glob("*.sep")))]
+    known = names()
     if asked not in known or not example.is_file():
         hint = nearest(asked, known)
         raise DslError(f"there is no strategy {asked}{hint}: name a .sep file or {_or(known)}")

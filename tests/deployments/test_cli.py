@@ -22,8 +22,8 @@ from tests.stack import Stack
 ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
 ON_TRADING = ("halt", "resume", "flatten", "exits", "accept", "statement", "live")
 COMMANDS = (
-    *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "strategy", "ingest",
-    "backup", "restore",
+    *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "strategy", "audit",
+    "ingest", "backup", "restore",
 )  # fmt: skip
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 

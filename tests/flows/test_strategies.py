@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,7 +174,26 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     assert 0.005 in rows["size"]
     assert set(rows["strategy"]) == {"asking"}
 
+    _audit(ids["buy"], run)
     _refusals(run, tmp_path, cycle)
+
+
+def _audit(model: str, run: RunFolder) -> None:
+    """A model that sees no future passes; a backtest that said something else does not."""
+    shown = CliRunner().invoke(app, ["audit", model, "--count", "2"])
+    assert shown.exit_code == 0, shown.output
+    assert re.findall(r"^(\w+) +([a-z ]+\w)  ", shown.output, re.MULTILINE) == [
+        ("PASS", each) for each in ("truncation", "poison", "future twin", "backtest", "fills")
+    ]
+    kept = pl.read_parquet(run.signals)
+    kept.with_columns(pl.col("confidence") + 1e-12).write_parquet(run.signals)
+    trades = pl.read_parquet(run.trades)
+    trades.with_columns(entry_time="signal_time").write_parquet(run.trades)
+    shown = CliRunner().invoke(app, ["audit", model, "--count", "2"])
+    assert shown.exit_code == 1
+    assert "confidence of the signal at" in shown.output
+    assert "entered before its signal was known" in " ".join(shown.output.split())
+    kept.write_parquet(run.signals)
 
 
 def _refusals(run: RunFolder, tmp_path: Path, cycle: dict[str, Any]) -> None:

@@ -90,6 +90,25 @@ def test_a_late_fill_that_cannot_be_closed_keeps_the_pair_halted(site: Site) -> 
     assert [row["pair"] for row in report.entered] == [PAIR]
 
 
+def test_a_late_fill_that_cannot_be_closed_has_its_stop(site: Site) -> None:
+    site.broker.wire = ["delay"]
+    publish(0)
+    site.run(1)
+    for _ in range(4):
+        site.later(50)
+    site.broker.arrive()
+    (held,) = site.broker.book.trades.values()
+    assert held.stop is not None
+    stop = held.stop.price
+    site.broker.book.cancel(held.stop.id, site.clock.now())
+    site.broker.wire = ["lose"]
+    report = site.later(50)
+    assert any("had no stop; it has now" in sentence for sentence in report.findings)
+    (trade,) = site.broker.account().trades
+    assert trade.stop == stop
+    assert [row["reason"] for row in site.later(50).left] == ["late"]
+
+
 @pytest.mark.parametrize("step", ["claimed", "checkpoint", "sent", "answered", "booked"])
 @pytest.mark.parametrize("kind", ["entry", "exit"])
 def test_a_run_that_dies_at_any_step_repeats_nothing(site: Site, step: str, kind: str) -> None:

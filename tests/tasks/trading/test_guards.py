@@ -165,6 +165,16 @@ def test_two_executors_at_once(site: Site) -> None:
     assert site.broker.sent == []
 
 
+def test_a_clock_that_is_set_takes_no_lease(site: Site) -> None:
+    """Leases go by the database's clock, not by that of a machine."""
+    acquire(NAME, "one", site.clock)
+    site.clock.step(2 * LENGTH)
+    with pytest.raises(LeaseHeld, match="one holds the lease"):
+        acquire(NAME, "other", site.clock)
+    site.clock.advance(LENGTH)
+    assert acquire(NAME, "other", site.clock).remaining() > 0
+
+
 def test_an_executor_whose_lease_passed_on_writes_and_sends_nothing(site: Site) -> None:
     publish(0)
     site.clock.advance(HOUR)
