@@ -25,6 +25,7 @@ SepError
 ├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full
 ├── NothingStored               no row of a source is a bar
+├── NothingToAudit              there is no signal that could change
 ├── NoTrees                     a model has trees, and LightGBM is not installed
 ├── PathStoreError              the database cannot hold paths
 ├── PrefectError                Prefect refused a request, or does not answer

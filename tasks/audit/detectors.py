@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from infra.errors import SepError
 from infra.market.days import bar_end
 from infra.market.quotes import Costs, with_quotes
 from tasks.audit.cases import Case, cuts
@@ -21,6 +22,10 @@ COUNT: Final = 20
 CLOSE: Final = 1e-6
 """Relative difference that another first bar may make: averages forget their begin slowly."""
 EXACT: Final = 1e-12
+
+
+class NothingToAudit(SepError, ValueError):
+    """There is no signal that could change."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ def audited(
         One a detector: "truncation" (the future is cut off), "poison" (it is absurd), "future twin"
         (it repeats the past), "start" (the past begins later).
 
+    Raises
+    ------
+    NothingToAudit
+        If there are no signals, or too few bars: that nothing changes would say nothing.
+
     Notes
     -----
     Nothing of a changed future may change a signal up to the bar it was changed behind, bit for
@@ -69,6 +79,9 @@ def audited(
     """
     found = case.signals(bars)
     chosen = cuts(case, bars, found, count, seed)
+    if found.is_empty() or not chosen:
+        said = f"{found.height} signals in {bars[case.base].height:,} bars"
+        raise NothingToAudit(f"{case.name}: {said}, {case.warm_up:,} of warm-up: take more bars")
     every = [_future(case, bars, found, name, chosen) for name in CHANGES]
     return [*every, _start(case, bars, found, chosen)] if starts else every
 
