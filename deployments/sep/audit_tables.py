@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from infra.market.instruments import canonical
+from infra.stores.catalog import require
 from tasks.audit import detectors, models
 from tasks.audit.cases import Case
 from tasks.audit.detectors import Finding, audited
@@ -18,8 +20,13 @@ from tasks.research import registry
 from tasks.rules import texts
 from tasks.rules.frames import stored
 from tasks.strategy.language.errors import DslError
+from tasks.strategy.seam import Strategy
 
-NO_SPAN = "a model is audited over the end of its test span: leave pair, timeframe and times out"
+MOST: Final = 20_000
+"""Bars that a strategy is audited over where no time is named."""
+NO_SPAN: Final = (
+    "a model is audited over the end of its test span: leave pair, timeframe and times out"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ def audit(console: Console, asked: Asked) -> int:
         If there are no bars of a stream; the message says how they come.
     """
     of_strategy = asked.what.endswith(".sep") or asked.what in texts.names()
-    found = _of_strategy(asked) if of_strategy else _of_model(asked)
+    with console.status("asking for signals over other pasts and futures"):
+        found = _of_strategy(asked) if of_strategy else _of_model(asked)
     _show(console, found)
     return int(not all(each.clean for each in found))
 
@@ -74,8 +82,24 @@ def _of_strategy(asked: Asked) -> list[Finding]:
     if strategy.requires.rules:
         ways = "`sep model list` shows its models, `sep audit MODEL` audits one"
         raise DslError(f"{strategy.title} asks what a model believes: {ways}")
-    bars = stored(strategy, bar_store(), asked.start, asked.end)
+    start = asked.start or newest(strategy, asked.end)
+    bars = stored(strategy, bar_store(), start, asked.end)
     return audited(Case.of(strategy), bars, count=asked.count or detectors.COUNT)
+
+
+def newest(strategy: Strategy, end: datetime | None) -> datetime | None:
+    """Return where the newest bars begin that are audited, or None where there are no more.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    end : datetime, optional
+        One past the last of them.
+    """
+    base, store = strategy.requires.streams[0], bar_store()
+    require(store, base.pair, base.timeframe)
+    times = store.starts(base.pair, base.timeframe, None, end)
+    return times[-MOST] if times.len() > MOST else None
 
 
 def _of_model(asked: Asked) -> list[Finding]:

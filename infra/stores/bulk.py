@@ -195,15 +195,15 @@ class BarStore:
         return self.scan(pair, timeframe).filter(*within(start, end)).collect()
 
     def starts(
-        self, pair: str, timeframe: str, start: datetime, end: datetime | None = None
+        self, pair: str, timeframe: str, start: datetime | None, end: datetime | None = None
     ) -> pl.Series:
         """Return when the bars with start <= timestamp < end began, oldest first.
 
         Parameters
         ----------
         pair, timeframe : str
-        start, end : datetime
-            With a zone; without an end up to the last.
+        start, end : datetime or None
+            With a zone; None: from the first, up to the last.
         """
         inside = self.scan(pair, timeframe).filter(*within(start, end))
         return inside.select("timestamp").collect().to_series()

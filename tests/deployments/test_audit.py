@@ -9,12 +9,15 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from deployments.sep import audit_tables
 from deployments.sep.cli import app
 from infra.errors import SepError
 from infra.stores.bulk import BarStore
 from infra.stores.catalog import NoSeries
+from tasks.folder import bar_store
 from tasks.intake.rows import planted_rows
 from tasks.research.registry import NoModel
+from tasks.rules import texts
 from tasks.strategy.language.builtins import series
 from tasks.strategy.language.errors import DslError
 
@@ -60,6 +63,18 @@ def test_an_engine_that_saw_it_would_be_told(
     assert code == 1
     assert "FAIL  truncation" in shown
     assert "without what came after" in shown
+
+
+def test_the_newest_bars_are_meant_where_no_time_is_named(
+    sep: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_tables, "MOST", 500)
+    strategy, bars = texts.find(str(tmp_path / "up.sep")).open(), bar_store().read("PLANTED", "H1")
+    times = bars["timestamp"]
+    assert audit_tables.newest(strategy, None) == times[-500]
+    assert audit_tables.newest(strategy, times[1_000]) == times[500]
+    assert audit_tables.newest(strategy, times[400]) is None
+    assert sep("--count", "2")[0] == 0
 
 
 def test_what_cannot_be_audited(
