@@ -94,7 +94,7 @@ def _future(
         known = case.known(bars, closes[row])
         changed = {each: CHANGES[name](bars[each], known[each]) for each in bars}
         told = case.signals(changed)
-        if said := _difference(_until(found, times[row]), _until(told, times[row]), 0.0):
+        if said := difference(_until(found, times[row]), _until(told, times[row])):
             return Finding(
                 name, clean=False, detail=f"without what came after {times[row]}: {said}"
             )
@@ -112,7 +112,7 @@ def _start(case: Case, bars: Frames, found: pl.DataFrame, chosen: Sequence[int])
         mine, told = (
             each.filter(pl.col("timestamp") > begin) for each in (found, case.signals(later))
         )
-        if said := _difference(mine, told, CLOSE):
+        if said := difference(mine, told, CLOSE):
             detail = f"of bars from {times[row]} on, {case.warm_up} bars of warm-up later: {said}"
             return Finding("start", clean=False, detail=detail)
     return Finding("start", clean=True, detail=f"{len(rows)} later beginnings changed no signal")
@@ -162,17 +162,15 @@ def _until(signals: pl.DataFrame, last: datetime) -> pl.DataFrame:
     return signals.filter(pl.col("timestamp") <= last)
 
 
-def difference(ours: pl.DataFrame, theirs: pl.DataFrame) -> str:
-    """Return where rows of signals first differ, bit for bit; empty where they do not.
+def difference(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: float = 0.0) -> str:
+    """Return where rows of signals first differ; empty where they do not.
 
     Parameters
     ----------
     ours, theirs : polars.DataFrame
+    tolerance : float
+        Relative, of numbers; 0: bit for bit.
     """
-    return _difference(ours, theirs, 0.0)
-
-
-def _difference(ours: pl.DataFrame, theirs: pl.DataFrame, tolerance: float) -> str:
     told, names = _by_time(theirs), ours.columns
     for time, row in _by_time(ours).items():
         other = told.pop(time, None)

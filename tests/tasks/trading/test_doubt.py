@@ -55,12 +55,17 @@ def test_nothing_is_entered_in_a_pair_in_doubt(site: Site) -> None:
     assert len(site.broker.sent) == 2
 
 
-def test_a_fill_after_the_order_was_given_up_is_closed_and_halts_the_pair(site: Site) -> None:
+def give_up(site: Site) -> None:
+    """An order is on its way for so long that it counts as dropped."""
     site.broker.wire = ["delay"]
     publish(0)
     site.run(1)
     for _ in range(4):
         site.later(50)
+
+
+def test_a_fill_after_the_order_was_given_up_is_closed_and_halts_the_pair(site: Site) -> None:
+    give_up(site)
     assert states() == ["DROPPED"]
     site.broker.arrive()
     report = site.later(50)
@@ -74,11 +79,7 @@ def test_a_fill_after_the_order_was_given_up_is_closed_and_halts_the_pair(site: 
 
 
 def test_a_late_fill_that_cannot_be_closed_keeps_the_pair_halted(site: Site) -> None:
-    site.broker.wire = ["delay"]
-    publish(0)
-    site.run(1)
-    for _ in range(4):
-        site.later(50)
+    give_up(site)
     site.broker.arrive()
     site.broker.wire = ["lose"]
     site.later(50)
@@ -91,11 +92,7 @@ def test_a_late_fill_that_cannot_be_closed_keeps_the_pair_halted(site: Site) -> 
 
 
 def test_a_late_fill_that_cannot_be_closed_has_its_stop(site: Site) -> None:
-    site.broker.wire = ["delay"]
-    publish(0)
-    site.run(1)
-    for _ in range(4):
-        site.later(50)
+    give_up(site)
     site.broker.arrive()
     (held,) = site.broker.book.trades.values()
     assert held.stop is not None
