@@ -24,10 +24,7 @@ def audit(
         int | None, typer.Option(min=2, max=1000, help="At how many bars the future is changed.")
     ] = None,
 ) -> None:
-    """Look for look-ahead in a strategy or a model; ends with 1 where something leaks.
-
-    Left out, the times are those of the newest 20,000 bars.
-    """
+    """Look for look-ahead in a strategy or a model; ends with 1 where something leaks."""
     from rich.console import Console
 
     from deployments.sep import audit_tables

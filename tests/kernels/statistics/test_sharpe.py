@@ -86,11 +86,11 @@ def test_expected_best_is_that_of_simulated_trials() -> None:
 
 
 @pytest.mark.parametrize("rows", [20, 21, 250])
-@pytest.mark.parametrize("benchmark", [0.0, 0.1])
-def test_probability_is_that_of_its_twin(rows: int, benchmark: float) -> None:
+@pytest.mark.parametrize("least", [0.0, 0.1])
+def test_probability_is_that_of_its_twin(rows: int, least: float) -> None:
     returns = np.random.default_rng(rows).standard_t(4, rows) + 0.2
-    found = probabilistic_sharpe(moments(returns), benchmark)
-    assert found == pytest.approx(naive.probabilistic_sharpe(returns, benchmark), rel=1e-12)
+    found = probabilistic_sharpe(moments(returns), least)
+    assert found == pytest.approx(naive.probabilistic_sharpe(returns, least), rel=1e-12)
 
 
 def test_after_the_least_length_the_ratio_is_told_from_the_benchmark() -> None:
