@@ -76,9 +76,10 @@ def register(model: Model, path: str, metrics: dict[str, Any]) -> None:
     path : str
         Its folder.
     metrics : dict
-        What its backtest said.
+        What its backtest said; the base rate of its training comes with it.
     """
     frozen = model.frozen
+    metrics = metrics | {"base_rate": list(frozen.base_rate)}
     row = insert(models.Model).values(
         model_id=model.model_id,
         pair=frozen.recipe.pair,

@@ -79,6 +79,8 @@ WRITES = {
     "holdout_opening": "INSERT INTO holdout_opening (pair, timeframe, first, last, model_id, who) "
     "VALUES ('EUR_USD', 'H1', now(), now(), 'm', 'me')",
     "signal": SIGNAL,
+    "signal_outcome": "INSERT INTO signal_outcome (signal_id, state) VALUES (1, 'void')",
+    "demotion": "INSERT INTO demotion VALUES ('m', now(), 'demoted', 'me', 'x', '{}')",
     "lease": LEASE,
     "intent": INTENT,
     "intent_event": EVENT,
@@ -107,6 +109,8 @@ UPDATES = {
     "holdout": "run_id = 'q'",
     "holdout_opening": "who = 'you'",
     "signal": "mode = 'shadow'",
+    "signal_outcome": "reason = 'x'",
+    "demotion": "why = ''",
     "lease": "token = 9",
     "intent": "state = 'SENT'",
     "intent_event": "event = ''",
