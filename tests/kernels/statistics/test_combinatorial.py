@@ -44,7 +44,7 @@ def test_noise_brings_nothing_and_an_edge_what_it_is_worth() -> None:
 def test_what_lies_beside_a_tested_group_has_no_say() -> None:
     """A trial that shines in the rows before and after the tested group alone is not chosen."""
     returns = noise(100, 2, 3) * 0.1
-    returns[:, 0] += 0.1
+    returns[:, 0] += 0.02
     returns[20:25, 1] += 5  # of the group before
     returns[50:55, 1] += 5
     edges = combinatorial_paths(returns, groups=4, tested=1)
