@@ -140,13 +140,14 @@ def resolved(
         target=sound["target_distance"],
     )
     ends = trades.select(
+        *("gain", "gross", "entry_price", "exit_price", "exit_reason"),
         bar_ts="signal_time",
         won=pl.col("gain") > 0,
         entry_at="entry_time",
         exit_at="exit_time",
-        *("gain", "gross", "entry_price", "exit_price", "exit_reason"),
     )
-    return _said(told.join(ends, on="bar_ts", how="left"), bars, recipe, now)
+    both = told.join(ends, on="bar_ts", how="left", maintain_order="left")
+    return _said(both, bars, recipe, now)
 
 
 def _nothing() -> list[pl.Expr]:
@@ -200,7 +201,7 @@ def _models() -> list[tuple[str, dict[str, Any], int]]:
 
 
 def _pages(model_id: str, bar: timedelta) -> Iterator[pl.DataFrame]:
-    """Yield a model's signals, the oldest first: as many as neither they nor their bars are many."""
+    """Yield a model's signals, the oldest first; neither they nor their bars are many."""
     last = _BEGIN
     while not (page := read_frame(_PENDING, (model_id, last, PAGE))).is_empty():
         page = page.filter(pl.col("bar_ts") <= page["bar_ts"][0] + SPAN * bar)

@@ -113,6 +113,14 @@ def retire(model_id: str, *, who: str, why: str) -> Entry:
     return registry.entry(chosen.model_id)
 
 
+def in_force() -> list[tuple[Standing, Record]]:
+    """Return the models that publish signals, with what came of these since they do."""
+    with reading() as opened:
+        pointed = set(opened.scalars(select(Champion.model_id)))
+    mine = [own for own in standings().values() if own.model_id in pointed]
+    return [(own, record(own.model_id, own.since)) for own in mine]
+
+
 def judge_champions() -> dict[str, Any]:
     """Demote each champion whose signals did not come true; doing it again changes nothing.
 
@@ -121,18 +129,15 @@ def judge_champions() -> dict[str, Any]:
     dict
         `champions` (judged), `demoted` (now), `table` (a row for each model in force).
     """
-    table, demoted, judged = [], 0, 0
-    for own in standings().values():
-        if own.state == "retired" or not _points_to(own):
-            continue
-        told = record(own.model_id, own.since)
-        if own.state == "champion":
-            judged += 1
-            if told.alarm is not None:
-                demoted += _demote(own, told)
-                own = standings()[own.model_id]
-        table.append({"model": own.model_id, "standing": own.words, **told.to_dict()})
-    return {"champions": judged, "demoted": demoted, "table": table}
+    before = in_force()
+    champions = [(own, told) for own, told in before if own.state == "champion"]
+    demoted = sum(_demote(own, told) for own, told in champions if told.alarm is not None)
+    after = standings()
+    table = [
+        {"model": own.model_id, "standing": after.get(own.model_id, own).words, **told.to_dict()}
+        for own, told in before
+    ]
+    return {"champions": len(champions), "demoted": demoted, "table": table}
 
 
 judge = step("judge", version=1)(judge_champions)
@@ -179,14 +184,6 @@ def _pointers() -> Any:
 def _ends_it() -> ColumnElement[bool]:
     same = and_(Demotion.model_id == Champion.model_id, Demotion.since == Champion.since)
     return and_(same, Demotion.kind == literal("demoted"))
-
-
-def _points_to(own: Standing) -> bool:
-    query = select(Champion.model_id).where(
-        Champion.model_id == own.model_id, Champion.since == own.since
-    )
-    with reading() as opened:
-        return opened.scalar(query) is not None
 
 
 def _of_demotion(row: Demotion) -> Standing:

@@ -75,9 +75,9 @@ WRITES = {
     "champion": "INSERT INTO champion VALUES ('EUR_USD', 'H1', 's', 'm', 'me')",
     "trial": "INSERT INTO trial (pair, timeframe, first, last, run_id, kind, strategy, sets, "
     "effective, details) VALUES ('EUR_USD', 'H1', now(), now(), 'r', 'k', 's', 2, 1.5, '{}')",
-    "holdout": "INSERT INTO holdout VALUES ('EUR_USD', 'H1', now(), now(), 'r')",
+    "holdout": "INSERT INTO holdout VALUES ('EUR_USD', 'H1', '2026-01-01', now(), 'r')",
     "holdout_opening": "INSERT INTO holdout_opening (pair, timeframe, first, last, model_id, who) "
-    "VALUES ('EUR_USD', 'H1', now(), now(), 'm', 'me')",
+    "VALUES ('EUR_USD', 'H1', '2026-01-01', now(), 'm', 'me')",
     "signal": SIGNAL,
     "signal_outcome": "INSERT INTO signal_outcome (signal_id, state) VALUES (1, 'void')",
     "demotion": "INSERT INTO demotion VALUES ('m', now(), 'demoted', 'me', 'x', '{}')",
