@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import audit, bars, risk, strategy, trading
+from deployments.sep import audit, bars, risk, standing, strategy, trading
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -64,6 +64,7 @@ def status() -> None:
     for finding in last(settings().home):
         if finding.state != "ok":
             console.print(finding_line(finding), soft_wrap=True)
+    standing.show_if_any(console)
     wanted = is_wanted(settings().home)
     if not wanted:
         console.print("Nothing is asked to run: `sep up` starts it.")
@@ -184,6 +185,7 @@ model = typer.Typer(
     help="Show the models that backtests left, and choose which one is in force.",
     no_args_is_help=True,
 )
+model.add_typer(standing.app)
 app.add_typer(model, name="model")
 app.add_typer(bars.app, name="bars")
 app.add_typer(strategy.app, name="strategy")

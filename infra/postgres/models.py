@@ -389,7 +389,10 @@ class SignalOutcome(Base):
 
 
 class Demotion(Base):
-    """A model's time in force that ended, or goes on in the shadow; `since` is when it began."""
+    """A model's time in force that ended, or goes on in the shadow; `since` is when it began.
+
+    Rows are never changed.
+    """
 
     __tablename__ = "demotion"
     __table_args__ = (CheckConstraint("kind IN ('demoted', 'retired')", name="kind"),)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
+from polars._typing import PolarsDataType
 from pydantic import ValidationError
 from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -42,7 +43,7 @@ LATE: Final = timedelta(days=3)
 OPEN: Final = ("missing", "refused")
 """States that may still become another."""
 
-_KNOWN: Final = {
+_KNOWN: Final[dict[str, PolarsDataType]] = {
     "won": pl.Boolean,
     **dict.fromkeys(("gain", "gross", "entry_price", "exit_price"), pl.Float64),
     **dict.fromkeys(("entry_at", "exit_at"), pl.Datetime("us", "UTC")),
@@ -183,7 +184,7 @@ def _state(
 def _models() -> list[tuple[str, dict[str, Any], int]]:
     """Return models with signals to be resolved, their recipes, and how many."""
     query = (
-        select(Model.model_id, Model.parameters, func.count())
+        select(Model.model_id, Model.pair, Model.timeframe, Model.parameters, func.count())
         .join(Signal, Signal.model_id == Model.model_id)
         .join(SignalOutcome, SignalOutcome.signal_id == Signal.id, isouter=True)
         .where(Signal.action.in_(("BUY", "SELL")))
@@ -193,11 +194,10 @@ def _models() -> list[tuple[str, dict[str, Any], int]]:
     )
     with reading() as opened:
         found = opened.execute(query).all()
-        keys = {
-            row.model_id: {"pair": row.pair, "timeframe": row.timeframe}
-            for row in opened.scalars(select(Model))
-        }
-    return [(model_id, {**plain, **keys[model_id]}, many) for model_id, plain, many in found]
+    return [
+        (model_id, {**plain, "pair": pair, "timeframe": timeframe}, many)
+        for model_id, pair, timeframe, plain, many in found
+    ]
 
 
 def _pages(model_id: str, bar: timedelta) -> Iterator[pl.DataFrame]:
@@ -240,7 +240,7 @@ def _keep(found: pl.DataFrame) -> None:
     update = row.on_conflict_do_update(
         index_elements=["signal_id"],
         set_={**changed, "resolved_at": func.now()},
-        where=kept.state.in_(OPEN)
+        where=or_(*(kept.state == state for state in OPEN))
         & tuple_(kept.state, kept.reason).is_distinct_from(tuple_(new.state, new.reason)),
     )
     with session() as opened:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from prefect import get_run_logger
 from sqlalchemy import ColumnElement, and_, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from kernels.statistics.sequential import LEVEL
 from tasks.research import registry
 from tasks.research.registry import Entry, NoModel
 from tasks.steps import step
+from tasks.upkeep.outcomes import resolve_signals
 from tasks.upkeep.record import Record, record
 
 State = Literal["champion", "shadow", "demoted", "retired"]
@@ -140,7 +142,16 @@ def judge_champions() -> dict[str, Any]:
     return {"champions": len(champions), "demoted": demoted, "table": table}
 
 
-judge = step("judge", version=1)(judge_champions)
+@step("outcomes", version=1)
+def watch() -> dict[str, Any]:
+    """Resolve published signals, then judge the champions by them.
+
+    Returns
+    -------
+    dict
+        What `resolve_signals` and `judge_champions` return.
+    """
+    return {**resolve_signals(tell=get_run_logger().info), **judge_champions()}
 
 
 def reason(told: Record) -> str:

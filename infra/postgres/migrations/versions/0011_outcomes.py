@@ -53,6 +53,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("model_id", "since", "kind", name=op.f("pk_demotion")),
     )
+    op.execute(
+        "CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON demotion "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    )
     op.create_index(op.f("ix_signal_model_id_bar_ts"), "signal", ["model_id", "bar_ts"])
 
 
