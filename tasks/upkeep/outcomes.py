@@ -21,7 +21,8 @@ from infra.errors import SepError
 from infra.market.fills import exit_due_by_calendar
 from infra.market.timeframes import bar_length
 from infra.postgres.database import read_frame, reading, session
-from infra.postgres.models import Model, Signal, SignalOutcome
+from infra.postgres.models import Model, Signal
+from infra.postgres.outcomes import SignalOutcome
 from infra.stores.bulk import BarStore
 from tasks.document import from_plain
 from tasks.folder import bar_store

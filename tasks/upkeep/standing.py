@@ -17,7 +17,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from infra.postgres.database import reading, session
-from infra.postgres.models import Champion, Demotion
+from infra.postgres.models import Champion
+from infra.postgres.outcomes import Demotion
 from kernels.statistics.sequential import LEVEL
 from tasks.research import registry
 from tasks.research.registry import Entry, NoModel
