@@ -1,0 +1,294 @@
+"""Which of many sets of parameters training takes, and what all of them brought on the past.
+
+The project's own strategies enter where the expected net gain exceeds so many deviations of its
+doubt: what is believed of the past is told once, and caution, horizon, stop and target are compared
+by thousands, by the sweep kernels. A text has parameters whose meaning is its own: sets of them are
+drawn evenly and traded one by one (`tasks.rules.sweep`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kernels.outcomes import SIDES
+from kernels.statistics.sharpe import effective_trials
+from tasks.research.recipe import Recipe
+from tasks.research.resolve import closing
+from tasks.rules import texts
+from tasks.rules.grid import Grid
+from tasks.rules.setup import Setup
+from tasks.rules.sweep import Past, Try, best, sweep, told_apart
+from tasks.rules.swept import Swept, swept
+
+HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
+"""Parameters of the project's own text that a grid chooses."""
+PYTHON: Final = "damped"
+"""The project's own strategy in Python: recipes have its exits."""
+FEWEST: Final = 30
+"""Trades on the past below which a set is not chosen."""
+CAUTIONS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+STOPS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+TARGETS: Final = (1.0, 2.0, 4.0, math.inf)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen set, and what is to be known of all.
+
+    Attributes
+    ----------
+    setup : Setup
+        With the parameters, and the caution, that were chosen.
+    growth, default : float
+        Log growth on the past of the chosen set, and of the one that was asked for.
+    sets : int
+        That were compared.
+    effective : float
+        About independent ones among them.
+    returns : float32[days, k]
+        Daily net returns on the same days of the past of those that traded.
+    days : tuple of datetime.date
+    told : dict
+        Plain values for people: the chosen values and their neighbourhood.
+    """
+
+    setup: Setup
+    growth: float
+    default: float
+    sets: int
+    effective: float
+    returns: NDArray[np.float32]
+    days: tuple[Any, ...]
+    told: dict[str, Any]
+
+
+def select(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) -> Selection:
+    """Choose a strategy's parameters on the past.
+
+    Parameters
+    ----------
+    setup : Setup
+        With the parameters that are compared with others.
+    past : Past
+        Nothing behind its calibration span is looked at.
+    tries : int
+        Sets of a text's parameters, at most; a grid has a size of its own.
+    fixed : collection of str
+        Parameters that stay as they are.
+
+    Raises
+    ------
+    TooShort
+        If there are too few bars.
+    """
+    if by_grid(setup):
+        return _by_grid(setup, past, fixed)
+    return _by_trying(setup, past, tries, fixed)
+
+
+def by_grid(setup: Setup) -> bool:
+    """Say whether a strategy is one of the project's own, which grids are for."""
+    return setup.source.asked in (texts.DEFAULT, PYTHON)
+
+
+def _by_trying(setup: Setup, past: Past, tries: int, fixed: Collection[str]) -> Selection:
+    tried = sweep(setup, past, tries, fixed)
+    chosen = best(tried)
+    table = np.column_stack([each.daily for each in tried])
+    returns = table[:, np.ptp(table, axis=0) > 0] if len(table) else table[:, :0]
+    return Selection(
+        setup=replace(setup, parameters=chosen.parameters, tried=len(tried)),
+        growth=chosen.growth,
+        default=tried[0].growth,
+        sets=len(tried),
+        effective=_effective(returns),
+        returns=returns.astype(np.float32),
+        days=(),
+        told=_plain(chosen),
+    )
+
+
+def _plain(chosen: Try) -> dict[str, Any]:
+    return {"parameters": chosen.parameters, "trades": chosen.trades}
+
+
+def _effective(returns: Floats) -> float:
+    if returns.shape[1] < 2:
+        return 1.0
+    try:
+        return effective_trials(returns)
+    except ValueError:  # fewer days than correlations need: all count
+        return float(returns.shape[1])
+
+
+def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
+    horizon = setup.recipes[setup.first].horizon
+    base = setup.strategy.requires.streams[0].name
+    longest = max(_horizons(setup, fixed))
+    inner = past.until(past.spans(longest).calibration.stop, base)
+    start = inner.spans(longest).test.start
+    told = told_apart(setup, inner, setup.exits(inner.frames), start)[setup.first]
+    found = swept(
+        inner.bars[start:],
+        inner.measures.metrics[start:],
+        score_of(told),
+        grid_of(setup, fixed),
+        setup.recipe.costs,
+        closing=closing(inner.measures.metrics, setup.recipe)[start:],
+        engine=inner.engine,
+    )
+    number = steadiest(found)
+    growth, default = (
+        _growth(found, each) for each in (number, _nearest(found.grid, setup, horizon))
+    )
+    assert found.daily is not None
+    varying = np.isfinite(found.sharpe)
+    return Selection(
+        setup=replace(chosen_setup(setup, found.grid.values(number)), tried=len(found.grid)),
+        growth=growth,
+        default=default,
+        sets=len(found.grid),
+        effective=max(1.0, found.effective),
+        returns=found.daily[:, varying].astype(np.float32),
+        days=found.days,
+        told=_neighbourhood(found, number),
+    )
+
+
+def score_of(told: pl.DataFrame) -> NDArray[np.float32]:
+    """Return the expected net gain in deviations of its doubt, float32[n, 2]: a caution exceeds it.
+
+    Parameters
+    ----------
+    told : polars.DataFrame
+        Predictions of the bars that are traded.
+    """
+    columns = []
+    for side in SIDES:
+        expected, doubt = (
+            told[f"{name}_{side}"].cast(pl.Float64).fill_null(math.nan).to_numpy()
+            for name in ("expected", "doubt")
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns.append(np.where(doubt > 0, expected / doubt, np.nan))
+    return np.column_stack(columns).astype(np.float32)
+
+
+def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
+    """Return the grid of cautions and exits around those of a setup.
+
+    Parameters
+    ----------
+    setup : Setup
+    fixed : collection of str
+        Parameters that stay as they are.
+    """
+    recipe, own, stops = setup.recipe, setup.source.asked == PYTHON, (_stop(setup),)
+    asked = recipe.caution
+    cautions = CAUTIONS if asked is None else (float(asked) if asked != "lower" else 0.0,)
+    return Grid(
+        thresholds=cautions,
+        horizons=_horizons(setup, fixed),
+        stops=stops if STOP in fixed else tuple(sorted({*STOPS, *stops})),
+        targets=TARGETS if own and recipe.target_deviations is None else _targets(recipe, own),
+    )
+
+
+def _targets(recipe: Recipe, own: bool) -> tuple[float, ...]:
+    return (recipe.target_deviations or math.inf,) if own else (math.inf,)
+
+
+def _horizons(setup: Setup, fixed: Collection[str]) -> tuple[int, ...]:
+    usual = setup.recipes[setup.first].horizon
+    if HORIZON in fixed:
+        return (usual,)
+    around = np.geomspace(max(usual / 2, 1), 2 * usual, 5)
+    return tuple(sorted({round(bars) for bars in around.tolist()}))
+
+
+def _stop(setup: Setup) -> float:
+    """Return the stop that is asked for, infinite for none."""
+    if setup.source.asked == PYTHON:
+        stop = setup.recipe.stop_deviations
+        return math.inf if stop is None else stop
+    return setup.parameters.get(STOP, setup.strategy.parameters[STOP].default)
+
+
+def steadiest(found: Swept) -> int:
+    """Return the set whose Sharpe ratio, taken with its neighbours', is the highest.
+
+    Parameters
+    ----------
+    found : Swept
+        Sets of fewer than 30 trades are left out, unless all are.
+    """
+    ratios = np.nan_to_num(found.sharpe)
+    beside = [found.grid.neighbours(number) for number in range(len(found.grid))]
+    smooth = np.array([ratios[[n, *near]].mean() for n, near in enumerate(beside)])
+    few = np.asarray(found.result.trades) < FEWEST
+    return int(np.where(few, -math.inf, smooth).argmax()) if not few.all() else int(smooth.argmax())
+
+
+def _growth(found: Swept, number: int) -> float:
+    assert found.daily is not None
+    return float(np.log1p(np.maximum(found.daily[:, number], -0.999)).sum())
+
+
+def _nearest(grid: Grid, setup: Setup, horizon: int) -> int:
+    """Return the set of the grid that is the one asked for, at the least caution."""
+    place = (
+        0,
+        grid.horizons.index(horizon),
+        grid.stops.index(_stop(setup)),
+        len(grid.targets) - 1,
+    )
+    return int(np.ravel_multi_index(place, grid.shape))
+
+
+def chosen_setup(setup: Setup, values: tuple[float, ...]) -> Setup:
+    """Return a setup with a set's caution, horizon, stop and target.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of one of the project's own strategies.
+    values : tuple of float
+        As `Grid.values` returns them.
+    """
+    caution, horizon, stop, target = values
+    recipe = replace(
+        setup.recipe,
+        caution=setup.recipe.caution if setup.recipe.caution == "lower" else caution,
+        horizon=int(horizon),
+    )
+    if setup.source.asked == PYTHON:
+        found = replace(
+            recipe,
+            stop_deviations=None if math.isinf(stop) else stop,
+            target_deviations=None if math.isinf(target) else target,
+        )
+        return replace(setup, recipe=found)
+    parameters = {**setup.parameters, HORIZON: float(horizon), STOP: stop}
+    return Setup.of(setup.source, recipe, parameters)
+
+
+def _neighbourhood(found: Swept, number: int) -> dict[str, Any]:
+    """Say what was chosen, and how its neighbours did."""
+    names = ("caution", "horizon", "stop", "target")
+    values = [None if math.isinf(v) else v for v in found.grid.values(number)]
+    plateau = found.plateau(number)
+    return {
+        "parameters": dict(zip(names, values, strict=True)),
+        "trades": int(np.asarray(found.result.trades)[number]),
+        "sharpe": float(np.nan_to_num(found.sharpe[number])),
+        "neighbours": {"mean": plateau.mean, "least": plateau.least, "count": plateau.count},
+    }
