@@ -14,17 +14,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from kernels.outcomes import SIDES
 from kernels.statistics.sharpe import effective_trials
+from tasks.research.knowledge import with_costs
 from tasks.research.recipe import Recipe
-from tasks.research.resolve import closing
+from tasks.research.resolve import closing, resolve
+from tasks.research.spans import Span
+from tasks.research.training import told_apart
+from tasks.research.walkforward import freeze, replay
 from tasks.rules import texts
 from tasks.rules.grid import Grid
 from tasks.rules.setup import Setup
-from tasks.rules.sweep import Past, Try, best, sweep, told_apart
+from tasks.rules.sweep import Past, Try, best, sweep
 from tasks.rules.swept import Swept, swept
 
 HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
@@ -131,56 +134,51 @@ def _effective(returns: Floats) -> float:
 
 
 def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
-    horizon = setup.recipes[setup.first].horizon
-    base = setup.strategy.requires.streams[0].name
-    longest = max(_horizons(setup, fixed))
-    inner = past.until(past.spans(longest).calibration.stop, base)
-    start = inner.spans(longest).test.start
-    told = told_apart(setup, inner, setup.exits(inner.frames), start)[setup.first]
+    stop = past.spans(max(_horizons(setup, fixed))).calibration.stop
     found = swept(
-        inner.bars[start:],
-        inner.measures.metrics[start:],
-        score_of(told),
+        past.bars[:stop],
+        past.measures.metrics[:stop],
+        _scores(setup, past)[:stop],
         grid_of(setup, fixed),
         setup.recipe.costs,
-        closing=closing(inner.measures.metrics, setup.recipe)[start:],
-        engine=inner.engine,
+        closing=closing(past.measures.metrics, setup.recipe)[:stop],
+        engine=past.engine,
     )
-    number = steadiest(found)
-    growth, default = (
-        _growth(found, each) for each in (number, _nearest(found.grid, setup, horizon))
-    )
+    asked = _asked(found.grid, setup)
+    number = steadiest(found, asked)
     assert found.daily is not None
-    varying = np.isfinite(found.sharpe)
     return Selection(
         setup=replace(chosen_setup(setup, found.grid.values(number)), tried=len(found.grid)),
-        growth=growth,
-        default=default,
+        growth=_growth(found, number),
+        default=_growth(found, asked),
         sets=len(found.grid),
         effective=max(1.0, found.effective),
-        returns=found.daily[:, varying].astype(np.float32),
+        returns=found.daily[:, np.isfinite(found.sharpe)].astype(np.float32),
         days=found.days,
         told=_neighbourhood(found, number),
     )
 
 
-def score_of(told: pl.DataFrame) -> NDArray[np.float32]:
-    """Return the expected net gain in deviations of its doubt, float32[n, 2]: a caution exceeds it.
+def _scores(setup: Setup, past: Past) -> NDArray[np.float32]:
+    """Return what is expected of bars of the past in deviations of its doubt, float32[n, 2].
 
-    Parameters
-    ----------
-    told : polars.DataFrame
-        Predictions of the bars that are traded.
+    By fits that had not seen them: a caution is exceeded or not. NaN where nothing was told.
     """
-    columns = []
-    for side in SIDES:
-        expected, doubt = (
-            told[f"{name}_{side}"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-            for name in ("expected", "doubt")
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            columns.append(np.where(doubt > 0, expected / doubt, np.nan))
-    return np.column_stack(columns).astype(np.float32)
+    recipe = setup.recipes[setup.first]
+    metrics = past.measures.metrics.with_columns(setup.exits(past.frames))
+    measures = replace(past.measures, metrics=with_costs(metrics, past.bars, recipe))
+    outcomes = resolve(past.bars, measures.metrics, recipe, engine=past.engine)
+    frozen = freeze(measures, outcomes, replace(recipe, pool=()), "", engine=past.engine)
+    spans = frozen.spans
+    unseen = Span(spans.calibration.stop, spans.calibration.stop)
+    frozen = replace(frozen, spans=replace(spans, test=unseen))  # nothing is asked of it
+    _, answers = replay(measures, outcomes, frozen, engine=past.engine)
+    told = told_apart(measures, outcomes, frozen, answers)
+    scores = np.full((len(past.bars), len(SIDES)), np.nan, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(told.doubt > 0, told.expected / told.doubt, np.nan)
+    scores[told.position] = ratio
+    return scores
 
 
 def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
@@ -198,7 +196,7 @@ def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
     return Grid(
         thresholds=cautions,
         horizons=_horizons(setup, fixed),
-        stops=stops if STOP in fixed else tuple(sorted({*STOPS, *stops})),
+        stops=stops if STOP in fixed else tuple(sorted({*_stops(setup), *stops})),
         targets=TARGETS if own and recipe.target_deviations is None else _targets(recipe, own),
     )
 
@@ -215,6 +213,18 @@ def _horizons(setup: Setup, fixed: Collection[str]) -> tuple[int, ...]:
     return tuple(sorted({round(bars) for bars in around.tolist()}))
 
 
+def _stops(setup: Setup) -> tuple[float, ...]:
+    """Return the stops that the strategy may have."""
+    if setup.source.asked == PYTHON:
+        return STOPS
+    param = setup.strategy.parameters[STOP]
+    return tuple(
+        stop
+        for stop in STOPS
+        if param.low <= stop <= param.high and (not param.whole or stop == int(stop))
+    )
+
+
 def _stop(setup: Setup) -> float:
     """Return the stop that is asked for, infinite for none."""
     if setup.source.asked == PYTHON:
@@ -223,19 +233,21 @@ def _stop(setup: Setup) -> float:
     return setup.parameters.get(STOP, setup.strategy.parameters[STOP].default)
 
 
-def steadiest(found: Swept) -> int:
+def steadiest(found: Swept, asked: int) -> int:
     """Return the set whose Sharpe ratio, taken with its neighbours', is the highest.
 
     Parameters
     ----------
     found : Swept
-        Sets of fewer than 30 trades are left out, unless all are.
+        Sets of fewer than 30 trades are left out.
+    asked : int
+        The one to take where all are, or none of the others has earned anything.
     """
     ratios = np.nan_to_num(found.sharpe)
     beside = [found.grid.neighbours(number) for number in range(len(found.grid))]
     smooth = np.array([ratios[[n, *near]].mean() for n, near in enumerate(beside)])
-    few = np.asarray(found.result.trades) < FEWEST
-    return int(np.where(few, -math.inf, smooth).argmax()) if not few.all() else int(smooth.argmax())
+    smooth[np.asarray(found.result.trades) < FEWEST] = -math.inf
+    return int(smooth.argmax()) if smooth.max() > 0 else asked
 
 
 def _growth(found: Swept, number: int) -> float:
@@ -243,8 +255,9 @@ def _growth(found: Swept, number: int) -> float:
     return float(np.log1p(np.maximum(found.daily[:, number], -0.999)).sum())
 
 
-def _nearest(grid: Grid, setup: Setup, horizon: int) -> int:
+def _asked(grid: Grid, setup: Setup) -> int:
     """Return the set of the grid that is the one asked for, at the least caution."""
+    horizon = setup.recipes[setup.first].horizon
     place = (
         0,
         grid.horizons.index(horizon),

@@ -214,31 +214,14 @@ def _by_belief(setups: list[Setup], past: Past, start: int) -> Iterator[Try]:
             *(int(each.hash().sum()) for each in exits),
         )
         if key not in known:
-            known[key] = told_apart(setup, past, exits, start)
+            known[key] = _told(setup, past, exits, start)
         last = len(past.bars) - start
         found = signals(setup, past.frames, known[key], start=start, last=last)
         yield _traded(setup, past, found, start)
 
 
-def told_apart(
-    setup: Setup, past: Past, exits: list[pl.Series], start: int
-) -> dict[str, pl.DataFrame]:
-    """Train each exit rule on a part of the past, and tell of the rest.
-
-    Parameters
-    ----------
-    setup : Setup
-    past : Past
-    exits : list of polars.Series
-        Distances of each rule at every bar, as `Setup.exits` returns them.
-    start : int
-        Position of the first bar that is told of.
-
-    Returns
-    -------
-    dict of str to polars.DataFrame
-        Predictions by rule, without what became of the bars.
-    """
+def _told(setup: Setup, past: Past, exits: list[pl.Series], start: int) -> dict[str, pl.DataFrame]:
+    """Train each exit rule on a part of the past, and tell of the rest."""
     found = {}
     for rule, given in setup.recipes.items():
         recipe = replace(given, pool=())
