@@ -1,9 +1,8 @@
 """Is what is said still true? A test of calibration that may be looked at after each outcome.
 
-A bettor who holds probabilities for wrong gains only where they are wrong: by Ville's inequality
-(1939) a fair bettor's stake ever grows twentyfold with a probability of 5 % at most, however long
-and however often one looks. Bets: Shafer 2021; mixtures over the time of a change: Shin, Ramdas and
-Rinaldo 2024.
+A bettor who holds probabilities for wrong gains only where they are wrong (Shafer 2021): by Ville's
+inequality (1939) a fair bettor's stake ever grows twentyfold with a probability of 5 % at most,
+however long and however often one looks. Of forecasts: Arnold, Henzi and Ziegel 2023.
 """
 
 from __future__ import annotations

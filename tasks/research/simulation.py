@@ -129,8 +129,13 @@ def follow(
 
     Parameters
     ----------
-    bars, signals, segments, horizon, costs, stop, target
+    bars, signals : polars.DataFrame
         As `simulate` takes them; each signal has a side.
+    segments : int32[n]
+    horizon : int, or Series
+    costs : Costs
+    stop, target : float, float64[n] or None
+        As `simulate` takes them.
 
     Returns
     -------

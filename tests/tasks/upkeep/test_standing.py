@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import re
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from rich.console import Console
 from sqlalchemy import text
 
-from deployments.sep.standing import show_if_any, show_standings
 from infra.postgres import database as db
 from kernels.evaluation import brier_skill
 from kernels.statistics.sequential import sequence
@@ -213,30 +208,3 @@ def test_who_is_retired_publishes_nothing_more() -> None:
     with pytest.raises(NoModel, match="m is not in force"):
         retire("m", who="me", why="again")
     assert db.read_frame("SELECT who FROM demotion")["who"].to_list() == ["me"]
-
-
-def shown(show: Any) -> str:
-    stream = io.StringIO()
-    show(Console(file=stream, width=80, highlight=False))
-    return stream.getvalue()
-
-
-def test_the_screen_says_who_stands_where() -> None:
-    assert shown(show_standings) == "no model is in force\n"
-    assert shown(show_if_any) == ""
-    record_model()
-    live(300, above=0.2)
-    assert re.search(
-        r"^m +champion +300 +300 +300 +3\d\.\d+ % ", shown(show_standings), re.MULTILINE
-    )
-    judge_champions()
-    screen = shown(show_if_any)
-    assert re.search(r"^m +demoted +300 ", screen, re.MULTILINE)
-    assert "by maintain: confidence was too high" in screen.replace("\n", " ")
-
-
-def test_a_screen_without_a_database_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    began = datetime.now(UTC)
-    assert shown(show_if_any) == ""
-    assert datetime.now(UTC) - began < timedelta(seconds=10)
