@@ -47,10 +47,10 @@ def show_if_any(console: Console) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from infra.errors import SepError
-    from tasks.upkeep.standing import in_force
+    from tasks.upkeep.standing import pointed
 
     with suppress(SQLAlchemyError, SepError):
-        if in_force():
+        if pointed():
             show_standings(console)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.bars import content_hash, without_empty_quotes
@@ -20,6 +20,7 @@ from infra.errors import SepError
 from infra.market.timeframes import bar_length
 from infra.postgres import models
 from infra.postgres.database import session
+from infra.postgres.outcomes import Demotion
 from infra.stores.bulk import BarStore
 from tasks import document
 from tasks.folder import RunFolder
@@ -150,6 +151,8 @@ def champions(timeframe: str | None = None) -> list[Entry]:
 def appoint(model_id: str, *, who: str) -> Entry:
     """Put a model in force for its pair, timeframe and strategy.
 
+    One that is in force, and was not demoted, stays so since it has been.
+
     Parameters
     ----------
     model_id : str
@@ -170,9 +173,17 @@ def appoint(model_id: str, *, who: str) -> Entry:
     key = {"pair": chosen.pair, "timeframe": chosen.timeframe, "strategy": chosen.strategy}
     pointer = {"model_id": chosen.model_id, "who": who, "since": func.now()}
     row = insert(models.Champion).values(**key, **pointer)
+    pointer["since"] = case((_stays(chosen), models.Champion.since), else_=func.now())
     with session() as opened:
         opened.execute(row.on_conflict_do_update(index_elements=list(key), set_=pointer))
     return entry(chosen.model_id)
+
+
+def _stays(chosen: Entry) -> ColumnElement[bool]:
+    ended = exists().where(
+        Demotion.model_id == models.Champion.model_id, Demotion.since == models.Champion.since
+    )
+    return and_(models.Champion.model_id == chosen.model_id, ~ended)
 
 
 def in_force(chosen: Entry, store: BarStore) -> Model:

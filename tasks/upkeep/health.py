@@ -12,7 +12,7 @@ from infra.stores import hot
 from tasks.folder import bar_store
 from tasks.research import registry
 from tasks.research.registry import Entry, ModelRefused
-from tasks.upkeep.standing import in_force
+from tasks.upkeep.standing import pointed
 
 
 def checks() -> list[Check]:
@@ -73,7 +73,7 @@ def check_live() -> Iterator[Finding]:
 
 def check_standing() -> Iterator[Finding]:
     """Say of each model that was demoted why it was."""
-    for own, _ in in_force():
+    for own in pointed():
         if own.state == "demoted":
             yield Finding(f"standing {own.model_id}", "note", own.words)
 

@@ -116,12 +116,16 @@ def retire(model_id: str, *, who: str, why: str) -> Entry:
     return registry.entry(chosen.model_id)
 
 
+def pointed() -> list[Standing]:
+    """Return where the models stand that publish signals."""
+    with reading() as opened:
+        names = set(opened.scalars(select(Champion.model_id)))
+    return [own for own in standings().values() if own.model_id in names]
+
+
 def in_force() -> list[tuple[Standing, Record]]:
     """Return the models that publish signals, with what came of these since they do."""
-    with reading() as opened:
-        pointed = set(opened.scalars(select(Champion.model_id)))
-    mine = [own for own in standings().values() if own.model_id in pointed]
-    return [(own, record(own.model_id, own.since)) for own in mine]
+    return [(own, record(own.model_id, own.since)) for own in pointed()]
 
 
 def judge_champions() -> dict[str, Any]:

@@ -10,15 +10,21 @@ import numpy as np
 import polars as pl
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from infra.postgres import database as db
+from infra.postgres.roles import ensure_roles
 from kernels.evaluation import brier_skill
 from kernels.statistics.sequential import sequence
+from tasks.folder import bar_store
+from tasks.intake.rows import planted_rows
 from tasks.research.registry import NoModel
 from tasks.signals import find_champions
 from tasks.upkeep.health import check_standing
+from tasks.upkeep.outcomes import resolve_signals
 from tasks.upkeep.record import apart, record, record_of
 from tasks.upkeep.standing import judge_champions, retire, speaks_live, standings
+from tests.infra.databases import drop_roles
 from tests.tasks.upkeep.published import BASE, HOUR, publish, random_signals, record_model
 
 START = datetime(2015, 3, 2, tzinfo=UTC)
@@ -26,6 +32,9 @@ TIMES = [START + HOUR * i for i in range(4_000)]
 HOURS = pl.DataFrame({"timestamp": TIMES, "close": 1.1}).with_columns(
     pl.col("timestamp").cast(pl.Datetime("us", "UTC"))
 )
+
+
+HOURS_OF_EUR = planted_rows(50, timeframe="H1", seed=1).drop("source_row")
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +191,26 @@ def test_put_in_force_again_it_begins_anew() -> None:
         connection.execute(text("UPDATE champion SET since = now()"))
     assert standings()["m"].state == "champion"
     assert judge_champions()["demoted"] == 0
+
+
+def test_its_role_may_resolve_and_demote_and_put_nothing_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record_model()
+    live(300, above=0.2)
+    assert ensure_roles() is None
+    bar_store().write("EUR_USD", "H1", HOURS_OF_EUR)
+    with monkeypatch.context() as patch:
+        patch.setenv("SEP_DATABASE_ROLE", "research")
+        publish(random_signals(HOURS.tail(50), 5, seed=9))
+        for _ in range(2):
+            assert resolve_signals()["missing"] == 5
+        assert judge_champions()["demoted"] == 1
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            retire("m", who="me", why="enough")
+        db.engine().dispose()
+    drop_roles()
+    assert standings()["m"].state == "demoted"
 
 
 def test_a_shadow_model_is_told_and_not_demoted() -> None:
