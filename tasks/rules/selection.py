@@ -21,6 +21,7 @@ from kernels.statistics.sharpe import effective_trials
 from tasks.research.knowledge import with_costs
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import closing, resolve
+from tasks.research.returns import varied
 from tasks.research.spans import Span
 from tasks.research.training import told_apart
 from tasks.research.walkforward import freeze, replay
@@ -106,14 +107,14 @@ def by_grid(setup: Setup) -> bool:
 def _by_trying(setup: Setup, past: Past, tries: int, fixed: Collection[str]) -> Selection:
     tried = sweep(setup, past, tries, fixed)
     chosen = best(tried)
-    table = np.column_stack([each.daily for each in tried])
-    returns = table[:, np.ptp(table, axis=0) > 0] if len(table) else table[:, :0]
+    returns = varied(np.column_stack([each.daily for each in tried]))
+    effective = _effective(returns)
     return Selection(
-        setup=replace(setup, parameters=chosen.parameters, tried=len(tried)),
+        setup=replace(setup, parameters=chosen.parameters, tried=len(tried), effective=effective),
         growth=chosen.growth,
         default=tried[0].growth,
         sets=len(tried),
-        effective=_effective(returns),
+        effective=effective,
         returns=returns.astype(np.float32),
         days=(),
         told=_plain(chosen),
@@ -146,13 +147,15 @@ def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
     )
     asked = _asked(found.grid, setup)
     number = steadiest(found, asked)
+    chosen = chosen_setup(setup, found.grid.values(number))
+    effective, sets = max(1.0, found.effective), len(found.grid)
     assert found.daily is not None
     return Selection(
-        setup=replace(chosen_setup(setup, found.grid.values(number)), tried=len(found.grid)),
+        setup=replace(chosen, tried=sets, effective=effective),
         growth=_growth(found, number),
         default=_growth(found, asked),
-        sets=len(found.grid),
-        effective=max(1.0, found.effective),
+        sets=sets,
+        effective=effective,
         returns=found.daily[:, np.isfinite(found.sharpe)].astype(np.float32),
         days=found.days,
         told=_neighbourhood(found, number),
