@@ -16,7 +16,7 @@ from infra.market.days import bar_start
 from infra.market.quotes import Costs
 from kernels.outcomes import Quotes
 from kernels.statistics.sharpe import Deflated, deflated_sharpe, moments
-from kernels.sweep import MOST_SWING, OFF_GRID, Sweep, sweep
+from kernels.sweep import MOST_SWING, Sweep, sweep
 from kernels.sweep_sets import MOST_POINTS, SweepSets
 from tasks.research.simulation import quotes as quotes_of
 from tasks.rules.grid import Grid, GridError
@@ -26,8 +26,10 @@ Bools = NDArray[np.bool_]
 
 CELLS: Final = 1 << 24
 """Sets times days of which daily returns are held at once."""
-FINEST, COARSEST = -10, 3
-"""Powers of ten that a point may be."""
+FINEST: Final = -10
+"""Least power of ten that a point is."""
+OFF: Final = 1e-6
+"""Points by which a price that lies on them may miss: what float64 loses of the longest range."""
 _HALF_A_DAY: Final = timedelta(hours=12)
 
 
@@ -212,7 +214,7 @@ def swept(
         )
         progress(share)
     found = tuple(days.gather(first).to_list())
-    return tally.told(grid, found, point, moved if moved > OFF_GRID * point else 0.0)
+    return tally.told(grid, found, point, moved if moved > OFF * point else 0.0)
 
 
 def trading_days(times: pl.Series) -> pl.Series:
@@ -237,7 +239,8 @@ def point_of(prices: Quotes, slippage: float = 0.0) -> float:
     """
     arrays = [*vars(prices).values(), np.array([slippage])]
     finest = _finest(prices, slippage)
-    for power in range(COARSEST, finest, -1):
+    coarsest = math.floor(math.log10(prices.ask_high.max()))
+    for power in range(coarsest, finest, -1):
         point = float(f"1e{power}")
         if all(_lies_on(values, point) for values in arrays):
             return point
@@ -248,8 +251,6 @@ def _finest(prices: Quotes, slippage: float) -> int:
     """Return the least power of ten with which the kernel's integers carry range and moves."""
     every = np.array(list(vars(prices).values()))
     low, high = every.min(axis=0), every.max(axis=0)
-    if not len(low):
-        return FINEST
     moves = np.maximum(high[1:], high[:-1]) - np.minimum(low[1:], low[:-1])
     swing = float(moves.sum() + high[0] - low[0]) + slippage * len(low)
     range_ = float(high.max() - low.min()) + slippage
@@ -272,7 +273,7 @@ def _unit(metrics: pl.DataFrame) -> Floats:
 
 def _lies_on(values: Floats, point: float) -> bool:
     points = values / point
-    return bool((np.abs(points - np.rint(points)) <= OFF_GRID).all())
+    return bool((np.abs(points - np.rint(points)) <= OFF).all())
 
 
 def _whole(values: ArrayLike, point: float) -> Floats:

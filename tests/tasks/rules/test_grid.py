@@ -13,7 +13,7 @@ import pytest
 
 from infra.market.quotes import Costs
 from kernels.device import gpu_unavailable
-from kernels.outcomes import SIDES, Quotes
+from kernels.outcomes import SIDES
 from kernels.statistics.sharpe import effective_trials, sharpe_ratio
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import distances
@@ -207,8 +207,8 @@ def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
     assert point_of(quotes(bars, Costs(spread=0.02)), 0.0001) == 1e-4
     assert point_of(quotes(bars, Costs(spread_share=1e-5))) <= 1e-6
     assert point_of(quotes(bars.with_columns(pl.lit(7000.0).alias("open")), Costs())) == 1e-2
-    none = np.empty(0)
-    assert point_of(Quotes(*(none,) * 8)) == 1e3
+    below_one = bars.select(pl.col("timestamp"), pl.col("^(open|high|low|close)$") / 1e6)
+    assert point_of(quotes(below_one, Costs())) == 1e-8
 
 
 def test_a_day_ends_at_five_in_new_york() -> None:
