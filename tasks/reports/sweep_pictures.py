@@ -86,7 +86,7 @@ def draw_sweep(
         look: Look = {"fill": False, "edgecolor": colour, "linewidth": width, "clip_on": False}
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **look))
     _draw_bar(figure, axis, paper)
-    return png(figure)
+    return png(figure, exact=True)
 
 
 def value_label(value: float) -> str:
