@@ -181,7 +181,7 @@ def values_of(text: str, axis: str) -> tuple[float, ...]:
 
 
 def _spaced(low: str, high: str, count: str) -> list[float]:
-    if not 1 <= int(count) <= MOST or not float(low) <= float(high) < math.inf:
+    if not 1 <= int(count) <= MOST or not -math.inf < float(low) <= float(high) < math.inf:
         raise ValueError(count)
     return [float(f"{value:.6g}") for value in np.linspace(float(low), float(high), int(count))]
 

@@ -104,10 +104,17 @@ class Swept:
         Parameters
         ----------
         count : int
-            At most so many; sets without a ratio are left out.
+            At most so many. Sets without a ratio are left out, and so are those that traded as
+            one before them did: a stop that is never reached is as good as none.
         """
-        order = np.argsort(-self.sharpe, kind="stable")[:count]
-        return [int(number) for number in order if np.isfinite(self.sharpe[number])]
+        trades = self.result.trades
+        found: dict[tuple[float, float, int], int] = {}
+        for number in np.argsort(-self.sharpe, kind="stable").tolist():
+            if len(found) == count or not np.isfinite(self.sharpe[number]):
+                break
+            alike = (float(self.sharpe[number]), float(self.net[number]), int(trades[number]))
+            found.setdefault(alike, number)
+        return list(found.values())
 
     def plateau(self, number: int | None = None) -> Plateau:
         """Return what the neighbours of a set brought.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import product
 from typing import Any
@@ -19,7 +20,7 @@ from tasks.research.recipe import Recipe
 from tasks.research.resolve import distances
 from tasks.research.simulation import quotes, simulate
 from tasks.rules import swept as parts
-from tasks.rules.grid import Grid, GridError
+from tasks.rules.grid import Grid, GridError, values_of
 from tasks.rules.swept import Swept, point_of, swept, trading_days
 from tests.tasks.frames import random_bars, signals_of
 
@@ -198,6 +199,36 @@ def test_defaults_are_a_few_thousand_sets_around_the_horizon() -> None:
 def test_what_is_no_grid_is_refused(axes: Any, said: str) -> None:
     with pytest.raises(GridError, match=said):
         Grid(*axes)
+
+
+@pytest.mark.parametrize(
+    ("text", "axis", "values"),
+    [
+        ("0:0.3:4", "threshold", (0.0, 0.1, 0.2, 0.3)),
+        ("-0.1:-0.1:1", "threshold", (-0.1,)),
+        ("1:4:10", "horizon", (1, 2, 3, 4)),
+        ("2, 1,none", "stop", (1.0, 2.0, math.inf)),
+    ],
+)
+def test_values_are_spaced_or_listed(text: str, axis: str, values: tuple[float, ...]) -> None:
+    assert values_of(text, axis) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1:2", "1:2:0", "2:1:3", "-inf:1:3", "1:inf:3", "1:2:3:4", "a"]
+)
+def test_values_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(GridError, match="neither low:high:count"):
+        values_of(text, "stop")
+
+
+def test_sets_that_traded_alike_are_ranked_once() -> None:
+    found = run()
+    far = replace(found, sharpe=np.repeat(found.sharpe, 2), net=np.repeat(found.net, 2))
+    twice = replace(far, result=replace(found.result, trades=np.repeat(found.result.trades, 2)))
+    distinct = [2 * number for number in found.ranked(36)]
+    assert len(distinct) > 20
+    assert twice.ranked(100) == distinct
 
 
 def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
