@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from infra.bars import without_empty_quotes
+from infra.market.days import trading_day
 from infra.stores.bulk import BarStore
 from kernels.device import choose_engine
 from kernels.outcomes import SIDES
@@ -31,7 +32,6 @@ from tasks.research.spans import MINIMUM_OUTCOMES, TooShort, split
 from tasks.rules.frames import measured, others
 from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past, told_apart
-from tasks.rules.swept import trading_days
 
 SHARE: Final = 0.75
 """Of a history that lies before its test span, about."""
@@ -137,7 +137,7 @@ def _start(past: Past, recipe: Recipe) -> int:
         known = np.flatnonzero(np.isfinite(past.measures.trajectory[:, -1, 0]))
         needed = _needed(int(known[0]) if len(known) else 0, recipe.horizon)
         raise TooShort(_missing(count, needed, "to train on a part of them")) from error
-    days = trading_days(past.bars["timestamp"][start:]).n_unique()
+    days = trading_day(past.bars["timestamp"][start:]).n_unique()
     if days < LEAST:
         what = f"to judge by: the part to trade has {days} days of at least {LEAST}"
         raise TooShort(_missing(count, math.ceil(count * LEAST / days), what))

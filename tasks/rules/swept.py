@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from infra.market.days import bar_start
+from infra.market.days import trading_day
 from infra.market.quotes import Costs
 from kernels.outcomes import Quotes
 from kernels.statistics.sharpe import Deflated, deflated_sharpe, moments
@@ -30,7 +30,6 @@ FINEST: Final = -10
 """Least power of ten that a point is."""
 OFF: Final = 1e-6
 """Points by which a price that lies on them may miss: what float64 loses of the longest range."""
-_HALF_A_DAY: Final = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def swept(
     traded = Quotes(**{name: _whole(values, point) for name, values in vars(prices).items()})
     moved = max(float(np.abs(vars(traded)[k] - v).max()) for k, v in vars(prices).items())
     series = (metrics["segment"].to_numpy(), _heard(score, closing), _unit(metrics))
-    days = trading_days(bars["timestamp"])
+    days = trading_day(bars["timestamp"])
     numbers = days.to_physical().to_numpy().astype(np.int32)
     named, first = np.unique(numbers, return_index=True)
     tally = _Tally((traded.bid_open[first] + traded.ask_open[first]) / 2, daily)
@@ -222,17 +221,6 @@ def swept(
         progress(share)
     found = tuple(days.gather(first).to_list())
     return tally.told(grid, found, point, moved if moved > OFF * point else 0.0)
-
-
-def trading_days(times: pl.Series) -> pl.Series:
-    """Return the trading day of each time: it ends at 17:00 New York and has that date.
-
-    Parameters
-    ----------
-    times : polars.Series
-        `Datetime("us", "UTC")`.
-    """
-    return (bar_start(times, "D1") + _HALF_A_DAY).dt.date()
 
 
 def point_of(prices: Quotes, slippage: float = 0.0) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import UTC, date, datetime
 from itertools import product
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from infra.market.days import trading_day
 from infra.market.quotes import Costs
 from kernels.device import gpu_unavailable
 from kernels.outcomes import SIDES
@@ -21,7 +21,7 @@ from tasks.research.resolve import distances
 from tasks.research.simulation import quotes, simulate
 from tasks.rules import swept as parts
 from tasks.rules.grid import Grid, GridError, values_of
-from tasks.rules.swept import Swept, point_of, swept, trading_days
+from tasks.rules.swept import Swept, point_of, swept
 from tests.tasks.frames import random_bars, signals_of
 
 NO_GPU = gpu_unavailable()
@@ -104,7 +104,7 @@ def test_daily_returns_are_shares_of_the_price_at_which_a_day_opened() -> None:
     assert found.daily is not None
     assert (found.point, found.rounded) == (1e-3, 0.0)
     assert found.daily.shape == (len(found.days), len(GRID))
-    opens = bars.group_by(trading_days(bars["timestamp"]).alias("day"), maintain_order=True).agg(
+    opens = bars.group_by(trading_day(bars["timestamp"]).alias("day"), maintain_order=True).agg(
         pl.first("open")
     )
     assert opens["day"].to_list() == list(found.days)
@@ -240,21 +240,6 @@ def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
     assert point_of(quotes(bars.with_columns(pl.lit(7000.0).alias("open")), Costs())) == 1e-2
     below_one = bars.select(pl.col("timestamp"), pl.col("^(open|high|low|close)$") / 1e6)
     assert point_of(quotes(below_one, Costs())) == 1e-8
-
-
-def test_a_day_ends_at_five_in_new_york() -> None:
-    times = pl.Series(
-        [
-            datetime(2026, 1, 4, 22, 0, tzinfo=UTC),  # Sunday, 17:00
-            datetime(2026, 1, 5, 21, 59, tzinfo=UTC),
-            datetime(2026, 1, 5, 22, 0, tzinfo=UTC),
-            datetime(2026, 7, 6, 20, 59, tzinfo=UTC),
-            datetime(2026, 7, 6, 21, 0, tzinfo=UTC),
-        ],
-        dtype=pl.Datetime("us", "UTC"),
-    )
-    expected = [date(2026, 1, 5)] * 2 + [date(2026, 1, 6), date(2026, 7, 6), date(2026, 7, 7)]
-    assert trading_days(times).to_list() == expected
 
 
 def test_where_nothing_can_be_said_the_reason_is() -> None:
