@@ -89,8 +89,9 @@ class BacktestRequest(Parameters):
     spread: Cost | None = Field(
         None,
         description="1.4 pips, 14 points, 0.00014 (a price) or 0.01% (of the price at the time); "
-        "left out: the pair's usual spread; hours: by hour of New York's week, as the pair's quoted "
-        "bars before the test span have it, or as built in. Bars with bid and ask carry their own.",
+        "left out: the pair's usual spread; hours: by hour of New York's week, as quoted bars of "
+        "the pair before the test span have it, or as built in. Bars with bid and ask carry their "
+        "own.",
     )
     slippage: Cost | None = Field(
         None, description="In pips, points or price; left out: the pair's usual slippage."
@@ -190,12 +191,12 @@ class BacktestRequest(Parameters):
     def _distance(self, name: str) -> Distance | None:
         """Return the cost that is asked for; None for the usual one."""
         written, pips = getattr(self, name), getattr(self, f"{name}_pips", None)
-        if (written is None and pips is None) or written == HOURLY:
+        if (written is None and pips is None) or (name == "spread" and self.by_hours):
             return None
         instrument = find(self.series[0])
-        return (
-            Distance(pips * instrument.pip) if pips is not None else distance(written, instrument)
-        )
+        if pips is not None:
+            return Distance(pips * instrument.pip)
+        return distance(written, instrument)
 
     @property
     def series(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infra.market.days import DAY_BEGINS, NEW_YORK
+from infra.market.days import trading_day
 
 USUAL_DAYS: Final = (1, 1, 3, 1, 1, 0, 0)
 """Days charged at 17:00 New York, from Monday on: settlement takes two days, so that Wednesday's
@@ -68,7 +68,7 @@ def charged_days(times: pl.Series, days: tuple[int, ...] = USUAL_DAYS) -> NDArra
     Parameters
     ----------
     times : polars.Series
-        `Datetime`, with a zone.
+        `Datetime("us", "UTC")`.
     days : tuple of int
         By day of the week, from Monday on.
 
@@ -76,9 +76,7 @@ def charged_days(times: pl.Series, days: tuple[int, ...] = USUAL_DAYS) -> NDArra
     -------
     int64[n]
     """
-    local = times.dt.convert_time_zone(NEW_YORK)
-    today = local.dt.date().cast(pl.Int32).to_numpy().astype(np.int64)
-    last = today - (local.dt.hour().to_numpy() < DAY_BEGINS)
+    last = trading_day(times).to_physical().to_numpy().astype(np.int64) - 1
     weeks, day = np.divmod(last + _THURSDAY, len(days))
     charged: NDArray[np.int64] = weeks * sum(days) + np.cumsum(days)[day]
     return charged

@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from infra.bars import PRICES, QUOTES
+from infra.market.spreads import SHAPE
 from infra.sources.sample import read_sample
 from infra.stores.bulk import BarStore
 from kernels.synthetic import WALKS, draw
@@ -35,6 +36,7 @@ HOUR = timedelta(hours=1)
 SAMPLE = "sample"
 BELIEFS = ("confidence", "lower", "upper", "expected", "doubt", "margin", "break_even")
 TOLD = ["k_eff", *(f"{name}_{side}" for name in BELIEFS for side in ("long", "short"))]
+COSTS = {"spread_hours": SHAPE, "commission": 2e-5, "swap_long": -0.03, "swap_short": 0.004}
 Others = dict[str, pl.DataFrame]
 
 
@@ -59,14 +61,14 @@ class Case:
 @cache
 def case(name: str) -> Case:
     if name == SAMPLE:
-        return of(Recipe.default("EUR_USD", "H1"), sample_hours().tail(BARS), {})
+        return of(Recipe.default("EUR_USD", "H1", **COSTS), sample_hours().tail(BARS), {})
     walk, leader = draw(name, BARS, seed=SEED), WALKS[name].leader
     others = {leader: bars_of(walk.leader)} if leader and walk.leader else {}
     return of(recipe_of(name), bars_of(walk), others)
 
 
 def sample_hours() -> pl.DataFrame:
-    """Return real hours: weekends, holidays, ties, and a spread that is a number of the recipe."""
+    """Return real hours: weekends, holidays, ties, and costs that are numbers of the recipe."""
     stamp = pl.col("timestamp").str.to_datetime(time_unit="us", time_zone="UTC")
     prices = pl.col(*PRICES, "volume").cast(pl.Float64)
     return read_sample().select(stamp, prices).sort("timestamp")
