@@ -193,6 +193,7 @@ def swept(
     The kernel counts in points. They are of the greatest power of ten on which quotes and slippage
     lie; where they lie on none, as half spreads in per cent do, of the finest that its integers
     carry, and prices are rounded to it: trades differ from those of `simulate` by points.
+    Commission and swap are left out: what a grid finds is judged by a simulation that has them.
     """
     if bars.is_empty():
         raise GridError("there are no bars to trade")
