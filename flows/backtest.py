@@ -220,6 +220,12 @@ class BacktestRequest(Parameters):
         stop = {} if self.stop_deviations is None else {STOP: self.stop_deviations}
         return {**usual, **stop, **self.param}
 
+    def given(self) -> list[str]:
+        """Return the names of the strategy's parameters that somebody has set."""
+        names = (HORIZON, STOP) if self.strategy == texts.DEFAULT else ("horizon", "stop")
+        own = zip(names, (self.horizon, self.stop_deviations), strict=True)
+        return sorted({*self.param, *(name for name, value in own if value is not None)})
+
     def recipe(self) -> Recipe:
         """Return the recipe that is asked for."""
         spread, slippage = self._distance("spread"), self._distance("slippage")
@@ -292,7 +298,7 @@ def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0)
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     if tries:
-        chosen = choose_parameters(folder, tries, sorted(request.parameters()), measured["engine"])
+        chosen = choose_parameters(folder, tries, request.given(), measured["engine"])
         told = "of %s sets %s: log growth on the past %s, of what was asked for %s"
         grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
         logger.info(told, chosen["tried"], chosen["told"]["parameters"] or "the defaults", *grown)
