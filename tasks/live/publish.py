@@ -58,7 +58,11 @@ def mode_of(pair: str) -> str:
 
 
 def publish(
-    signals: pl.DataFrame, trained: Mapping[str, Model], *, run_id: str | None = None
+    signals: pl.DataFrame,
+    trained: Mapping[str, Model],
+    *,
+    run_id: str | None = None,
+    shadow: bool = False,
 ) -> Published:
     """Publish signals; one that is there already stays as it is.
 
@@ -71,6 +75,8 @@ def publish(
         of its rule.
     run_id : str, optional
         The run that publishes.
+    shadow : bool
+        Whether the signals are shadow ones whatever their pair: of a model that is no champion.
 
     Notes
     -----
@@ -80,7 +86,7 @@ def publish(
     """
     recipe = next(iter(trained.values())).frozen.recipe
     ids = {rule: model.model_id for rule, model in trained.items()}
-    mode = mode_of(recipe.pair)
+    mode = "shadow" if shadow else mode_of(recipe.pair)
     # a CLOSE is against whatever is held
     frame = signals.with_columns(pl.col("side").fill_null("long")).select(
         *COLUMNS,
