@@ -100,9 +100,9 @@ def trials(
     for heading in ("kind", "strategy", "first bar", "last bar", "sets", "effective", "run"):
         table.add_column(heading, no_wrap=True)
     for each in runs:
-        span = (f"{edge:%Y-%m-%d}" for edge in (each.first, each.last))
+        edges = [f"{edge:%Y-%m-%d}" for edge in (each.first, each.last)]
         counts = f"{each.sets:,}", f"{each.effective:,.1f}"
-        table.add_row(each.kind, escape(each.strategy), *span, *counts, each.run_id)
+        table.add_row(each.kind, escape(each.strategy), *edges, *counts, each.run_id)
     console.print(table)
     for look in opened:
         span = f"{look.first:%Y-%m-%d} to {look.last:%Y-%m-%d}"

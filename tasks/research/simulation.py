@@ -160,7 +160,8 @@ def follow(
     held = np.broadcast_to(np.asarray(horizon, dtype=np.int64), bar.shape)
     barriers = [_per_bar(distance, bar, bars.height) for distance in (stop, target)]
     ends = _ends(prices, segments, barriers, costs.slippage, bar, side, held)
-    return _trades(bars, signals, prices, ends, _alone(bar, side, ends, segments, held))
+    positions = _alone(bar, side, ends, segments, held)
+    return _trades(bars, signals, prices, ends, positions, Charges.of(bars, costs))
 
 
 def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
