@@ -65,7 +65,7 @@ def find_champions(
         raise registry.NoModel(
             f"no model of {', '.join(sorted(missing)) or 'any pair'}{whose} is in force for "
             f"{timeframe}: {train} makes one, `sep model list` shows what there is, "
-            "`sep model champion` puts one in force"
+            "`sep model promote` puts one in force"
         )
     return [each.model_id for each in chosen]
 

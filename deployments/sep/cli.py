@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import audit, bars, risk, standing, strategy, trading
+from deployments.sep import audit, bars, promotion, risk, standing, strategy, sweep, trading
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -186,10 +186,12 @@ model = typer.Typer(
     no_args_is_help=True,
 )
 model.add_typer(standing.app)
+model.add_typer(promotion.app)
 app.add_typer(model, name="model")
 app.add_typer(bars.app, name="bars")
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(audit.app)
+app.add_typer(sweep.app)
 app.add_typer(trading.app)
 app.add_typer(risk.app, name="risk")
 
@@ -217,18 +219,6 @@ def model_show(
     from deployments.sep import models
 
     models.show(Console(highlight=False), name)
-
-
-@model.command("champion")
-def model_champion(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or its beginning.")],
-) -> None:
-    """Put a model in force for its pair, timeframe and strategy: signals come from it alone."""
-    from rich.console import Console
-
-    from deployments.sep import models
-
-    models.appoint(Console(highlight=False), name)
 
 
 instruments = typer.Typer(

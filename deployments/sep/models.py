@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any
 
@@ -50,7 +49,7 @@ def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
         star = "*" if each.champion else ""
         table.add_row(star, each.model_id, state, *key, escape(verdict), made)
     console.print(table)
-    console.print("* in force: `sep model champion MODEL` chooses another")
+    console.print("* in force: `sep model promote MODEL` asks the gate for another")
     show_standings(console)
 
 
@@ -73,22 +72,6 @@ def show(console: Console, model_id: str) -> None:
         text = json.dumps(value, indent=1) if isinstance(value, dict) else str(value)
         console.print(f"[dim]{name:<14}[/] {escape(text)}", soft_wrap=True)
     _show_learners(console, chosen)
-
-
-def appoint(console: Console, model_id: str) -> None:
-    """Put a model in force, and say what that means.
-
-    Parameters
-    ----------
-    console : rich.console.Console
-        Where it is shown.
-    model_id : str
-        12 hexadecimal digits.
-    """
-    chosen = registry.appoint(model_id, who=getpass.getuser())
-    console.print(
-        f"{chosen.model_id} is in force for {chosen.pair} {chosen.timeframe} {chosen.strategy}"
-    )
 
 
 def _plain_metrics(chosen: Entry) -> dict[str, Any]:

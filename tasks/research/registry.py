@@ -278,7 +278,7 @@ def _way_out(chosen: Entry) -> str:
     return (
         f"train again by `prefect deployment run backtest/local -p strategy={asked} "
         f"-p pair={chosen.pair} -p timeframe={chosen.timeframe}`, then put the new one in force by "
-        "`sep model champion`"
+        "`sep model promote`"
     )
 
 
