@@ -15,6 +15,7 @@ from tasks.intake.truth import read_truth
 from tasks.reports.cautions import cautions
 from tasks.reports.learners import learners
 from tasks.reports.report import write_report
+from tasks.reports.shown import shown
 from tasks.reports.summary import summarise
 from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.model import Model
@@ -28,7 +29,7 @@ FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
 """What of a summary is recorded with its model."""
 
 
-@step("report", version=3)
+@step("report", version=4)
 def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     """Sum the run up, judge it, and write summary and report.
 
@@ -59,6 +60,7 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         rule: _learnt(mine, bench, rule, models[rule]) for rule, mine in bench.setup.folders(run)
     }
     summary |= learnt[first] | _truth(bench, models, predicted, simulation)
+    summary["shown"] = {rule: _shown(mine, models[rule]) for rule, mine in bench.setup.folders(run)}
     for rule, judged in summary["rules"].items():
         summary["rules"][rule] = {"calibration": judged, **learnt[rule]}
     run.summary.write_text(json.dumps(summary, indent=1))
@@ -123,6 +125,14 @@ def _learnt(mine: RunFolder, bench: Bench, rule: str, model: Model) -> dict[str,
     said, weights = pl.read_parquet(mine.opinions), confidence.weights
     judged = learners(predicted, said, weights, horizon=recipe.horizon)
     return {"learners": judged, "caution": tried}
+
+
+def _shown(mine: RunFolder, model: Model) -> dict[str, Any]:
+    """Show the calibration of a rule, by the seed of its recipe."""
+    predicted, said = pl.read_parquet(mine.predictions), pl.read_parquet(mine.opinions)
+    confidence, recipe = model.confidence, model.frozen.recipe
+    weights, seed = confidence.weights, recipe.seed
+    return shown(predicted, said, confidence.stack, weights, horizon=recipe.horizon, seed=seed)
 
 
 def _truth(
