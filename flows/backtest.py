@@ -29,7 +29,7 @@ from tasks.backtest import (
 from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.parameters import Pair, Parameters, StrategyName
-from tasks.reports.report import CAPTIONS
+from tasks.reports.report import pictures_of
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe, default_horizon
 from tasks.rules import texts
@@ -252,6 +252,7 @@ def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
     _show(summary, folder)
     run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])
+    logger.info("SHA-256 of the report: %s", summary["report_hash"])
     return {
         "verdict": summary["verdict"],
         "sentence": summary["sentence"],
@@ -266,7 +267,8 @@ def _show(summary: dict[str, Any], folder: str) -> None:
     sentence = summary["sentence"]
     create_table_artifact(key="backtest-table", table=as_table(summary), description=sentence)
     shown = [
-        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})" for name, text in CAPTIONS.items()
+        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})"
+        for name, text in pictures_of(Path(folder)).items()
     ]
     pictures = "\n\n".join(shown)
     create_markdown_artifact(

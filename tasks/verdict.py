@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.intake.truth import read_truth
 from tasks.reports.cautions import cautions
+from tasks.reports.hashes import hashes
 from tasks.reports.learners import learners
+from tasks.reports.periods import periods
 from tasks.reports.report import write_report
 from tasks.reports.shown import shown
 from tasks.reports.summary import summarise
@@ -43,7 +46,7 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The summary, with `report` (path of the HTML file).
+        The summary, with `report` (path of the HTML file) and `report_hash` (its SHA-256).
     """
     run = RunFolder(Path(folder))
     bench, models, told = Bench.read(run), {}, {}
@@ -61,11 +64,14 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     }
     summary |= learnt[first] | _truth(bench, models, predicted, simulation)
     summary["shown"] = {rule: _shown(mine, models[rule]) for rule, mine in bench.setup.folders(run)}
+    summary["periods"] = periods(simulation.trades)
+    summary["hashes"] = hashes(models[first].frozen, run.model)
     for rule, judged in summary["rules"].items():
         summary["rules"][rule] = {"calibration": judged, **learnt[rule]}
     run.summary.write_text(json.dumps(summary, indent=1))
-    report = write_report(run.path, predicted, signals, simulation, summary)
-    return {**summary, "report": str(report)}
+    report = write_report(run.path, predicted, signals, simulation, summary, told)
+    digest = hashlib.sha256(report.read_bytes()).hexdigest()
+    return {**summary, "report": str(report), "report_hash": digest}
 
 
 @step("register", version=3)
