@@ -28,6 +28,7 @@ from tasks.backtest import (
 )
 from tasks.document import to_plain
 from tasks.folder import RunFolder
+from tasks.judge import judge, reserve_bars
 from tasks.parameters import Pair, Parameters, StrategyName
 from tasks.reports.report import pictures_of
 from tasks.reports.summary import as_markdown, as_table
@@ -125,6 +126,11 @@ class BacktestRequest(Parameters):
     engine: EngineChoice | None = Field(
         None, description="auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule."
     )
+    i_know: bool = Field(
+        False,
+        description="Look at a locked holdout, too: the look is written down, and counts as a "
+        "trial of every later model.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -210,12 +216,12 @@ class BacktestRequest(Parameters):
 def backtest(request: BacktestRequest) -> dict[str, Any]:
     """Say honestly what a strategy would have earned on bars it had not seen.
 
-    Returns verdict, sentence, report (path), model_id and folder.
+    Returns verdict, gate, sentence, report (path), model_id and folder.
     """
     return run_backtest(request)
 
 
-def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
+def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
 
     Parameters
@@ -223,31 +229,42 @@ def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
     request : BacktestRequest
     tries : int
         Sets of the strategy's parameters that are compared before; 0: it has those asked for.
+    holdout : float
+        Share of the bars, the last ones, that are locked before anything is tried on them.
     """
     logger, engine = get_run_logger(), request.engine or settings().engine
     recipe = request.recipe()
-    run = RunFolder.of("backtest", str(flow_run.get_id()))
+    run_id = str(flow_run.get_id())
+    run = RunFolder.of("backtest", run_id)
     folder, pair, timeframe = str(run.path), recipe.pair, recipe.timeframe
     chosen = take_strategy(folder, request.strategy, to_plain(recipe), request.parameters())
     logger.info("strategy %s: models of %s", chosen["strategy"], ", ".join(chosen["rules"]))
     start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
+    kept = reserve_bars(run_id, pair, timeframe, start, end, holdout, request.i_know)
+    end = kept["end"]
+    if kept["locked"]:
+        logger.info("locked: nobody looks at the bars from %s on before the gate", kept["locked"])
     bars = take_bars(folder, pair, timeframe, start, end, list(request.leads), list(request.pool))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     if tries:
         chosen = choose_parameters(folder, tries, sorted(request.parameters()), measured["engine"])
-        told = "of %s sets of parameters %s: log growth on the past %s, of the defaults %s"
+        told = "of %s sets %s: log growth on the past %s, of what was asked for %s"
         grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
-        logger.info(told, chosen["tried"], chosen["parameters"] or "the defaults", *grown)
+        logger.info(told, chosen["tried"], chosen["told"]["parameters"] or "the defaults", *grown)
     hashes = {name: bars[name] for name in bars if name.endswith("_hashes")}
     for rule in chosen["rules"]:
         searched = search_paths(folder, rule, bars["hash"], hashes, measured["engine"])
         logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
         train_model(folder, rule)
     simulate_trades(folder)
+    judged = judge(folder, run_id, "train" if tries else "backtest", request.seed)
+    for line in judged["gate"]:
+        logger.info("%s %s: %s", "PASS" if line["passed"] else "FAIL", line["name"], line["value"])
     about = {"pair": pair, "timeframe": timeframe, "code": code_version(), **measured}
-    summary = write_run_report(folder, about)
+    more = {**judged, "plateau": chosen.get("told")}
+    summary = write_run_report(folder, about, more)
     model = register_model(folder, summary)
     _show(summary, folder)
     run.end()
@@ -255,6 +272,7 @@ def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
     logger.info("SHA-256 of the report: %s", summary["report_hash"])
     return {
         "verdict": summary["verdict"],
+        "gate": judged["passed"],
         "sentence": summary["sentence"],
         "report": summary["report"],
         "model_id": model["model_id"],

@@ -13,6 +13,7 @@ SepError
 ├── Discrepancy                 an account contradicts itself
 ├── DocumentError               a file is not the document it should be
 ├── DslError                    a strategy's text is no program
+├── GridError                   a grid of parameters is none, or says nothing
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts

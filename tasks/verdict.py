@@ -28,12 +28,17 @@ from tasks.rules.bench import Bench
 from tasks.rules.setup import Setup
 from tasks.steps import step
 
-FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
+FIGURES = (
+    *("verdict", "trades", "money", "calibration", "learners", "caution"),
+    *("passed", "gate", "trials"),
+)
 """What of a summary is recorded with its model."""
 
 
-@step("report", version=4)
-def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
+@step("report", version=5)
+def write_run_report(
+    folder: str, about: dict[str, Any], judged: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Sum the run up, judge it, and write summary and report.
 
     Parameters
@@ -42,6 +47,8 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         The run's folder.
     about : dict
         What else the summary says of the run.
+    judged : dict, optional
+        What the gate said, and of the choice of parameters.
 
     Returns
     -------
@@ -66,8 +73,9 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
     summary["shown"] = {rule: _shown(mine, models[rule]) for rule, mine in bench.setup.folders(run)}
     summary["periods"] = periods(simulation.trades)
     summary["hashes"] = hashes(models[first].frozen, run.model)
-    for rule, judged in summary["rules"].items():
-        summary["rules"][rule] = {"calibration": judged, **learnt[rule]}
+    for rule, told_of in summary["rules"].items():
+        summary["rules"][rule] = {"calibration": told_of, **learnt[rule]}
+    summary |= judged or {}
     run.summary.write_text(json.dumps(summary, indent=1))
     report = write_report(run.path, predicted, signals, simulation, summary, told)
     digest = hashlib.sha256(report.read_bytes()).hexdigest()
@@ -91,7 +99,7 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
         `model_id`.
     """
     run = RunFolder(Path(folder))
-    setup, figures = Setup.read(run), {name: summary[name] for name in FIGURES}
+    setup, figures = Setup.read(run), {n: summary[n] for n in FIGURES if n in summary}
     same = {"engine": summary["about"]["engine"], "strategy": setup.source.asked}
     for rule, mine in setup.folders(run):
         model = document.read(mine.model, Model)

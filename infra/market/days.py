@@ -59,6 +59,22 @@ def bar_end(starts: pl.Series, timeframe: str) -> pl.Series:
     return starts + length if length <= _HOUR else _from_server(_to_server(starts) + length)
 
 
+def trading_day(times: pl.Series) -> pl.Series:
+    """Return the day that each time belongs to: from 17:00 New York on it is the next one.
+
+    Parameters
+    ----------
+    times : polars.Series
+        `Datetime("us", "UTC")`.
+
+    Returns
+    -------
+    polars.Series
+        `Date`.
+    """
+    return _to_server(times).dt.date()
+
+
 def _to_server(times: pl.Series) -> pl.Series:
     """Times of a clock on which the day begins at midnight."""
     return times.dt.convert_time_zone(NEW_YORK).dt.replace_time_zone(None) + _AHEAD

@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     MetaData,
@@ -247,6 +248,70 @@ class Champion(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))
     who: Mapped[str]
     since: Mapped[datetime] = _now()
+    shadow: Mapped[bool] = mapped_column(server_default=text("false"))
+    why: Mapped[str] = mapped_column(server_default="")
+
+
+class Trial(Base):
+    """What a run tried on a span of bars: one row a run and kind, never taken back."""
+
+    __tablename__ = "trial"
+    __table_args__ = (
+        UniqueConstraint("run_id", "kind"),
+        CheckConstraint("sets >= 1 AND effective BETWEEN 1 AND sets", name="sets"),
+        Index(None, "pair", "timeframe"),
+    )
+
+    id: Mapped[int] = _identity()
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    run_id: Mapped[str]
+    kind: Mapped[str]
+    strategy: Mapped[str]
+    sets: Mapped[int]
+    effective: Mapped[float]
+    deviation: Mapped[float | None]
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _now()
+
+
+class Holdout(Base):
+    """All bars of a series from `first` on, locked when `last` was the newest of them."""
+
+    __tablename__ = "holdout"
+    __table_args__ = (CheckConstraint("first <= last", name="span"),)
+
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    first: Mapped[datetime] = mapped_column(primary_key=True)
+    last: Mapped[datetime]
+    run_id: Mapped[str]
+    locked_at: Mapped[datetime] = _now()
+
+
+class HoldoutOpening(Base):
+    """Who looked at a holdout, by which model, up to which bar, and when."""
+
+    __tablename__ = "holdout_opening"
+    __table_args__ = (
+        UniqueConstraint("pair", "timeframe", "first", "model_id"),
+        ForeignKeyConstraint(
+            ["pair", "timeframe", "first"],
+            ["holdout.pair", "holdout.timeframe", "holdout.first"],
+            name="fk_holdout_opening_holdout",
+        ),
+    )
+
+    id: Mapped[int] = _identity()
+    pair: Mapped[str]
+    timeframe: Mapped[str]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    model_id: Mapped[str]
+    who: Mapped[str]
+    opened_at: Mapped[datetime] = _now()
 
 
 class Signal(Base):

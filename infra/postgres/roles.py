@@ -34,6 +34,9 @@ GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "pairs": ("SELECT, INSERT, UPDATE", "SELECT"),
     "model": ("SELECT, INSERT, UPDATE", "SELECT"),
     "champion": ("SELECT", "SELECT"),
+    "trial": ("SELECT, INSERT", ""),
+    "holdout": ("SELECT, INSERT", ""),
+    "holdout_opening": ("SELECT, INSERT", ""),
     "signal": ("SELECT, INSERT", "SELECT"),
     "lease": ("", "SELECT, INSERT, UPDATE"),
     "intent": (

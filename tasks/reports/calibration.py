@@ -14,6 +14,7 @@ from kernels.outcomes import SIDES
 
 Floats = NDArray[np.float64]
 _RESOLVED = ("confidence", "won", "base", "own")
+_SAID = ("brier_skill", "skill_low", "skill_bounds", "calibration_error")
 
 
 def calibration(
@@ -34,7 +35,8 @@ def calibration(
     -------
     dict
         ``outcomes``, ``block``, ``draws``, ``seed``, ``brier_skill``, ``skill_low`` (its 5 %
-        bound), ``calibration_error``; None where it cannot be said.
+        bound), ``skill_bounds`` (its 95 % interval), ``calibration_error``; None where it cannot
+        be said.
     """
     rows = _resolved(predictions)
     bars = rows["bar"].to_numpy()
@@ -42,13 +44,15 @@ def calibration(
     block = _block_length(bars, horizon)
     facts = {"outcomes": rows.height, "block": block, "draws": draws, "seed": seed}
     if not np.isfinite(base).all() or (base == won).all():
-        return facts | dict.fromkeys(("brier_skill", "skill_low", "calibration_error"))
+        return facts | dict.fromkeys(_SAID)
     losses = [
         np.bincount(bars, (share - won) ** 2).astype(float) for share in (confidence, base, own)
     ]
+    skills = _skills(losses, block, seed=seed, draws=draws)
     return facts | {
         "brier_skill": finite(brier_skill(confidence, won, base)),
-        "skill_low": _skill_low(losses, block, seed=seed, draws=draws),
+        "skill_low": None if skills is None else finite(np.quantile(skills, 0.05)),
+        "skill_bounds": None if skills is None else np.quantile(skills, (0.025, 0.975)).tolist(),
         "calibration_error": finite(calibration_error(confidence, won)),
     }
 
@@ -131,8 +135,8 @@ def _block_length(bars: NDArray[np.int64], horizon: int) -> int:
     return min(max(4 * (horizon + 1), math.ceil(n / 1000)), max(1, n // 4))
 
 
-def _skill_low(losses: list[Floats], block: int, *, seed: int, draws: int) -> float | None:
-    """Bound the Brier skill from below at 5 % by a circular block bootstrap over the bars.
+def _skills(losses: list[Floats], block: int, *, seed: int, draws: int) -> Floats | None:
+    """Draw the Brier skill by a circular block bootstrap over the bars.
 
     Against whichever of the library's and the test span's own base rate did better in the draw:
     a confidence that never moves must not win by a shift of the level alone.
@@ -146,4 +150,5 @@ def _skill_low(losses: list[Floats], block: int, *, seed: int, draws: int) -> fl
     reference = np.minimum(*totals[1:])
     if not (reference > 0).all():
         return None
-    return finite(np.quantile(1 - totals[0] / reference, 0.05))
+    skills: Floats = 1 - totals[0] / reference
+    return skills

@@ -141,6 +141,11 @@ def is_sum(steps: Sequence[Mapping[str, Any]]) -> bool:
     return bool(before) and isclose(sum(before), last, rel_tol=1e-6, abs_tol=1e-9)
 
 
+def is_map(plateau: Mapping[str, Any]) -> bool:
+    """Say whether a plateau is known at every point of a grid, so that it can be drawn."""
+    return {"x", "y", "value", "chosen"} <= plateau.keys()
+
+
 def draw_plateau(plateau: Mapping[str, Any]) -> bytes:
     """Draw what neighbouring parameters would have brought: a plateau, or a spike.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from tasks.reports.drawing import (
     values_of,
 )
 from tasks.reports.learner_pictures import draw_caution, draw_learners
-from tasks.reports.money_pictures import draw_equity, draw_plateau, draw_waterfall
+from tasks.reports.money_pictures import draw_equity, draw_plateau, draw_waterfall, is_map
 from tasks.reports.shown_pictures import draw_coverage
 from tasks.research.simulation import Simulation
 
@@ -108,13 +108,11 @@ def draw_more(summary: Mapping[str, Any]) -> dict[str, bytes]:
     Parameters
     ----------
     summary : dict
-        With ``waterfall`` and ``plateau`` where they are known.
+        With ``waterfall``, and ``plateau`` with its map, where they are known.
     """
-    kinds: dict[str, Callable[[Any], bytes]] = {
-        "waterfall": draw_waterfall,
-        "plateau": draw_plateau,
-    }
-    return {name: draw(summary[name]) for name, draw in kinds.items() if summary.get(name)}
+    waterfall, plateau = summary.get("waterfall"), summary.get("plateau") or {}
+    drawn = {"waterfall": draw_waterfall(waterfall)} if waterfall else {}
+    return drawn | ({"plateau": draw_plateau(plateau)} if is_map(plateau) else {})
 
 
 def draw_price(predictions: pl.DataFrame, trades: pl.DataFrame) -> bytes:

@@ -17,6 +17,7 @@ from tasks.reports.format import number, percent
 from tasks.reports.learners import as_lines
 from tasks.reports.sections import (
     calibration_tables,
+    choice_rows,
     gate_table,
     period_tables,
     trials_rows,
@@ -103,7 +104,8 @@ def write_report(
         As given to `summarise`.
     summary : dict
         What `summarise` returned, with what else is known: ``learners``, ``caution``, ``truth``,
-        ``shown``, ``periods``, ``hashes``, ``gate``, ``waterfall``, ``plateau``, ``trials``.
+        ``shown``, ``periods``, ``hashes``, ``gate``, ``waterfall``, ``plateau``, ``paths``,
+        ``trials``.
     others : mapping of str to (polars.DataFrame, int), optional
         Predictions and horizon of each further exit rule.
 
@@ -128,6 +130,7 @@ def write_report(
         signals=signals.height,
         no_signal=NO_SIGNAL,
         trials=trials_rows(summary.get("trials") or {}),
+        choice=choice_rows(summary.get("plateau") or {}, summary.get("paths") or {}),
         hashes=list(summary.get("hashes", {}).items()),
         settings=list(_flat({**summary["about"], "versions": _versions()})),
         glossary=GLOSSARY,

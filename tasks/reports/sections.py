@@ -14,8 +14,11 @@ PERIODS: Final = {
     "hour": ("Hours, UTC", "Hour"),
 }
 TRIALS: Final = {
-    "sets": "Sets of parameters that were tried",
+    "runs": "Runs on these bars",
+    "sets": "Sets of parameters that they tried",
     "effective": "About independent ones among them",
+    "openings": "Times that a holdout of these bars was opened",
+    "own": "Sets that this run compared",
 }
 """Names of what is known of trials; all else goes by its own."""
 
@@ -95,6 +98,31 @@ def period_tables(periods: Mapping[str, Sequence[Row]]) -> Iterator[Table]:
 def trials_rows(trials: Row) -> list[tuple[str, str]]:
     """Return what is known of trials as names and values."""
     return [(TRIALS.get(name, name.replace("_", " ")), _value(v)) for name, v in trials.items()]
+
+
+def choice_rows(plateau: Row, paths: Row) -> list[tuple[str, str]]:
+    """Return what was chosen, how its neighbours did, and the way of choosing on other paths.
+
+    Parameters
+    ----------
+    plateau : dict
+        ``parameters``, and ``trades``, ``sharpe``, ``neighbours`` (``mean``, ``least``, ``count``)
+        where they are known.
+    paths : dict
+        ``sharpe``: one ratio a path.
+    """
+    chosen = plateau.get("parameters") or {}
+    rows = [(f"Chosen: {name}", _value(value)) for name, value in chosen.items()]
+    if "sharpe" in plateau:
+        rows.append(("Sharpe ratio a day, chosen", number(plateau["sharpe"], 3)))
+    if near := plateau.get("neighbours"):
+        words = f"{number(near['mean'], 3)} in the mean, {number(near['least'], 3)} the least"
+        rows.append(("Its neighbours", f"{words}, of {near['count']:,}"))
+    if ratios := sorted(paths.get("sharpe") or ()):
+        reach = f"{number(ratios[0], 3)} to {number(ratios[-1], 3)}"
+        middle = number(ratios[len(ratios) // 2], 3)
+        rows.append(("Sharpe ratio a day on other paths", f"{middle} ({reach}, {len(ratios)})"))
+    return rows
 
 
 def _brier_table(title: str, told: Row) -> Table:

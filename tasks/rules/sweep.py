@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from kernels.outcomes import SIDES
@@ -14,6 +15,7 @@ from tasks.research.gains import RUIN
 from tasks.research.knowledge import with_costs
 from tasks.research.measure import Measures
 from tasks.research.resolve import resolve
+from tasks.research.returns import daily_returns, days_of
 from tasks.research.spans import Spans, TooShort, split
 from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, replay
@@ -37,11 +39,14 @@ class Try:
     growth : float
         Log growth of its trades on the past, one position at a time, with costs.
     trades : int
+    daily : float64[days]
+        Net return of each trading day of the bars that all sets were traded on.
     """
 
     parameters: dict[str, float]
     growth: float
     trades: int
+    daily: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), compare=False)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def sweep(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) -> 
     inner = past.until(past.spans(longest).calibration.stop, base)
     if setup.strategy.requires.rules:
         return list(_by_belief(setups, inner, inner.spans(longest).test.start))
-    return [_traded(each, inner, _plain(each, inner)) for each in setups]
+    return [_traded(each, inner, _plain(each, inner), 0) for each in setups]
 
 
 def best(tried: list[Try]) -> Try:
@@ -212,7 +217,7 @@ def _by_belief(setups: list[Setup], past: Past, start: int) -> Iterator[Try]:
             known[key] = _told(setup, past, exits, start)
         last = len(past.bars) - start
         found = signals(setup, past.frames, known[key], start=start, last=last)
-        yield _traded(setup, past, found)
+        yield _traded(setup, past, found, start)
 
 
 def _told(setup: Setup, past: Past, exits: list[pl.Series], start: int) -> dict[str, pl.DataFrame]:
@@ -231,8 +236,9 @@ def _told(setup: Setup, past: Past, exits: list[pl.Series], start: int) -> dict[
     return found
 
 
-def _traded(setup: Setup, past: Past, found: pl.DataFrame) -> Try:
+def _traded(setup: Setup, past: Past, found: pl.DataFrame, start: int) -> Try:
     segments = past.measures.metrics["segment"].to_numpy()
-    gains = traded(past.bars, found, segments, setup.recipe.costs).trades["gain"]
-    growth = float(np.log1p(np.maximum(gains.to_numpy(), RUIN)).sum())
-    return Try(setup.parameters, growth, len(gains))
+    trades = traded(past.bars, found, segments, setup.recipe.costs).trades
+    gains = np.maximum(trades["gain"].to_numpy(), RUIN)
+    daily = daily_returns(trades, days_of(past.bars["timestamp"][start:]))
+    return Try(setup.parameters, float(np.log1p(gains).sum()), len(trades), daily)

@@ -73,6 +73,11 @@ WRITES = {
     "pairs": "INSERT INTO pairs VALUES ('EUR_USD', 'H1')",
     "model": MODEL,
     "champion": "INSERT INTO champion VALUES ('EUR_USD', 'H1', 's', 'm', 'me')",
+    "trial": "INSERT INTO trial (pair, timeframe, first, last, run_id, kind, strategy, sets, "
+    "effective, details) VALUES ('EUR_USD', 'H1', now(), now(), 'r', 'k', 's', 2, 1.5, '{}')",
+    "holdout": "INSERT INTO holdout VALUES ('EUR_USD', 'H1', '2026-01-01', now(), 'r')",
+    "holdout_opening": "INSERT INTO holdout_opening (pair, timeframe, first, last, model_id, who) "
+    "VALUES ('EUR_USD', 'H1', '2026-01-01', now(), 'm', 'me')",
     "signal": SIGNAL,
     "lease": LEASE,
     "intent": INTENT,
@@ -98,6 +103,9 @@ UPDATES = {
     "pairs": "enabled = false",
     "model": "path = 'q'",
     "champion": "who = 'you'",
+    "trial": "sets = 3",
+    "holdout": "run_id = 'q'",
+    "holdout_opening": "who = 'you'",
     "signal": "mode = 'shadow'",
     "lease": "token = 9",
     "intent": "state = 'SENT'",

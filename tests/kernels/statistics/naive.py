@@ -108,3 +108,28 @@ def risk_coverage(confidence: Floats, loss: Floats) -> list[tuple[float, float, 
         answered = [lost for said, lost in zip(confidence, loss, strict=True) if said >= threshold]
         points.append((threshold, len(answered) / len(loss), sum(answered) / len(answered)))
     return points
+
+
+def combinatorial_paths(
+    returns: Floats, groups: int, tested: int, purge: int, embargo: int
+) -> tuple[list[float], list[int]]:
+    """Sharpe ratio of each path, and the trial chosen in each split."""
+    n, k = returns.shape
+    edges = [int(n * group / groups) for group in range(groups + 1)]
+    chosen: list[int] = []
+    paths: list[list[Floats]] = [[] for _ in range(groups)]
+    for test in combinations(range(groups), tested):
+        forbidden = {
+            row for group in test for row in range(edges[group] - purge, edges[group + 1] + embargo)
+        }
+        kept = [row for row in range(n) if row not in forbidden]
+        ratios = [np.mean(returns[kept, j]) / np.std(returns[kept, j], ddof=1) for j in range(k)]
+        best = int(np.argmax(ratios))
+        chosen.append(best)
+        for group in test:
+            paths[group].append(returns[edges[group] : edges[group + 1], best])
+    found = []
+    for path in zip(*paths, strict=True):
+        rows = np.concatenate(path)
+        found.append(float(rows.mean() / rows.std(ddof=1)))
+    return found, chosen

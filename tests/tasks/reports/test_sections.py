@@ -13,7 +13,13 @@ import pytest
 
 from infra.settings import PROJECT
 from tasks.reports.report import CAPTIONS, MORE, pictures_of
-from tasks.reports.sections import calibration_tables, gate_table, period_tables, trials_rows
+from tasks.reports.sections import (
+    calibration_tables,
+    choice_rows,
+    gate_table,
+    period_tables,
+    trials_rows,
+)
 from tests.tasks.frames import random_predictions
 from tests.tasks.reports.test_report import plain, report
 from tests.tasks.reports.test_shown import case, judge
@@ -114,9 +120,29 @@ def test_periods_have_the_wilson_interval() -> None:
 
 def test_trials_go_by_their_names() -> None:
     assert trials_rows({"sets": 1200, "log_days": None}) == [
-        ("Sets of parameters that were tried", "1,200"),
+        ("Sets of parameters that they tried", "1,200"),
         ("log days", "–"),
     ]
+
+
+def test_a_choice_is_told_with_its_neighbours_and_other_paths() -> None:
+    near = {"mean": 0.05, "least": -0.01, "count": 12}
+    plateau = {"parameters": {"stop": 4.0, "target": None}, "sharpe": 0.0712, "neighbours": near}
+    assert choice_rows(plateau, {"sharpe": [0.02, -0.01, 0.04], "splits": 15}) == [
+        ("Chosen: stop", "4"),
+        ("Chosen: target", "–"),
+        ("Sharpe ratio a day, chosen", "0.071"),
+        ("Its neighbours", "0.050 in the mean, −0.010 the least, of 12"),
+        ("Sharpe ratio a day on other paths", "0.020 (−0.010 to 0.040, 3)"),
+    ]
+    assert choice_rows({}, {}) == []
+
+
+def test_a_plateau_that_is_no_map_is_not_drawn(tmp_path: Path) -> None:
+    plateau = {"parameters": {"p.n": 12.0}, "trades": 40}
+    text = report(tmp_path, random_predictions(600, seed=1), more={"plateau": plateau})
+    assert "Chosen: p.n" in text
+    assert 'id="plateau"' not in text
 
 
 WRITE = """

@@ -1,0 +1,123 @@
+"""Training and judging in memory, without servers and files: the harness under its own eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from tasks.gate.checks import Check, checks
+from tasks.gate.evidence import Search, Unseen, unseen
+from tasks.research.knowledge import with_costs
+from tasks.research.measure import Measures, measure_by
+from tasks.research.resolve import resolve
+from tasks.research.simulation import Simulation
+from tasks.research.training import predictions, train
+from tasks.research.walkforward import freeze, replay
+from tasks.rules.bench import Bench
+from tasks.rules.frames import measured
+from tasks.rules.selection import Selection, select
+from tasks.rules.setup import Setup
+from tasks.rules.sweep import Past
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What training made of bars, and what the gate says of it.
+
+    Attributes
+    ----------
+    selection : Selection
+    predictions : polars.DataFrame
+        Of the first rule.
+    simulation : Simulation
+        Of the test span.
+    found : Unseen
+    search : Search
+    checks : list of Check
+    """
+
+    selection: Selection
+    predictions: pl.DataFrame
+    simulation: Simulation
+    found: Unseen
+    search: Search
+    checks: list[Check]
+
+
+def rehearse(
+    setup: Setup, bars: pl.DataFrame, *, tries: int = 16, engine: str = "cpu", seed: int = 0
+) -> Rehearsal:
+    """Choose parameters on the past, train, trade the test span, and ask the gate.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of a strategy that looks at one stream.
+    bars : polars.DataFrame
+    tries : int
+        Sets of a text's parameters.
+    engine : {"cpu", "gpu"}
+    seed : int
+        Of the bootstraps.
+
+    Raises
+    ------
+    tasks.research.spans.TooShort
+        If there are too few bars.
+    """
+    measures = measure_by(setup.recipe, bars, engine=engine)
+    base = setup.strategy.requires.streams[0].name
+    frames = measured(
+        setup.strategy,
+        {base: bars},
+        known={setup.recipe.encoder: measures.metrics},
+        engine=engine,
+    )
+    selection = select(setup, Past(bars, measures, frames, engine), tries)
+    setup = selection.setup
+    told, test = _trained(setup, bars, measures, frames, engine)
+    bench = Bench(
+        setup,
+        frames,
+        {rule: each[test:] for rule, each in told.items()},
+        bars[test:],
+        measures.metrics["segment"].to_numpy()[test:],
+        test,
+    )
+    signals = bench.signals()
+    simulation = bench.trade(signals)
+    horizon = setup.recipes[setup.first].horizon
+    found = unseen(bench, told[setup.first], signals, simulation, horizon, seed=seed)
+    search = Search(selection.returns.astype(np.float64), selection.sets, selection.effective)
+    return Rehearsal(
+        selection,
+        told[setup.first],
+        simulation,
+        found,
+        search,
+        checks(found, search, seed=seed),
+    )
+
+
+def _trained(
+    setup: Setup,
+    bars: pl.DataFrame,
+    measures: Measures,
+    frames: Mapping[str, pl.DataFrame],
+    engine: str,
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """Return what models of each rule tell, and where the test span of all begins."""
+    told, test = {}, 0
+    for rule, recipe in setup.recipes.items():
+        metrics = measures.metrics.with_columns(setup.exits(frames))
+        known = replace(measures, metrics=with_costs(metrics, bars, recipe))
+        outcomes = resolve(bars, known.metrics, recipe, engine=engine)
+        frozen = freeze(known, outcomes, recipe, "", engine=engine)
+        _, answers = replay(known, outcomes, frozen, engine=engine)
+        model = train(known, outcomes, frozen, answers)
+        told[rule] = predictions(known, outcomes, model, answers)
+        test = max(test, frozen.spans.test.start)
+    return told, test
