@@ -15,14 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from infra.files import replaced
 from tasks.reports.format import number, percent
 from tasks.reports.learners import as_lines
-from tasks.reports.sections import (
-    calibration_tables,
-    choice_rows,
-    gate_table,
-    period_tables,
-    trials_rows,
-    waterfall_table,
-)
+from tasks.reports.sections import choice_rows, tables_of, trials_rows
 from tasks.reports.summary import DISCLAIMER, NO_SIGNAL, Summary, as_table
 from tasks.research.simulation import Simulation
 
@@ -121,10 +114,7 @@ def write_report(
         learners=summary.get("learners", ()),
         truth=summary.get("truth"),
         figures=_key_figures(summary),
-        gate=[gate_table(gate)] if (gate := summary.get("gate")) else [],
-        waterfall=[waterfall_table(steps)] if (steps := summary.get("waterfall")) else [],
-        calibration=list(calibration_tables(summary.get("shown", {}))),
-        periods=list(period_tables(summary.get("periods", {}))),
+        **tables_of(summary),
         pictures=[(name, _inline(drawn), text) for name, (drawn, text) in pictures.items()],
         trades=simulation.trades.tail(LAST_TRADES).reverse().rows(named=True),
         signals=signals.height,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kernels.outcomes import SIDES
 from tasks.reports.format import number, percent
+from tasks.reports.markdown import escape
 
 PERIODS: Final = {
     "year": ("Years", "Year"),
@@ -44,6 +45,22 @@ class Table(NamedTuple):
     rows: list[list[str]]
     note: str = ""
     words: bool = False
+
+
+def tables_of(summary: Row) -> dict[str, list[Table]]:
+    """Return the tables of what a summary has, by the part of the report they belong to."""
+    gate, steps = summary.get("gate"), summary.get("waterfall")
+    return {
+        "gate": [gate_table(gate)] if gate else [],
+        "waterfall": [waterfall_table(steps)] if steps else [],
+        "calibration": list(calibration_tables(summary.get("shown", {}))),
+        "periods": list(period_tables(summary.get("periods", {}))),
+    }
+
+
+def as_markdown(tables: Iterable[Table]) -> str:
+    """Return tables as Markdown, each with its title and note."""
+    return "\n".join(line for table in tables for line in _lines(table))
 
 
 def gate_table(gate: Sequence[Row]) -> Table:
@@ -123,6 +140,13 @@ def choice_rows(plateau: Row, paths: Row) -> list[tuple[str, str]]:
         middle = number(ratios[len(ratios) // 2], 3)
         rows.append(("Sharpe ratio a day on other paths", f"{middle} ({reach}, {len(ratios)})"))
     return rows
+
+
+def _lines(table: Table) -> Iterator[str]:
+    yield from (f"### {table.title}", "")
+    for row in (table.columns, ["---"] * len(table.columns), *table.rows):
+        yield f"| {' | '.join(row if row[0] == '---' else map(escape, row))} |"
+    yield from ("", table.note, "")
 
 
 def _brier_table(title: str, told: Row) -> Table:

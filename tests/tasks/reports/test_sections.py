@@ -14,10 +14,12 @@ import pytest
 from infra.settings import PROJECT
 from tasks.reports.report import CAPTIONS, MORE, pictures_of
 from tasks.reports.sections import (
+    as_markdown,
     calibration_tables,
     choice_rows,
     gate_table,
     period_tables,
+    tables_of,
     trials_rows,
 )
 from tests.tasks.frames import random_predictions
@@ -136,6 +138,20 @@ def test_a_choice_is_told_with_its_neighbours_and_other_paths() -> None:
         ("Sharpe ratio a day on other paths", "0.020 (−0.010 to 0.040, 3)"),
     ]
     assert choice_rows({}, {}) == []
+
+
+def test_tables_are_told_in_markdown_too() -> None:
+    told = tables_of({"gate": GATE, "periods": YEAR})
+    assert [len(tables) for tables in told.values()] == [1, 0, 0, 1]
+    lines = as_markdown(told["gate"]).splitlines()
+    assert lines[:4] == [
+        "### Gate",
+        "",
+        "| Check | Result | Value | Threshold | Why |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    assert len(lines) == 8
+    assert lines[5].startswith("| trades | PASS |")
 
 
 def test_a_plateau_that_is_no_map_is_not_drawn(tmp_path: Path) -> None:
