@@ -116,6 +116,7 @@ def _about(setup: Setup, models: dict[str, Model]) -> dict[str, Any]:
     first = models[setup.first]
     told: dict[str, Any] = {"model": first.model_id, "data_hash": first.frozen.data_hash}
     told |= to_plain(first.frozen.recipe)
+    del told["spread_hours"]  # `spread_source` says which
     told["parameters"] = {
         name: setup.parameters.get(name, param.default)
         for name, param in setup.strategy.parameters.items()

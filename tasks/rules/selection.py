@@ -22,7 +22,7 @@ from tasks.research.knowledge import with_costs
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import closing, resolve
 from tasks.research.returns import varied
-from tasks.research.spans import Span
+from tasks.research.spans import Span, Spans
 from tasks.research.training import told_apart
 from tasks.research.walkforward import freeze, replay
 from tasks.rules import texts
@@ -135,14 +135,15 @@ def _effective(returns: Floats) -> float:
 
 
 def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
-    stop = past.spans(max(_horizons(setup, fixed))).calibration.stop
+    spans = past.spans(max(_horizons(setup, fixed)))
+    known = past.until(spans.calibration.stop, setup.strategy.requires.streams[0].name)
     found = swept(
-        past.bars[:stop],
-        past.measures.metrics[:stop],
-        _scores(setup, past)[:stop],
+        known.bars,
+        known.measures.metrics,
+        _scores(setup, known, spans),
         grid_of(setup, fixed),
         setup.recipe.costs,
-        closing=closing(past.measures.metrics, setup.recipe)[:stop],
+        closing=closing(known.measures.metrics, setup.recipe),
         engine=past.engine,
     )
     asked = _asked(found.grid, setup)
@@ -162,19 +163,19 @@ def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
     )
 
 
-def _scores(setup: Setup, past: Past) -> NDArray[np.float32]:
+def _scores(setup: Setup, past: Past, spans: Spans) -> NDArray[np.float32]:
     """Return what is expected of bars of the past in deviations of its doubt, float32[n, 2].
 
-    By fits that had not seen them: a caution is exceeded or not. NaN where nothing was told.
+    By fits that had not seen them: a caution is exceeded or not. NaN where nothing was told. The
+    past ends with the calibration span of `spans`, so that no later bar has a say.
     """
     recipe = setup.recipes[setup.first]
     metrics = past.measures.metrics.with_columns(setup.exits(past.frames))
     measures = replace(past.measures, metrics=with_costs(metrics, past.bars, recipe))
     outcomes = resolve(past.bars, measures.metrics, recipe, engine=past.engine)
     frozen = freeze(measures, outcomes, replace(recipe, pool=()), "", engine=past.engine)
-    spans = frozen.spans
-    unseen = Span(spans.calibration.stop, spans.calibration.stop)
-    frozen = replace(frozen, spans=replace(spans, test=unseen))  # nothing is asked of it
+    stop = spans.calibration.stop
+    frozen = replace(frozen, spans=replace(spans, test=Span(stop, stop)))
     _, answers = replay(measures, outcomes, frozen, engine=past.engine)
     told = told_apart(measures, outcomes, frozen, answers)
     scores = np.full((len(past.bars), len(SIDES)), np.nan, np.float32)

@@ -24,7 +24,8 @@ ABOUT: dict[str, Any] = {
     "seed": 20260101,
     "settings": {"horizon": 8, "stop": None},
 }
-FILES = {"report.html", *(f"{name}.png" for name in CAPTIONS)}
+PICTURES = ("waterfall", *CAPTIONS)
+FILES = {"report.html", *(f"{name}.png" for name in PICTURES)}
 
 
 def report(
@@ -92,7 +93,7 @@ def test_it_is_one_file_that_loads_nothing(traded: str) -> None:
 
 def test_every_picture_is_inside_with_its_caption(traded: str) -> None:
     images = Page(traded).addresses
-    assert len(images) == len(CAPTIONS) == 8
+    assert len(images) == len(PICTURES) == 9
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
     for name, caption in CAPTIONS.items():
@@ -203,7 +204,7 @@ def test_the_pictures_lie_beside_it_and_writing_again_replaces_all(tmp_path: Pat
     assert "FIRST" in report(tmp_path, predictions_of(20), {"pair": "FIRST"})
     text = report(tmp_path, predictions_of(30), {"pair": "SECOND"})
     assert "FIRST" not in text
-    for name, image in zip(CAPTIONS, Page(text).addresses, strict=True):
+    for name, image in zip(PICTURES, Page(text).addresses, strict=True):
         assert (tmp_path / f"{name}.png").read_bytes() == base64.b64decode(image.partition(",")[2])
 
 
