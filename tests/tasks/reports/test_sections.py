@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.settings import PROJECT
+from tasks.reports.format import number
 from tasks.reports.report import CAPTIONS, MORE, pictures_of
 from tasks.reports.sections import (
     as_markdown,
@@ -106,6 +107,11 @@ def test_each_exit_rule_has_its_tables() -> None:
     assert skills.rows[1][1:] == ["0", "0", "0"]
     assert re.fullmatch(r"−?0\.\d{4} \(−?0\.\d{4} to −?0\.\d{4}\)", skills.rows[0][1])
     assert [row[0] for row in ablation.rows] == ["knows", "guesses", "idle"]
+
+
+def test_a_skill_of_nothing_has_no_sign() -> None:
+    assert number(-0.00001, 4) == "0.0000"
+    assert number(-0.00012, 4) == "−0.0001"
 
 
 def test_what_cannot_be_shown_says_why() -> None:
