@@ -20,7 +20,6 @@ from infra.market.spreads import BUILT_IN, SHAPE
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
-    choose_parameters,
     measure_bars,
     search_paths,
     simulate_trades,
@@ -28,6 +27,7 @@ from tasks.backtest import (
     take_strategy,
     train_model,
 )
+from tasks.choose import choose_parameters
 from tasks.costs import measure_spread
 from tasks.document import to_plain
 from tasks.folder import RunFolder
@@ -222,6 +222,12 @@ class BacktestRequest(Parameters):
         stop = {} if self.stop_deviations is None else {STOP: self.stop_deviations}
         return {**usual, **stop, **self.param}
 
+    def given(self) -> list[str]:
+        """Return the names of the strategy's parameters that somebody has set."""
+        names = (HORIZON, STOP) if self.strategy == texts.DEFAULT else ("horizon", "stop")
+        own = zip(names, (self.horizon, self.stop_deviations), strict=True)
+        return sorted({*self.param, *(name for name, value in own if value is not None)})
+
     def recipe(self) -> Recipe:
         """Return the recipe that is asked for."""
         spread, slippage = self._distance("spread"), self._distance("slippage")
@@ -264,7 +270,9 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
     return run_backtest(request)
 
 
-def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0) -> dict[str, Any]:
+def run_backtest(
+    request: BacktestRequest, tries: int = 0, holdout: float = 0.0, settings_tried: int = 1
+) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
 
     Parameters
@@ -274,6 +282,8 @@ def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0)
         Sets of the strategy's parameters that are compared before; 0: it has those asked for.
     holdout : float
         Share of the bars, the last ones, that are locked before anything is tried on them.
+    settings_tried : int
+        Encoders and dampings that are compared before; 1: those of the recipe alone.
     """
     logger, engine = get_run_logger(), request.engine or settings().engine
     recipe = request.recipe()
@@ -294,7 +304,9 @@ def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0)
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     if tries:
-        chosen = choose_parameters(folder, tries, sorted(request.parameters()), measured["engine"])
+        chosen = choose_parameters(
+            folder, tries, request.given(), measured["engine"], settings_tried
+        )
         told = "of %s sets %s: log growth on the past %s, of what was asked for %s"
         grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
         logger.info(told, chosen["tried"], chosen["told"]["parameters"] or "the defaults", *grown)

@@ -1,4 +1,4 @@
-"""Upkeep: memory tiers, backup, folders of old runs, health."""
+"""Upkeep: memory tiers, outcomes of signals, backup, folders of old runs, health."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from infra.health import ORDER
 from tasks.maintain import clean, health
 from tasks.parameters import Parameters
 from tasks.upkeep.backup import backup
+from tasks.upkeep.standing import watch
 from tasks.upkeep.tiers import move
 
-Part = Literal["tiers", "backup", "runs"]
-_STEPS = {"tiers": move, "backup": backup, "runs": clean}
+Part = Literal["tiers", "outcomes", "backup", "runs"]
+_STEPS = {"tiers": move, "outcomes": watch, "backup": backup, "runs": clean}
 
 
 class MaintainRequest(Parameters):
@@ -24,8 +25,9 @@ class MaintainRequest(Parameters):
 
     parts: list[Part] | None = Field(
         None,
-        description="tiers (bars to the tier where they belong), backup, runs (folders of old "
-        "runs are deleted); left out: all. Health is looked at in any case.",
+        description="tiers (bars to the tier where they belong), outcomes (published signals are "
+        "resolved, champions judged by them), backup, runs (folders of old runs are deleted); "
+        "left out: all. Health is looked at in any case.",
     )
 
 
@@ -53,6 +55,11 @@ def _show(done: dict[str, Any], findings: list[dict[str, str]]) -> None:
         tiers = done["tiers"]
         table = tiers["table"] or [{"tiers": "no bars yet: run `ingest` first"}]
         create_table_artifact(key="memory-tiers", table=table, description=tiers["sentence"])
+    if did := done.get("outcomes"):
+        table = did["table"] or [{"live record": "no model is in force"}]
+        create_table_artifact(key="live-record", table=table, description="Models in force")
+        if did["demoted"]:
+            logger.warning("%d models were demoted: `sep model list` says why", did["demoted"])
     create_table_artifact(
         key="maintain",
         table=[{"part": part, **_plain(did)} for part, did in done.items()] or [{"part": "none"}],

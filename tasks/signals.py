@@ -27,6 +27,7 @@ from tasks.steps import step
 from tasks.strategy import commands
 from tasks.trading import heartbeat
 from tasks.upkeep.health import note_model
+from tasks.upkeep.standing import speaks_live
 
 
 @step("champions", version=2)
@@ -64,7 +65,7 @@ def find_champions(
         raise registry.NoModel(
             f"no model of {', '.join(sorted(missing)) or 'any pair'}{whose} is in force for "
             f"{timeframe}: {train} makes one, `sep model list` shows what there is, "
-            "`sep model champion` puts one in force"
+            "`sep model promote` puts one in force"
         )
     return [each.model_id for each in chosen]
 
@@ -124,7 +125,7 @@ def predict(run: str, *, model_id: str, as_of: str, bars: int, engine: str) -> d
 
 @step("publish", version=2)
 def publish_signals(predicted: dict[str, Any], *, run_id: str) -> dict[str, Any]:
-    """Publish the strategy's signals, each once.
+    """Publish the strategy's signals, each once; of a model that is no champion, in the shadow.
 
     Parameters
     ----------
@@ -139,9 +140,11 @@ def publish_signals(predicted: dict[str, Any], *, run_id: str) -> dict[str, Any]
         `new`, `present` (published before), `mode`, `rows` (the signals, for people).
     """
     run = RunFolder(Path(predicted["model"]))
-    models = {rule: document.read(mine.model, Model) for rule, mine in Setup.read(run).folders(run)}
+    setup = Setup.read(run)
+    models = {rule: document.read(mine.model, Model) for rule, mine in setup.folders(run)}
     signals = pl.read_parquet(RunFolder(Path(predicted["predictions"])).signals)
-    published = publish.publish(signals, models, run_id=run_id)
+    shadow = not speaks_live(models[setup.first].model_id)
+    published = publish.publish(signals, models, run_id=run_id, shadow=shadow)
     names = ("signal", "side", "action", "confidence", "lower", "break_even")
     shown = signals.select(pl.col("timestamp").dt.to_string("iso"), *names)
     return {**published.to_dict(), "rows": shown.to_dicts()}

@@ -88,7 +88,8 @@ ROOMS = {
     | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live", "tasks/reports"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
-    "tasks/upkeep": {"infra", "tasks/folder", "tasks/research", "tasks/steps"},
+    "tasks/upkeep": {"infra", "kernels", "tasks/document", "tasks/folder"}
+    | {"tasks/research", "tasks/steps"},
     "flows": {"infra", "kernels", "tasks"},
     "deployments/sep": {"infra", "kernels", "tasks", "flows", "deployments"},
 }

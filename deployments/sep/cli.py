@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import audit, bars, report, risk, strategy, sweep, trading
+from deployments.sep import audit, bars, promotion, report, risk, standing, strategy, sweep, trading
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -64,6 +64,7 @@ def status() -> None:
     for finding in last(settings().home):
         if finding.state != "ok":
             console.print(finding_line(finding), soft_wrap=True)
+    standing.show_if_any(console)
     wanted = is_wanted(settings().home)
     if not wanted:
         console.print("Nothing is asked to run: `sep up` starts it.")
@@ -184,6 +185,8 @@ model = typer.Typer(
     help="Show the models that backtests left, and choose which one is in force.",
     no_args_is_help=True,
 )
+model.add_typer(standing.app)
+model.add_typer(promotion.app)
 app.add_typer(model, name="model")
 app.add_typer(bars.app, name="bars")
 app.add_typer(strategy.app, name="strategy")
@@ -217,18 +220,6 @@ def model_show(
     from deployments.sep import models
 
     models.show(Console(highlight=False), name)
-
-
-@model.command("champion")
-def model_champion(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or its beginning.")],
-) -> None:
-    """Put a model in force for its pair, timeframe and strategy: signals come from it alone."""
-    from rich.console import Console
-
-    from deployments.sep import models
-
-    models.appoint(Console(highlight=False), name)
 
 
 instruments = typer.Typer(

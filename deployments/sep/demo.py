@@ -60,6 +60,7 @@ def demo(seed: Seed = 1, bars: Bars = 20_000, replay: Replay = 240) -> None:
 
 
 def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int) -> dict[str, Any]:
+    from infra.market.instruments import SYNTHETIC
     from tasks.reports.summary import print_table
     from tasks.research import registry
 
@@ -69,7 +70,9 @@ def _whole_way(console: Console, pair: str, source: dict[str, Any], replay: int)
     summary = json.loads((Path(tested["folder"]) / "summary.json").read_text())
     print_table(summary, console)
     closed = datetime.fromisoformat(ingested["last"]) + HOUR
-    registry.appoint(tested["model_id"], who="sep demo")
+    # what is synthetic may be traded to be looked at; a market's model has to pass the gate
+    shadow = pair not in SYNTHETIC
+    registry.appoint(tested["model_id"], who="sep demo", shadow=shadow, why="shown, not judged")
     clock = {"as_of": closed.isoformat(), "bars": replay}
     cycled = _run(console, "signals/H1", {"pairs": [pair], **clock})
     executed = _run(console, "execute/droplet", clock)

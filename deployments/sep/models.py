@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.sep.standing import show_standings
 from infra.market.instruments import canonical
 from tasks.folder import bar_store
 from tasks.reports.cautions import caution_words
@@ -17,6 +17,8 @@ from tasks.reports.format import number
 from tasks.reports.learners import weight_words
 from tasks.research import registry
 from tasks.research.registry import Entry, ModelRefused
+from tasks.upkeep.record import record
+from tasks.upkeep.standing import standings
 
 
 def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
@@ -36,15 +38,19 @@ def show_all(console: Console, pair: str | None, timeframe: str | None) -> None:
         console.print("no models yet: `prefect deployment run backtest/local` makes one")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for heading in ("", "model", "pair", "timeframe", "strategy", "verdict", "made"):
+    states = {name: own.state for name, own in standings().items()}
+    for heading in ("", "model", "state", "pair", "timeframe", "strategy", "verdict", "made"):
         table.add_column(heading, no_wrap=True)
     for each in models:
         verdict = str(each.metrics.get("verdict", ""))
         made = f"{each.created_at:%Y-%m-%d %H:%M}"
         key = (each.pair, each.timeframe, each.strategy)
-        table.add_row("*" if each.champion else "", each.model_id, *key, escape(verdict), made)
+        state = states.get(each.model_id, "candidate")
+        star = "*" if each.champion else ""
+        table.add_row(star, each.model_id, state, *key, escape(verdict), made)
     console.print(table)
-    console.print("* in force: `sep model champion MODEL` chooses another")
+    console.print("* in force: `sep model promote MODEL` asks the gate for another")
+    show_standings(console)
 
 
 def show(console: Console, model_id: str) -> None:
@@ -59,26 +65,13 @@ def show(console: Console, model_id: str) -> None:
     """
     chosen = registry.entry(model_id)
     told = {**registry.plain(chosen), "metrics": _plain_metrics(chosen)} | _learnt(chosen)
+    own = standings().get(chosen.model_id)
+    told["standing"] = own.words if own else "candidate"
+    told["live"] = record(chosen.model_id, own.since if own else None).sentence
     for name, value in {**told, "usable": _usable(chosen)}.items():
         text = json.dumps(value, indent=1) if isinstance(value, dict) else str(value)
         console.print(f"[dim]{name:<14}[/] {escape(text)}", soft_wrap=True)
     _show_learners(console, chosen)
-
-
-def appoint(console: Console, model_id: str) -> None:
-    """Put a model in force, and say what that means.
-
-    Parameters
-    ----------
-    console : rich.console.Console
-        Where it is shown.
-    model_id : str
-        12 hexadecimal digits.
-    """
-    chosen = registry.appoint(model_id, who=getpass.getuser())
-    console.print(
-        f"{chosen.model_id} is in force for {chosen.pair} {chosen.timeframe} {chosen.strategy}"
-    )
 
 
 def _plain_metrics(chosen: Entry) -> dict[str, Any]:

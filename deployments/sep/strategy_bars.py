@@ -109,7 +109,7 @@ def _in_force(program: Program) -> Entry:
 def _untrained(program: Program) -> DslError:
     asked = ", ".join(program.requires.rules)
     problem = f"{program.name} asks what a model believes of {asked}"
-    ways = "`sep model champion` puts it in force, `sep strategy run` then tells its signals"
+    ways = "`sep model promote` puts it in force, `sep strategy run` then tells its signals"
     return DslError(f"{problem}: {_command(program)} trains one, {ways}")
 
 

@@ -323,6 +323,7 @@ class Signal(Base):
         CheckConstraint("side IN ('long', 'short')", name="side"),
         CheckConstraint("action IN ('BUY', 'SELL', 'CLOSE')", name="action"),
         CheckConstraint("mode IN ('shadow', 'live')", name="mode"),
+        Index(None, "model_id", "bar_ts"),
     )
 
     id: Mapped[int] = _identity()

@@ -2,7 +2,7 @@
 
 `research` writes what is known (bars, models, signals), `executor` what is done about it (intents,
 fills, positions). Neither owns a table, so neither can alter one or switch its guards off; and
-which model is in force is for neither to say.
+which model is in force is for neither to say. Research may demote one, never put it in force.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ GRANTS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "holdout": ("SELECT, INSERT", ""),
     "holdout_opening": ("SELECT, INSERT", ""),
     "signal": ("SELECT, INSERT", "SELECT"),
+    "signal_outcome": ("SELECT, INSERT, UPDATE", "SELECT"),
+    "demotion": ("SELECT, INSERT", "SELECT"),
     "lease": ("", "SELECT, INSERT, UPDATE"),
     "intent": (
         "",

@@ -116,11 +116,19 @@ def overlapping(pair: str, timeframe: str, first: datetime, last: datetime) -> l
     pair, timeframe : str
     first, last : datetime
     """
-    trial = models.Trial
-    wanted = select(trial).where(
-        trial.pair == pair, trial.timeframe == timeframe, trial.first <= last, trial.last >= first
-    )
+    every = everything(pair, timeframe)
+    return [each for each in every if each.first <= last and each.last >= first]
+
+
+def everything(pair: str, timeframe: str) -> list[Tried]:
+    """Return all entries of a pair and timeframe, the newest first.
+
+    Parameters
+    ----------
+    pair, timeframe : str
+    """
+    trial, names = models.Trial, Tried.__dataclass_fields__
+    wanted = select(trial).where(trial.pair == pair, trial.timeframe == timeframe)
     with session() as opened:
         rows = opened.scalars(wanted.order_by(trial.created_at.desc(), trial.id.desc()))
-        names = Tried.__dataclass_fields__
         return [Tried(**{name: getattr(row, name) for name in names}) for row in rows]

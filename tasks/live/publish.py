@@ -10,7 +10,6 @@ import polars as pl
 
 from infra.bars import TIME
 from infra.market.fills import valid_until
-from infra.market.instruments import SYNTHETIC
 from infra.postgres import models
 from infra.postgres.database import copy_frame
 from tasks.research.model import Model
@@ -48,17 +47,12 @@ class Published:
         return asdict(self)
 
 
-def mode_of(pair: str) -> str:
-    """Return "live" for synthetic instruments, "shadow" for all others.
-
-    Shadow signals are recorded and resolved, never executed. Until a model can pass the gate,
-    nothing that a market trades is live.
-    """
-    return "live" if pair in SYNTHETIC else "shadow"
-
-
 def publish(
-    signals: pl.DataFrame, trained: Mapping[str, Model], *, run_id: str | None = None
+    signals: pl.DataFrame,
+    trained: Mapping[str, Model],
+    *,
+    run_id: str | None = None,
+    shadow: bool = False,
 ) -> Published:
     """Publish signals; one that is there already stays as it is.
 
@@ -71,6 +65,9 @@ def publish(
         of its rule.
     run_id : str, optional
         The run that publishes.
+    shadow : bool
+        Whether they are recorded and resolved, never executed: of a model that has not passed the
+        gate, or that was demoted.
 
     Notes
     -----
@@ -80,7 +77,7 @@ def publish(
     """
     recipe = next(iter(trained.values())).frozen.recipe
     ids = {rule: model.model_id for rule, model in trained.items()}
-    mode = mode_of(recipe.pair)
+    mode = "shadow" if shadow else "live"
     # a CLOSE is against whatever is held
     frame = signals.with_columns(pl.col("side").fill_null("long")).select(
         *COLUMNS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.bars import content_hash, without_empty_quotes
@@ -21,6 +21,7 @@ from infra.errors import SepError
 from infra.market.timeframes import bar_length
 from infra.postgres import models
 from infra.postgres.database import session
+from infra.postgres.outcomes import Demotion
 from infra.stores.bulk import BarStore
 from tasks import document
 from tasks.folder import RunFolder
@@ -80,9 +81,10 @@ def register(model: Model, path: str, metrics: dict[str, Any]) -> None:
     path : str
         Its folder.
     metrics : dict
-        What its backtest said.
+        What its backtest said; the base rate of its training comes with it.
     """
     frozen = model.frozen
+    metrics = metrics | {"base_rate": list(frozen.base_rate)}
     row = insert(models.Model).values(
         model_id=model.model_id,
         pair=frozen.recipe.pair,
@@ -153,6 +155,8 @@ def champions(timeframe: str | None = None) -> list[Entry]:
 def appoint(model_id: str, *, who: str, shadow: bool = False, why: str = "") -> Entry:
     """Put a model in force for its pair, timeframe and strategy.
 
+    One that is in force, and was not demoted, stays so since it has been.
+
     Parameters
     ----------
     model_id : str
@@ -178,9 +182,17 @@ def appoint(model_id: str, *, who: str, shadow: bool = False, why: str = "") -> 
     said = {"model_id": chosen.model_id, "who": who, "shadow": shadow, "why": why}
     pointer: dict[str, Any] = {**said, "since": func.now()}
     row = insert(models.Champion).values(**key, **pointer)
+    pointer["since"] = case((_stays(chosen), models.Champion.since), else_=func.now())
     with session() as opened:
         opened.execute(row.on_conflict_do_update(index_elements=list(key), set_=pointer))
     return entry(chosen.model_id)
+
+
+def _stays(chosen: Entry) -> ColumnElement[bool]:
+    ended = exists().where(
+        Demotion.model_id == models.Champion.model_id, Demotion.since == models.Champion.since
+    )
+    return and_(models.Champion.model_id == chosen.model_id, ~ended)
 
 
 def in_force(chosen: Entry, store: BarStore) -> Model:
@@ -266,7 +278,7 @@ def _way_out(chosen: Entry) -> str:
     return (
         f"train again by `prefect deployment run backtest/local -p strategy={asked} "
         f"-p pair={chosen.pair} -p timeframe={chosen.timeframe}`, then put the new one in force by "
-        "`sep model champion`"
+        "`sep model promote`"
     )
 
 

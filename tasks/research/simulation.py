@@ -123,6 +123,47 @@ def simulate(
     return Simulation(trades, _equity(bars, prices, trades, positions, charges))
 
 
+def follow(
+    bars: pl.DataFrame,
+    signals: pl.DataFrame,
+    *,
+    segments: NDArray[np.int32],
+    horizon: int | pl.Series,
+    costs: Costs,
+    stop: Distance = None,
+    target: Distance = None,
+) -> pl.DataFrame:
+    """Follow each signal to the end of its own exit rule, whatever else is open.
+
+    Parameters
+    ----------
+    bars, signals : polars.DataFrame
+        As `simulate` takes them; each signal has a side.
+    segments : int32[n]
+    horizon : int, or Series
+    costs : Costs
+    stop, target : float, float64[n] or None
+        As `simulate` takes them.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `TRADES`; a signal without a row entered nothing, or is not at its end yet.
+
+    Raises
+    ------
+    ValueError
+        As `simulate`.
+    """
+    prices = quotes(bars, costs)
+    bar, side = _bar_numbers(signals, bars), _sides(signals)
+    held = np.broadcast_to(np.asarray(horizon, dtype=np.int64), bar.shape)
+    barriers = [_per_bar(distance, bar, bars.height) for distance in (stop, target)]
+    ends = _ends(prices, segments, barriers, costs.slippage, bar, side, held)
+    positions = _alone(bar, side, ends, segments, held)
+    return _trades(bars, signals, prices, ends, positions, Charges.of(bars, costs))
+
+
 def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
     """Bid and ask of each bar: its own where it has them, otherwise mid and half a spread.
 
@@ -217,6 +258,17 @@ def _positions(
     taken = _one_at_a_time(bar, leave)
     why = (early[taken], holed[taken], timed[taken])
     return _Positions(taken, bar[taken], side[taken], leave[taken], *why)
+
+
+def _alone(
+    bar: Ints, side: Ints, ends: _Ends, segments: NDArray[np.int32], held: Ints
+) -> _Positions:
+    """Return positions as if each signal were the only one."""
+    taken = np.flatnonzero(ends.leave >= 0)
+    bar, side, leave = bar[taken], side[taken], ends.leave[taken]
+    holed = (np.diff(segments, prepend=segments[:1]) != 0)[leave]
+    never = np.zeros(taken.size, np.bool_)
+    return _Positions(taken, bar, side, leave, never, holed, leave == bar + 1 + held[taken])
 
 
 def _next_opposite(side: Ints) -> Ints:

@@ -87,7 +87,7 @@ def select(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) ->
     tries : int
         Sets of a text's parameters, at most; a grid has a size of its own.
     fixed : collection of str
-        Parameters that stay as they are.
+        Parameters that stay as they are; "horizon" and "stop" of the strategy in Python.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
     return Grid(
         thresholds=cautions,
         horizons=_horizons(setup, fixed),
-        stops=stops if STOP in fixed else tuple(sorted({*_stops(setup), *stops})),
+        stops=stops if {STOP, "stop"} & set(fixed) else tuple(sorted({*_stops(setup), *stops})),
         targets=TARGETS if own and recipe.target_deviations is None else _targets(recipe, own),
     )
 
@@ -211,7 +211,7 @@ def _targets(recipe: Recipe, own: bool) -> tuple[float, ...]:
 
 def _horizons(setup: Setup, fixed: Collection[str]) -> tuple[int, ...]:
     usual = setup.recipes[setup.first].horizon
-    if HORIZON in fixed:
+    if {HORIZON, "horizon"} & set(fixed):
         return (usual,)
     around = np.geomspace(max(usual / 2, 1), 2 * usual, 5)
     return tuple(sorted({round(bars) for bars in around.tolist()}))

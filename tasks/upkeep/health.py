@@ -12,11 +12,12 @@ from infra.stores import hot
 from tasks.folder import bar_store
 from tasks.research import registry
 from tasks.research.registry import Entry, ModelRefused
+from tasks.upkeep.standing import pointed
 
 
 def checks() -> list[Check]:
     """Return all checks that there are."""
-    return [*health.shared_checks(settings().home), check_models, check_live]
+    return [*health.shared_checks(settings().home), check_models, check_live, check_standing]
 
 
 def look_after() -> list[dict[str, Any]]:
@@ -68,6 +69,13 @@ def check_live() -> Iterator[Finding]:
         if measured is not None and measured.height:
             topic, newest = f"signals {kept.pair} {kept.timeframe}", measured["timestamp"][-1]
             yield Finding(topic, "ok", f"measured the bar of {newest}")
+
+
+def check_standing() -> Iterator[Finding]:
+    """Say of each model that was demoted why it was."""
+    for own in pointed():
+        if own.state == "demoted":
+            yield Finding(f"standing {own.model_id}", "note", own.words)
 
 
 def _of_model(chosen: Entry, refused: ModelRefused | None) -> Finding:

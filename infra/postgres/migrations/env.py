@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from infra.postgres import trading  # noqa: F401 - its tables
+from infra.postgres import outcomes, trading  # noqa: F401 - their tables
 from infra.postgres.models import Base
 
 context.configure(

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from infra.postgres import database as db
-from infra.postgres import trading
+from infra.postgres import outcomes, trading
 from infra.postgres.models import Bar, Base, Metric
 from infra.postgres.roles import GRANTS, ROLES, VIEWS, create_roles
 from tests.infra.databases import drop_roles, releases
@@ -79,6 +79,8 @@ WRITES = {
     "holdout_opening": "INSERT INTO holdout_opening (pair, timeframe, first, last, model_id, who) "
     "VALUES ('EUR_USD', 'H1', '2026-01-01', now(), 'm', 'me')",
     "signal": SIGNAL,
+    "signal_outcome": "INSERT INTO signal_outcome (signal_id, state) VALUES (1, 'void')",
+    "demotion": "INSERT INTO demotion VALUES ('m', now(), 'demoted', 'me', 'x', '{}')",
     "lease": LEASE,
     "intent": INTENT,
     "intent_event": EVENT,
@@ -107,6 +109,8 @@ UPDATES = {
     "holdout": "run_id = 'q'",
     "holdout_opening": "who = 'you'",
     "signal": "mode = 'shadow'",
+    "signal_outcome": "reason = 'x'",
+    "demotion": "why = ''",
     "lease": "token = 9",
     "intent": "state = 'SENT'",
     "intent_event": "event = ''",
@@ -178,7 +182,8 @@ def fill_tables() -> None:
 
 
 def test_every_table_is_decided_on() -> None:
-    assert trading.Intent.__tablename__ in Base.metadata.tables
+    own = {trading.Intent.__tablename__, outcomes.Demotion.__tablename__}
+    assert own < set(Base.metadata.tables)
     assert set(Base.metadata.tables) == set(GRANTS) - set(VIEWS)
     assert set(WRITES) == set(UPDATES) == set(Base.metadata.tables)
 

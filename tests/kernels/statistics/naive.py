@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import erf, log, sqrt
+from math import erf, exp, log, sqrt
 
 import numpy as np
 
@@ -108,6 +108,20 @@ def risk_coverage(confidence: Floats, loss: Floats) -> list[tuple[float, float, 
         answered = [lost for said, lost in zip(confidence, loss, strict=True) if said >= threshold]
         points.append((threshold, len(answered) / len(loss), sum(answered) / len(answered)))
     return points
+
+
+def stake(p: list[float], y: list[float], sign: int) -> float:
+    """What bets on one side made of 1: each shift, each beginning, outcome by outcome."""
+    total, shifts = 0.0, (0.1, 0.2, 0.4, 0.8, 1.6)
+    for shift in shifts:
+        for begin in range(len(p)):
+            made = 1 / len(shifts) / ((begin + 1) * (begin + 2))
+            for said, came in zip(p[begin:], y[begin:], strict=True):
+                odds = said / (1 - said) * exp(sign * shift)
+                bet = odds / (1 + odds)
+                made *= bet / said if came else (1 - bet) / (1 - said)
+            total += made
+    return total + 1 / (len(p) + 1)
 
 
 def combinatorial_paths(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -83,6 +83,22 @@ def test_the_champion_stays_whatever_comes_after(whole: Whole, store: BarStore) 
     assert find_champions.fn("H1", ["PLANTED"]) == ["0" * 12]
     told = db.read_frame("SELECT model_id, who FROM champion")
     assert told.rows() == [("0" * 12, "a test")]
+
+
+def test_who_is_in_force_stays_so_since_it_has_been(whole: Whole, store: BarStore) -> None:
+    model = register(whole, "first").model_id
+
+    def since() -> list[datetime]:
+        registry.appoint(model, who="a test")
+        return db.read_frame("SELECT since FROM champion")["since"].to_list()
+
+    first = since()
+    assert since() == first
+    with db.engine().begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO demotion SELECT model_id, since, 'demoted', 'me', 'x', '{}' FROM champion"
+        )
+    assert first < since()
 
 
 def test_a_pair_that_is_not_enabled_is_left_out(whole: Whole, store: BarStore) -> None:
