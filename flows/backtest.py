@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -32,7 +33,8 @@ from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.judge import judge, reserve_bars
 from tasks.parameters import Pair, Parameters, StrategyName
-from tasks.reports.report import CAPTIONS
+from tasks.reports import sections
+from tasks.reports.report import pictures_of
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe, default_horizon
 from tasks.rules import texts
@@ -324,6 +326,7 @@ def run_backtest(
     _show(summary, folder)
     run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])
+    logger.info("SHA-256 of the report: %s", summary["report_hash"])
     return {
         "verdict": summary["verdict"],
         "gate": judged["passed"],
@@ -339,12 +342,15 @@ def _show(summary: dict[str, Any], folder: str) -> None:
     sentence = summary["sentence"]
     create_table_artifact(key="backtest-table", table=as_table(summary), description=sentence)
     shown = [
-        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})" for name, text in CAPTIONS.items()
+        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})"
+        for name, text in pictures_of(Path(folder)).items()
     ]
     pictures = "\n\n".join(shown)
+    tables = sections.as_markdown(chain.from_iterable(sections.tables_of(summary).values()))
+    where = f"The whole report: `{summary['report']}`\n"
     create_markdown_artifact(
         key="backtest-report",
-        markdown=f"{as_markdown(summary)}\nThe whole report: `{summary['report']}`\n\n{pictures}",
+        markdown="\n".join([as_markdown(summary), where, tables, pictures]),
         description=sentence,
     )
 

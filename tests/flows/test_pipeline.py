@@ -117,6 +117,25 @@ def test_a_backtest_says_what_each_learner_and_caution_is_worth(tested: Path) ->
     )
 
 
+def test_a_backtest_shows_calibration_and_what_it_hangs_on(tested: Path) -> None:
+    summary = json.loads((tested / "summary.json").read_text())
+    frozen = document.read(tested / "model.json", Model).frozen
+    (shown,) = summary["shown"].values()
+    assert shown["sides"]["long"]["why"] is None
+    skills = {row["name"]: row["both"]["skill"] for row in shown["skills"]}
+    assert skills["confidence"] > max(skills["sign reversal"], skills["random neighbours"])
+    assert sum(row["trades"] for row in summary["periods"]["hour"]) == summary["trades"]["count"]
+    assert summary["hashes"]["data"] == frozen.data_hash
+    assert (tested / "coverage.png").exists()
+
+
+def test_its_report_is_found_by_run_and_by_model(stack: Stack, tested: Path) -> None:
+    for named in (tested.name, model_of(tested)):
+        assert stack.sep("report", "show", named).stdout.strip() == str(tested / "report.html")
+    same = stack.sep("report", "diff", tested.name, model_of(tested))
+    assert same.stdout.strip() == "nothing differs"
+
+
 def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) -> None:
     with stack.api() as api:
         query = {"flow_runs": {"id": {"any_": [tested.name]}}}
