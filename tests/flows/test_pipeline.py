@@ -35,7 +35,7 @@ def tested(session_stack: Stack) -> Path:
     session_stack.empty()
     complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
     run = complete(session_stack, "backtest/local", **PLANTED)
-    session_stack.sep("model", "champion", model_of(session_stack.home / "runs" / "backtest" / run))
+    session_stack.appoint(model_of(session_stack.home / "runs" / "backtest" / run))
     return session_stack.home / "runs" / "backtest" / run
 
 
@@ -207,7 +207,7 @@ def test_a_pool_is_kept_with_its_model(stack: Stack, tested: Path) -> None:
     assert (folder / "pool.parquet").exists()
     assert not (folder / "pool_bars.parquet").exists()
     assert "pooled" in document.read(folder / "model.json", Model).confidence.learners
-    stack.sep("model", "champion", model_of(folder))
+    stack.appoint(model_of(folder))
     cycle = complete(stack, "signals/H1", pairs=[own["pair"]], as_of=closes(folder), bars=3)
     live = told(stack.home / "runs" / "signals" / cycle / own["pair"] / "damped_consensus")
     columns = [name for name in live.columns if name != "segment"]
