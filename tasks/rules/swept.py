@@ -28,6 +28,8 @@ CELLS: Final = 1 << 24
 """Sets times days of which daily returns are held at once."""
 FINEST, COARSEST = -10, 3
 """Powers of ten that a point may be."""
+ROUNDED: Final = 1e-9
+"""Share of a price by which arithmetic may have moved it off its grid."""
 _HALF_A_DAY: Final = timedelta(hours=12)
 
 
@@ -272,7 +274,9 @@ def _unit(metrics: pl.DataFrame) -> Floats:
 
 def _lies_on(values: Floats, point: float) -> bool:
     points = values / point
-    return bool((np.abs(points - np.rint(points)) <= OFF_GRID).all())
+    # a price below a point is none: a tolerance in points alone takes it for zero
+    off = np.minimum(OFF_GRID, ROUNDED * np.abs(points))
+    return bool((np.abs(points - np.rint(points)) <= off).all())
 
 
 def _whole(values: ArrayLike, point: float) -> Floats:

@@ -207,6 +207,8 @@ def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
     assert point_of(quotes(bars, Costs(spread=0.02)), 0.0001) == 1e-4
     assert point_of(quotes(bars, Costs(spread_share=1e-5))) <= 1e-6
     assert point_of(quotes(bars.with_columns(pl.lit(7000.0).alias("open")), Costs())) == 1e-2
+    below_one = bars.with_columns(pl.lit(0.9).alias(name) for name in ("open", "high", "low"))
+    assert point_of(quotes(below_one.with_columns(close=0.8995), Costs())) == 1e-4
     none = np.empty(0)
     assert point_of(Quotes(*(none,) * 8)) == 1e3
 
