@@ -84,7 +84,7 @@ ROOMS = {
     | {"tasks/research", "tasks/rules", "tasks/strategy"},
     "tasks/audit": {"infra", "kernels", "tasks/document", "tasks/folder"}
     | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live"},
-    "tasks/gate": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/audit"}
+    "tasks/gate": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/version"}
     | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live", "tasks/reports"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},

@@ -50,7 +50,7 @@ def test_the_short_form_passes_without_prefect_and_goes_on(tmp_path: Path) -> No
 
 def few(*, quick: bool = False) -> list[Job]:
     """The short form, its walks too short to be more than judged."""
-    short = {"none": 2_000, "drift": 2_000}
+    short = {"none": 4_000, "drift": 4_000}
     return [
         Job(job.kind, job.name, job.seed, job.size, short.get(job.name, job.bars))
         for job in plan(quick=True)
