@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from flows.parameters import flow_of
 from infra.market.distances import Distance, distance
 from infra.market.instruments import find
+from infra.market.spreads import BUILT_IN, SHAPE
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
@@ -26,8 +27,10 @@ from tasks.backtest import (
     take_strategy,
     train_model,
 )
+from tasks.costs import measure_spread
 from tasks.document import to_plain
 from tasks.folder import RunFolder
+from tasks.judge import judge, reserve_bars
 from tasks.parameters import Pair, Parameters, StrategyName
 from tasks.reports.report import CAPTIONS
 from tasks.reports.summary import as_markdown, as_table
@@ -40,8 +43,12 @@ Encoder = Literal["direction", "volatility", "volume", "body"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Pips = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cost = Annotated[str, Field(max_length=40)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Year = Annotated[float, Field(ge=-1, le=1)]
 Caution = Annotated[float, Field(ge=0, le=100)] | Literal["lower"]
 Deviations = Annotated[float, Field(gt=0, le=1000)]
+HOURLY = "hours"
+"""Asks for a spread by hour of the week."""
+
 HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
 """Parameters of the default strategy that have options of their own."""
 
@@ -83,13 +90,26 @@ class BacktestRequest(Parameters):
     spread: Cost | None = Field(
         None,
         description="1.4 pips, 14 points, 0.00014 (a price) or 0.01% (of the price at the time); "
-        "left out: the pair's usual spread. Bars with bid and ask carry their own.",
+        "left out: the pair's usual spread; hours: by hour of New York's week, as quoted bars of "
+        "the pair before the test span have it, or as built in. Bars with bid and ask carry their "
+        "own.",
     )
     slippage: Cost | None = Field(
         None, description="In pips, points or price; left out: the pair's usual slippage."
     )
     spread_pips: Pips | None = Field(None, description="The spread as a number of pips.")
     slippage_pips: Pips | None = Field(None, description="The slippage as a number of pips.")
+    commission: Cost | None = Field(
+        None,
+        description="In pips, points or price, paid at the entry and again at the exit; left "
+        "out: none.",
+    )
+    swap: Literal["broker", "none"] | tuple[Year, Year] = Field(
+        "broker",
+        description="What holding over 17:00 New York earns: broker (the rates that OANDA or your "
+        "own entry states; none where neither does), none, or two shares a year, long and short, "
+        "such as [-0.028, 0.006]; below zero it costs.",
+    )
     stop_deviations: Deviations | None = Field(
         None,
         description="Distance of their stop in deviations of the horizon; left out: 4.",
@@ -125,6 +145,11 @@ class BacktestRequest(Parameters):
     engine: EngineChoice | None = Field(
         None, description="auto, cpu or gpu; left out: what SEP_ENGINE says, auto as a rule."
     )
+    i_know: bool = Field(
+        False,
+        description="Look at a locked holdout, too: the look is written down, and counts as a "
+        "trial of every later model.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -156,18 +181,28 @@ class BacktestRequest(Parameters):
         for name in ("spread", "slippage"):
             if getattr(self, name) is not None and getattr(self, f"{name}_pips") is not None:
                 raise ValueError(f"{name} and {name}_pips say the same: give one of them")
-        if (slippage := self._distance("slippage")) and slippage.share:
-            raise ValueError("slippage is the same at all times: give it in pips, points or price")
+        for name in ("slippage", "commission"):
+            if (cost := self._distance(name)) and cost.share:
+                raise ValueError(
+                    f"{name} is the same at all times: give it in pips, points or price"
+                )
         self._distance("spread")
         return self
 
+    @property
+    def by_hours(self) -> bool:
+        """Whether the spread of bars without bid and ask goes by the hour of the week."""
+        return self.spread == HOURLY
+
     def _distance(self, name: str) -> Distance | None:
-        """Return the spread or the slippage that is asked for; None for the usual one."""
-        written, pips = getattr(self, name), getattr(self, f"{name}_pips")
-        if written is None and pips is None:
+        """Return the cost that is asked for; None for the usual one."""
+        written, pips = getattr(self, name), getattr(self, f"{name}_pips", None)
+        if (written is None and pips is None) or (name == "spread" and self.by_hours):
             return None
         instrument = find(self.series[0])
-        return Distance(pips * instrument.pip) if written is None else distance(written, instrument)
+        if pips is not None:
+            return Distance(pips * instrument.pip)
+        return distance(written, instrument)
 
     @property
     def series(self) -> tuple[str, str]:
@@ -185,15 +220,27 @@ class BacktestRequest(Parameters):
         stop = {} if self.stop_deviations is None else {STOP: self.stop_deviations}
         return {**usual, **stop, **self.param}
 
+    def given(self) -> list[str]:
+        """Return the names of the strategy's parameters that somebody has set."""
+        names = (HORIZON, STOP) if self.strategy == texts.DEFAULT else ("horizon", "stop")
+        own = zip(names, (self.horizon, self.stop_deviations), strict=True)
+        return sorted({*self.param, *(name for name, value in own if value is not None)})
+
     def recipe(self) -> Recipe:
         """Return the recipe that is asked for."""
         spread, slippage = self._distance("spread"), self._distance("slippage")
+        commission = self._distance("commission")
         return Recipe.default(
             *self.series,
             horizon=self.horizon,
             spread=spread and spread.price,
             spread_share=spread and spread.share,
             slippage=slippage and slippage.price,
+            commission=commission and commission.price,
+            spread_hours=SHAPE if self.by_hours else None,
+            spread_source=BUILT_IN if self.by_hours else None,
+            swap_long=self._swap(0),
+            swap_short=self._swap(1),
             stop_deviations=self.stop_deviations,
             target_deviations=self.target_deviations,
             weekend=self.weekend,
@@ -205,17 +252,23 @@ class BacktestRequest(Parameters):
             seed=self.seed,
         )
 
+    def _swap(self, side: int) -> float | None:
+        """Return the rate that is asked for; None for the broker's."""
+        if self.swap == "broker":
+            return None
+        return 0.0 if self.swap == "none" else self.swap[side]
+
 
 @flow_of(BacktestRequest, run_name="backtest {pair} {timeframe}")
 def backtest(request: BacktestRequest) -> dict[str, Any]:
     """Say honestly what a strategy would have earned on bars it had not seen.
 
-    Returns verdict, sentence, report (path), model_id and folder.
+    Returns verdict, gate, sentence, report (path), model_id and folder.
     """
     return run_backtest(request)
 
 
-def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
+def run_backtest(request: BacktestRequest, tries: int = 0, holdout: float = 0.0) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
 
     Parameters
@@ -223,37 +276,51 @@ def run_backtest(request: BacktestRequest, tries: int = 0) -> dict[str, Any]:
     request : BacktestRequest
     tries : int
         Sets of the strategy's parameters that are compared before; 0: it has those asked for.
+    holdout : float
+        Share of the bars, the last ones, that are locked before anything is tried on them.
     """
     logger, engine = get_run_logger(), request.engine or settings().engine
     recipe = request.recipe()
-    run = RunFolder.of("backtest", str(flow_run.get_id()))
+    run_id = str(flow_run.get_id())
+    run = RunFolder.of("backtest", run_id)
     folder, pair, timeframe = str(run.path), recipe.pair, recipe.timeframe
     chosen = take_strategy(folder, request.strategy, to_plain(recipe), request.parameters())
     logger.info("strategy %s: models of %s", chosen["strategy"], ", ".join(chosen["rules"]))
     start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
+    kept = reserve_bars(run_id, pair, timeframe, start, end, holdout, request.i_know)
+    end = kept["end"]
+    if kept["locked"]:
+        logger.info("locked: nobody looks at the bars from %s on before the gate", kept["locked"])
     bars = take_bars(folder, pair, timeframe, start, end, list(request.leads), list(request.pool))
     logger.info("%s bars, %s to %s", f"{bars['rows']:,}", bars["first"], bars["last"])
+    if request.by_hours:
+        logger.info("spread: %s", measure_spread(folder)["source"])
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     if tries:
-        chosen = choose_parameters(folder, tries, sorted(request.parameters()), measured["engine"])
-        told = "of %s sets of parameters %s: log growth on the past %s, of the defaults %s"
+        chosen = choose_parameters(folder, tries, request.given(), measured["engine"])
+        told = "of %s sets %s: log growth on the past %s, of what was asked for %s"
         grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
-        logger.info(told, chosen["tried"], chosen["parameters"] or "the defaults", *grown)
+        logger.info(told, chosen["tried"], chosen["told"]["parameters"] or "the defaults", *grown)
     hashes = {name: bars[name] for name in bars if name.endswith("_hashes")}
     for rule in chosen["rules"]:
         searched = search_paths(folder, rule, bars["hash"], hashes, measured["engine"])
         logger.info("searched for %s bars: %s", f"{searched['queries']:,}", searched["memory"])
         train_model(folder, rule)
     simulate_trades(folder)
+    judged = judge(folder, run_id, "train" if tries else "backtest", request.seed)
+    for line in judged["gate"]:
+        logger.info("%s %s: %s", "PASS" if line["passed"] else "FAIL", line["name"], line["value"])
     about = {"pair": pair, "timeframe": timeframe, "code": code_version(), **measured}
-    summary = write_run_report(folder, about)
+    more = {**judged, "plateau": chosen.get("told")}
+    summary = write_run_report(folder, about, more)
     model = register_model(folder, summary)
     _show(summary, folder)
     run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])
     return {
         "verdict": summary["verdict"],
+        "gate": judged["passed"],
         "sentence": summary["sentence"],
         "report": summary["report"],
         "model_id": model["model_id"],

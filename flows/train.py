@@ -15,8 +15,14 @@ class TrainRequest(BacktestRequest):
 
     tries: Annotated[int, Field(ge=0, le=1000)] = Field(
         16,
-        description="Sets of the strategy's parameters that are compared on the past, those given "
-        "staying as they are; 0: none is looked for.",
+        description="Sets of a text's parameters that are compared on the past, those given "
+        "staying as they are; the project's own strategies have a grid of some hundred sets. 0: "
+        "none is looked for.",
+    )
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.15,
+        description="Share of the bars, the last ones, that are locked first: nothing but the gate "
+        "looks at them, once. 0: none is locked.",
     )
 
 
@@ -24,6 +30,6 @@ class TrainRequest(BacktestRequest):
 def train(request: TrainRequest) -> dict[str, Any]:
     """Choose a strategy's parameters on the past, and say honestly what it would have earned since.
 
-    Returns verdict, sentence, report (path), model_id and folder.
+    Returns verdict, gate, sentence, report (path), model_id and folder.
     """
-    return run_backtest(request, request.tries)
+    return run_backtest(request, request.tries, request.holdout)

@@ -14,6 +14,7 @@ SepError
 ├── DocumentError               a file is not the document it should be
 ├── DslError                    a strategy's text is no program
 ├── GridError                   a grid of parameters is none, or says nothing
+├── HoldoutUsed, Locked         a holdout was opened before, or is not to be looked at yet
 ├── IngestFailed                a file was refused, or its run did not complete
 ├── InstrumentsError            a file of instruments is not what it should be
 ├── LeaseHeld, LeaseLost        another executor acts

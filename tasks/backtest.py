@@ -29,8 +29,9 @@ from tasks.research.training import opinions, predictions, train
 from tasks.research.walkforward import freeze, replay
 from tasks.rules.bench import Bench, frames_of, with_exits
 from tasks.rules.frames import others
+from tasks.rules.selection import select
 from tasks.rules.setup import Setup
-from tasks.rules.sweep import Past, best, sweep
+from tasks.rules.sweep import Past
 from tasks.rules.texts import find
 from tasks.steps import step
 from tasks.strategy import commands
@@ -210,7 +211,7 @@ def _keep_exits(run: RunFolder, setup: Setup, metrics: pl.DataFrame, engine: str
     keep(setup.strategy.distances(frames, setup.parameters), run.exits)
 
 
-@step("sweep", version=1)
+@step("sweep", version=2)
 def choose_parameters(folder: str, tries: int, fixed: list[str], engine: str) -> dict[str, Any]:
     """Choose the strategy's parameters on the past, the test span unseen.
 
@@ -219,7 +220,7 @@ def choose_parameters(folder: str, tries: int, fixed: list[str], engine: str) ->
     folder : str
         The run's folder.
     tries : int
-        How many sets are compared, at most.
+        How many sets of a text's parameters are compared, at most.
     fixed : list of str
         Parameters that stay as they are.
     engine : {"cpu", "gpu"}
@@ -228,23 +229,26 @@ def choose_parameters(folder: str, tries: int, fixed: list[str], engine: str) ->
     Returns
     -------
     dict
-        `parameters` (those that do not have their defaults), `tried` (how many sets could be),
-        `rules` (that each train a confidence), `growths` (of the chosen, and of the defaults).
+        `parameters` (those that do not have their defaults), `caution`, `tried` (how many sets
+        were), `rules` (that each train a confidence), `growths` (of the chosen, and of what was
+        asked for), `told` (what is to be said of the choice).
     """
     run = RunFolder(Path(folder))
     setup, metrics = Setup.read(run), pl.read_parquet(run.metrics)
     frames = frames_of(run, setup, metrics, engine=engine)
     past = Past(pl.read_parquet(run.bars), _measures(run), frames, engine)
-    tried = sweep(setup, past, tries, fixed)
-    chosen = best(tried)
-    setup = replace(setup, parameters=chosen.parameters, tried=len(tried))
-    document.write(run.strategy, setup)
-    _keep_exits(run, setup, metrics, engine)
+    found = select(setup, past, tries, fixed)
+    document.write(run.strategy, found.setup)
+    names = [str(number) for number in range(found.returns.shape[1])]
+    keep(pl.from_numpy(found.returns, names), run.trials)
+    _keep_exits(run, found.setup, metrics, engine)
     return {
-        "parameters": chosen.parameters,
-        "tried": len(tried),
-        "rules": list(setup.recipes),
-        "growths": [chosen.growth, tried[0].growth],
+        "parameters": found.setup.parameters,
+        "caution": found.setup.recipe.caution,
+        "tried": found.sets,
+        "rules": list(found.setup.recipes),
+        "growths": [found.growth, found.default],
+        "told": found.told,
     }
 
 

@@ -24,12 +24,17 @@ from tasks.rules.bench import Bench
 from tasks.rules.setup import Setup
 from tasks.steps import step
 
-FIGURES = ("verdict", "trades", "money", "calibration", "learners", "caution")
+FIGURES = (
+    *("verdict", "trades", "money", "calibration", "learners", "caution"),
+    *("passed", "gate", "trials"),
+)
 """What of a summary is recorded with its model."""
 
 
-@step("report", version=3)
-def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
+@step("report", version=4)
+def write_run_report(
+    folder: str, about: dict[str, Any], judged: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Sum the run up, judge it, and write summary and report.
 
     Parameters
@@ -38,6 +43,8 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         The run's folder.
     about : dict
         What else the summary says of the run.
+    judged : dict, optional
+        What the gate said, and of the choice of parameters.
 
     Returns
     -------
@@ -59,8 +66,9 @@ def write_run_report(folder: str, about: dict[str, Any]) -> dict[str, Any]:
         rule: _learnt(mine, bench, rule, models[rule]) for rule, mine in bench.setup.folders(run)
     }
     summary |= learnt[first] | _truth(bench, models, predicted, simulation)
-    for rule, judged in summary["rules"].items():
-        summary["rules"][rule] = {"calibration": judged, **learnt[rule]}
+    for rule, told_of in summary["rules"].items():
+        summary["rules"][rule] = {"calibration": told_of, **learnt[rule]}
+    summary |= judged or {}
     run.summary.write_text(json.dumps(summary, indent=1))
     report = write_report(run.path, predicted, signals, simulation, summary)
     return {**summary, "report": str(report)}
@@ -83,7 +91,7 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
         `model_id`.
     """
     run = RunFolder(Path(folder))
-    setup, figures = Setup.read(run), {name: summary[name] for name in FIGURES}
+    setup, figures = Setup.read(run), {n: summary[n] for n in FIGURES if n in summary}
     same = {"engine": summary["about"]["engine"], "strategy": setup.source.asked}
     for rule, mine in setup.folders(run):
         model = document.read(mine.model, Model)
@@ -100,6 +108,7 @@ def _about(setup: Setup, models: dict[str, Model]) -> dict[str, Any]:
     first = models[setup.first]
     told: dict[str, Any] = {"model": first.model_id, "data_hash": first.frozen.data_hash}
     told |= to_plain(first.frozen.recipe)
+    del told["spread_hours"]  # `spread_source` says which
     told["parameters"] = {
         name: setup.parameters.get(name, param.default)
         for name, param in setup.strategy.parameters.items()

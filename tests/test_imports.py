@@ -85,7 +85,14 @@ ROOMS = {
     "tasks/audit": {"infra", "kernels", "tasks/document", "tasks/folder"}
     | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live"},
     "tasks/gate": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/version"}
-    | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live", "tasks/reports"},
+    | {
+        "tasks/audit",
+        "tasks/research",
+        "tasks/rules",
+        "tasks/strategy",
+        "tasks/live",
+        "tasks/reports",
+    },
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
     "tasks/upkeep": {"infra", "tasks/folder", "tasks/research", "tasks/steps"},

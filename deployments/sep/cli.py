@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import audit, bars, risk, selftest, strategy, trading
+from deployments.sep import audit, bars, risk, selftest, strategy, sweep, trading
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -189,6 +189,7 @@ app.add_typer(bars.app, name="bars")
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(audit.app)
 app.add_typer(selftest.app)
+app.add_typer(sweep.app)
 app.add_typer(trading.app)
 app.add_typer(risk.app, name="risk")
 

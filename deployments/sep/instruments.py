@@ -53,7 +53,7 @@ def show(console: Console, name: str) -> None:
     found = instruments.find(name)
     for field, value in asdict(found).items():
         if field != "estimate":
-            text = " ".join(value) if isinstance(value, tuple) else _figure(found, field)
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else _figure(found, field)
             console.print(f"[dim]{field:<14}[/] {escape(text)}", soft_wrap=True)
     if found.estimate:
         console.print("~ an estimate")

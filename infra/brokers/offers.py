@@ -36,6 +36,10 @@ KINDS: Final = {
 }
 """Types and asset classes of the venue, by our names."""
 
+WEEKDAYS: Final = (
+    "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"
+)  # fmt: skip
+
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -146,7 +150,16 @@ def _read(told: dict[str, Any]) -> Offer:
         margin=told["marginRate"],
         long_rate=financing.get("longRate"),
         short_rate=financing.get("shortRate"),
+        financing_days=_days(financing.get("financingDaysOfWeek")),
     )
+
+
+def _days(told: Any) -> tuple[int, ...] | None:
+    """Return the days charged at the end of each day of the week, from Monday on."""
+    if not told:
+        return None
+    charged = {str(each["dayOfWeek"]): int(each["daysCharged"]) for each in told}
+    return tuple(charged.get(day, 0) for day in WEEKDAYS)
 
 
 def _kind(told: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from infra.errors import SepError
+from infra.market.financing import USUAL_DAYS
 
 CalendarName: TypeAlias = Literal[
     "forex", "metals", "index", "energy", "commodity", "bond", "crypto", "always"
@@ -61,6 +62,8 @@ class Instrument:
         Which figures are estimates.
     aliases : tuple of str
         Other names it goes by.
+    financing_days : tuple of int
+        Days of those rates charged at 17:00 New York, from Monday on.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Instrument:
     date: str
     estimate: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    financing_days: tuple[int, ...] = USUAL_DAYS
 
     @property
     def point(self) -> float:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from infra.market import offered, own, spelling
+from infra.market.financing import Financing
 from infra.market.instrument import (
     CalendarName,
     Instrument,
@@ -147,6 +148,14 @@ def default_spread(pair: str) -> float:
     """Return the typical spread in price units; 0 for instruments whose bars carry their own."""
     instrument = find(pair)
     return instrument.spread_pips * instrument.pip
+
+
+def usual_financing(pair: str) -> Financing:
+    """Return what holding a pair earns by rates that somebody stated; estimates are none."""
+    instrument = find(pair)
+    if {"long_rate", "short_rate"} & {*instrument.estimate}:
+        return Financing()
+    return Financing(instrument.long_rate, instrument.short_rate, instrument.financing_days)
 
 
 def default_slippage(pair: str) -> float:

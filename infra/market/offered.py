@@ -15,6 +15,7 @@ from infra.market.instrument import NAME, Instrument, InstrumentsError, estimate
 FILE: Final = "instruments.oanda.json"
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Rate = Annotated[float, Field(allow_inf_nan=False)]
+_Days = Annotated[int, Field(ge=0, le=31)]
 
 
 class Offer(BaseModel):
@@ -30,6 +31,7 @@ class Offer(BaseModel):
     margin: Annotated[float, Field(gt=0, le=1)]
     long_rate: _Rate | None = None
     short_rate: _Rate | None = None
+    financing_days: Annotated[tuple[_Days, ...], Field(min_length=7, max_length=7)] | None = None
 
 
 class Offers(BaseModel):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import sqrt
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.statistics.overfitting import BLOCKS, LEAST_ROWS, backtest_overfitting
-from kernels.statistics.sharpe import Deflated, deflated_sharpe, moments, sharpe_ratio
+from kernels.statistics.sharpe import (
+    deflated_sharpe,
+    expected_best,
+    moments,
+    probabilistic_sharpe,
+    sharpe_ratio,
+)
 from kernels.statistics.snooping import superior_ability
 from tasks.gate.evidence import Search, Unseen
+from tasks.gate.log import Tally
 
 DEFLATED: Final = 0.95
 OVERFITTING: Final = 0.2
@@ -46,6 +54,38 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the gate said of a run's test span.
+
+    Attributes
+    ----------
+    checks : list of Check
+    unseen : Unseen
+    tally : Tally
+        Of all that was tried on these bars.
+    own : int
+        Sets that the run itself compared.
+    paths : dict or None
+        Sharpe ratios of the choice along other ways through the past.
+    """
+
+    checks: list[Check]
+    unseen: Unseen
+    tally: Tally
+    own: int
+    paths: dict[str, Any] | None
+
+    def told(self) -> dict[str, Any]:
+        """Return what a summary says of it."""
+        return {
+            "passed": passed(self.checks),
+            "gate": [each.to_dict() for each in self.checks],
+            "trials": vars(self.tally) | {"own": self.own},
+            "paths": self.paths,
+        }
 
 
 def checks(found: Unseen, search: Search, *, seed: int = 0) -> list[Check]:
@@ -100,15 +140,14 @@ def _reason(check: Check) -> str:
 def _deflated(found: Unseen, search: Search) -> Check:
     name = "deflated Sharpe ratio"
     try:
-        deflated = deflate(found, search)
+        value = deflate(found, search)
     except ValueError as error:
         return Check(name, None, DEFLATED, passed=False, why=str(error))
-    value = deflated.by_effective
     counted = f"of {search.sets:,} sets tried, {search.effective:,.1f} about independent; at least"
     return Check(name, value, DEFLATED, value >= DEFLATED, counted)
 
 
-def deflate(found: Unseen, search: Search) -> Deflated:
+def deflate(found: Unseen, search: Search) -> float:
     """Hold the daily Sharpe ratio against the best that so many worthless sets would have shown.
 
     Parameters
@@ -116,17 +155,26 @@ def deflate(found: Unseen, search: Search) -> Deflated:
     found : Unseen
     search : Search
 
+    Returns
+    -------
+    float
+        Deflated Sharpe ratio, by the effective number of sets. Where a run compared none their
+        ratios are taken to vary as that of a worthless set does over as many days.
+
     Raises
     ------
     ValueError
-        If there are too few days or trials, or nothing was traded.
+        If there are too few days, or nothing was traded.
     """
     if not found.trades:
         raise ValueError("nothing was traded")
+    sample = moments(found.daily)
+    if search.returns.shape[1] < 2:
+        by_chance = expected_best(search.effective) / sqrt(sample.count - 1)
+        return probabilistic_sharpe(sample, by_chance)
     ratios = sharpe_ratio(search.returns)
-    return deflated_sharpe(
-        moments(found.daily), ratios, logged=search.sets, effective=search.effective
-    )
+    deflated = deflated_sharpe(sample, ratios, logged=search.sets, effective=search.effective)
+    return deflated.by_effective
 
 
 def _overfitting(search: Search) -> Check:

@@ -23,7 +23,7 @@ class Unseen:
 
     Attributes
     ----------
-    daily : float64[days]
+    daily : tuple of float
         Net return of each trading day.
     trades : int
         One at a time, so that they do not overlap.
@@ -33,7 +33,7 @@ class Unseen:
         Brier skill against the base rate that was known before, with its 95 % interval.
     """
 
-    daily: Floats
+    daily: tuple[float, ...]
     trades: int
     net: float
     delayed: float
@@ -70,7 +70,7 @@ def unseen(
     judged = calibration(predictions, horizon, seed=seed)
     low, high = judged.get("skill_bounds") or (None, None)
     return Unseen(
-        daily=daily_returns(simulation.trades, days_of(bench.bars["timestamp"])),
+        daily=tuple(daily_returns(simulation.trades, days_of(bench.bars["timestamp"])).tolist()),
         trades=simulation.trades.height,
         net=float(simulation.trades["gain"].sum()),
         delayed=delayed_net(bench, signals),
@@ -99,13 +99,3 @@ class Search:
     returns: Floats
     sets: int
     effective: float
-
-
-def varied(returns: Floats) -> Floats:
-    """Return the columns that are not constant.
-
-    Parameters
-    ----------
-    returns : float64[days, k]
-    """
-    return returns[:, np.ptp(returns, axis=0) > 0] if len(returns) else returns[:, :0]

@@ -136,14 +136,22 @@ def put_legend(figure: Figure, axis: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **look)
 
 
-def png(figure: Figure) -> bytes:
-    """Render once, then keep 256 colours: a third of the size, and nobody sees it."""
+def png(figure: Figure, *, exact: bool = False) -> bytes:
+    """Render once, then keep 256 colours: a third of the size, and nobody sees it.
+
+    Parameters
+    ----------
+    figure : Figure
+    exact : bool
+        Keep all colours: they are data.
+    """
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    indexed = drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    if not exact:
+        drawn = drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    indexed.save(buffer, format="PNG")
+    drawn.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -27,6 +27,8 @@ BOUND = 1.6448536269514722
 """Normal deviations of the 5 % bound of the net gain."""
 
 NO_SIGNAL = "no bar's expected net gain, less caution, was above zero"
+CHARGES = ("spread", "slippage", "commission")
+NO_SWAP = "not counted: no broker's rates are known, or none were asked for"
 DISCLAIMER = "Research on the past, not financial advice."
 
 Summary = dict[str, Any]
@@ -66,8 +68,8 @@ def summarise(
     -------
     dict
         JSON-ready (no NaN): ``verdict``, ``edge``, ``sentence``, ``reasons``, ``horizon``,
-        ``spans``, ``sides``, ``signals``, ``trades``, ``money``, ``calibration``, ``rules`` (their
-        calibration), ``about``.
+        ``spans``, ``sides``, ``signals``, ``trades``, ``money``, ``waterfall``, ``calibration``,
+        ``rules`` (their calibration), ``about``.
 
     Raises
     ------
@@ -91,6 +93,7 @@ def summarise(
         "signals": signals.height,
         "trades": _hits(simulation.trades),
         "money": _money(simulation),
+        "waterfall": waterfall(simulation.trades),
         "calibration": calibration(predictions, horizon, seed=seed, draws=draws),
         "rules": {
             name: calibration(told, bars, seed=seed, draws=draws)
@@ -122,7 +125,7 @@ def as_table(summary: Summary) -> list[dict[str, str]]:
         "Hit rate": interval(trades["hit_rate"], trades["hit_low"], trades["hit_high"]),
         "Break-even of the trades": percent(trades["break_even"]),
         "Gross gain": percent(money["gross"], sign=True),
-        "Costs": percent(None if money["cost"] is None else -money["cost"], sign=True),
+        **_cost_words(summary),
         "Net gain": percent(money["net"], sign=True),
         "Equity at the end": percent(money["growth"], sign=True),
         "Profit factor": number(money["profit_factor"]),
@@ -251,6 +254,38 @@ def _money(simulation: Simulation) -> Summary:
         "profit_factor": finite(won / lost) if lost else None,
         "max_drawdown": finite(equity["drawdown"].min()) if equity.height else 0.0,
     }
+
+
+def waterfall(trades: pl.DataFrame) -> list[Summary]:
+    """Return what each cost takes of the gross gain, summed over trades, from gross to net.
+
+    Parameters
+    ----------
+    trades : polars.DataFrame
+        Columns of `simulation.TRADES`.
+
+    Returns
+    -------
+    list of dict
+        ``name`` and ``gain``: "gross at mid"; "spread", "slippage" and "commission", below zero;
+        "swap", below zero where holding cost; "net", their sum.
+    """
+    whole = {name: float(trades[name].sum()) for name in ("gross", *CHARGES, "swap", "gain")}
+    gains = {"gross at mid": whole["gross"]}
+    gains |= {name: 0.0 - whole[name] for name in CHARGES}
+    gains |= {"swap": whole["swap"], "net": whole["gain"]}
+    return [{"name": name, "gain": finite(gain)} for name, gain in gains.items()]
+
+
+def _cost_words(summary: Summary) -> dict[str, str]:
+    """Return what stands between the gross and the net gain, a line each."""
+    gains = {step["name"]: percent(step["gain"], sign=True) for step in summary["waterfall"][1:-1]}
+    about = summary["about"]
+    if "swap_long" in about and not (about["swap_long"] or about["swap_short"]):
+        gains["swap"] = NO_SWAP
+    if about.get("spread_source"):
+        gains["spread"] += f", {about['spread_source']}"
+    return {name.capitalize(): words for name, words in gains.items()}
 
 
 def _net_low(gain: NDArray[np.float64]) -> float | None:

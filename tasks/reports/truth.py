@@ -38,9 +38,15 @@ def speaks_of(truth: pl.DataFrame, recipe: Recipe, predictions: pl.DataFrame) ->
     test = predictions.filter(pl.col("split") == "test").select("timestamp", "close")
     same = test.join(truth, on=["timestamp", "close"], how="semi")
     horizon = truth["horizon"].max()
-    return bool(
-        _timed(recipe, predictions) and recipe.slippage == 0 and horizon == recipe.horizon
-    ) and (0 < test.height == same.height)
+    return bool(_timed(recipe, predictions) and _free(recipe) and horizon == recipe.horizon) and (
+        0 < test.height == same.height
+    )
+
+
+def _free(recipe: Recipe) -> bool:
+    """Say whether trades pay the spread alone."""
+    costs = recipe.costs
+    return costs.slippage == 0 and costs.commission == 0 and not costs.financing
 
 
 def _timed(recipe: Recipe, predictions: pl.DataFrame) -> bool:

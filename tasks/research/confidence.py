@@ -88,6 +88,28 @@ class Beliefs:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """What was believed of the past by fits that had not seen it.
+
+    Attributes
+    ----------
+    position : int64[n]
+        Bar numbers, ascending.
+    expected, doubt : float64[n, 2]
+        As in `Beliefs`; NaN nowhere.
+    """
+
+    position: Ints
+    expected: Floats
+    doubt: Floats
+
+    @classmethod
+    def nothing(cls) -> Apart:
+        """Return what is believed where nothing could be learnt."""
+        return cls(np.empty(0, np.int64), np.empty((0, 2)), np.empty((0, 2)))
+
+
+@dataclass(frozen=True)
 class Confidence:
     """What a model has learnt, frozen.
 
@@ -128,15 +150,31 @@ class Confidence:
         Where a side has fewer than `LEAST` separate wins or losses, or no learner finds anything
         to look at, all that is said is the base rate, with its interval, and no gain is expected.
         """
+        return cls.fit_apart(past, learners)[0]
+
+    @classmethod
+    def fit_apart(
+        cls, past: Past, learners: Mapping[str, Learner] = LEARNERS
+    ) -> tuple[Confidence, Apart]:
+        """Learn from the past, and say what was believed of it out of fold.
+
+        Parameters
+        ----------
+        past : Past
+        learners : mapping of str to Learner
+            As in `fit`.
+        """
         usable = np.isfinite(past.gain).all(axis=1) & np.isfinite(past.rows.metrics).all(axis=1)
         usable &= past.unit > 0
         win = np.where(usable[:, None], past.win, -1).astype(np.int8)
         labels = Labels.of(past.rows.position, win, past.horizon)
         base = np.full(len(SIDES), logit(labels.rate()))
         if labels.rarest() < LEAST:
-            return cls._of_base_rates(past, labels, base)
+            return cls._of_base_rates(past, labels, base), Apart.nothing()
         fit = _Fit(past, labels, base, learners)
-        return fit.confidence() if fit.trained else cls._of_base_rates(past, labels, base)
+        if not fit.trained:
+            return cls._of_base_rates(past, labels, base), Apart.nothing()
+        return fit.confidence()
 
     @classmethod
     def _of_base_rates(cls, past: Past, labels: Labels, base: Floats) -> Confidence:
@@ -258,7 +296,7 @@ class _Fit:
         position = self.past.rows.position[chosen]
         return Labels.of(position, labels.win[chosen], self.past.horizon)
 
-    def confidence(self) -> Confidence:
+    def confidence(self) -> tuple[Confidence, Apart]:
         apart, ahead = (
             np.stack([getattr(each, name)[self.rows] for each in self.trained.values()], axis=-1)
             for name in ("apart", "ahead")
@@ -276,17 +314,14 @@ class _Fit:
         )
         return self._with_caution(draft, odds)
 
-    def _with_caution(self, draft: Confidence, odds: Floats) -> Confidence:
+    def _with_caution(self, draft: Confidence, odds: Floats) -> tuple[Confidence, Apart]:
         past, rows = self.past, self.rows
         doubt = draft.tell(past.rows.take(rows)).doubt
+        told = Apart(past.rows.position[rows], draft.line.expected(odds - self.base), doubt)
         caution, growths = choose_caution(
-            draft.line.expected(odds - self.base),
-            doubt,
-            past.gain[rows],
-            past.rows.position[rows],
-            past.exit_bar[rows],
+            told.expected, told.doubt, past.gain[rows], told.position, past.exit_bar[rows]
         )
-        return replace(draft, caution=caution, growths=growths)
+        return replace(draft, caution=caution, growths=growths), told
 
 
 def _gains(

@@ -35,11 +35,13 @@ def with_costs(metrics: pl.DataFrame, bars: pl.DataFrame, recipe: Recipe) -> pl.
     Returns
     -------
     polars.DataFrame
-        With `unit`, the deviation of the horizon as a share of the price, and `cost`, spread and
-        slippage of a round trip in such deviations; null where the deviation is zero.
+        With `unit`, the deviation of the horizon as a share of the price, and `cost`, spread,
+        slippage and commission of a round trip in such deviations; null where the deviation is
+        zero.
     """
     prices = quotes(bars, recipe.costs)
-    paid = (prices.ask_close - prices.bid_close + recipe.slippage) / metrics["close"].to_numpy()
+    fixed = recipe.slippage + 2 * recipe.commission
+    paid = (prices.ask_close - prices.bid_close + fixed) / metrics["close"].to_numpy()
     unit = metrics["sigma"].to_numpy() * math.sqrt(recipe.horizon)
     unit = np.where(unit > 0, unit, np.nan)
     return metrics.with_columns(unit=unit, cost=paid / unit)

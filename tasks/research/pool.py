@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infra.market.instruments import default_slippage, default_spread
+from infra.market.financing import Financing
+from infra.market.instruments import default_slippage, default_spread, pip, usual_financing
 from kernels.device import choose_engine
 from kernels.nearest import Neighbours, nearest
 from kernels.outcomes import SIDES
@@ -251,12 +252,17 @@ def _past(bars: pl.DataFrame, pair: str, frozen: Frozen, engine: str) -> Library
 
 
 def _recipe_of(pair: str, recipe: Recipe) -> Recipe:
+    financing = usual_financing(pair) if recipe.costs.financing else Financing()
     return replace(
         recipe,
         pair=pair,
         spread=default_spread(pair),
         slippage=default_slippage(pair),
         spread_share=0.0,
+        commission=recipe.commission / pip(recipe.pair) * pip(pair),
+        swap_long=financing.long,
+        swap_short=financing.short,
+        swap_days=financing.days,
         leads=(),
         pool=(),
     )

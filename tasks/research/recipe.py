@@ -8,7 +8,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from infra.market.instruments import default_slippage, default_spread
+from infra.market.financing import USUAL_DAYS, Financing
+from infra.market.instruments import default_slippage, default_spread, usual_financing
 from infra.market.quotes import Costs
 from infra.market.timeframes import bar_seconds
 from kernels.damping import DampingParams
@@ -42,6 +43,16 @@ class Recipe:
         Costs in price units; the spread counts only where bars carry no bid and ask.
     spread_share : float
         Share of the price at the time that the spread has on top.
+    spread_hours : tuple of float
+        Multiples of that spread by hour of New York's week; none: it is the same at all times.
+    spread_source : str
+        Whence those are.
+    commission : float
+        Paid a unit at the entry and again at the exit, in price units.
+    swap_long, swap_short : float
+        What a year of holding earns, as a share of a position's worth; below zero it costs.
+    swap_days : tuple of int
+        Days of it charged at 17:00 New York, from Monday on.
     weekend : bool
         Whether a trade may be entered at the first open after a scheduled closure, such as a
         weekend, from a signal of the last bar before it.
@@ -84,13 +95,19 @@ class Recipe:
     stride: int | None = None
     seed: int = 0
     damping: DampingParams = field(default_factory=DampingParams)
+    spread_hours: tuple[float, ...] = ()
+    spread_source: str = ""
+    commission: float = 0.0
+    swap_long: float = 0.0
+    swap_short: float = 0.0
+    swap_days: tuple[int, ...] = USUAL_DAYS
 
     def __post_init__(self) -> None:
         bar_seconds(self.timeframe)
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1 bar, not {self.horizon}")
-        if min(self.spread, self.slippage, self.spread_share) < 0:
-            raise ValueError("spread and slippage must not be negative")
+        if min(self.spread, self.slippage, self.spread_share, self.commission) < 0:
+            raise ValueError("spread, slippage and commission must not be negative")
         if isinstance(self.caution, float | int) and not 0 <= self.caution < math.inf:
             raise ValueError(f"caution is a number from 0 on, or 'lower', not {self.caution}")
 
@@ -100,7 +117,14 @@ class Recipe:
     @property
     def costs(self) -> Costs:
         """What a round trip costs."""
-        return Costs(self.spread, self.slippage, self.spread_share)
+        return Costs(
+            self.spread,
+            self.slippage,
+            self.spread_share,
+            self.commission,
+            self.spread_hours,
+            Financing(self.swap_long, self.swap_short, self.swap_days),
+        )
 
     @classmethod
     def default(cls, pair: str, timeframe: str, **changes: Any) -> Recipe:
@@ -112,8 +136,12 @@ class Recipe:
         **changes : object
             Fields of the recipe.
         """
+        financing = usual_financing(pair)
         usual: dict[str, Any] = {
             "horizon": default_horizon(timeframe),
+            "swap_long": financing.long,
+            "swap_short": financing.short,
+            "swap_days": financing.days,
             "spread": default_spread(pair),
             "slippage": default_slippage(pair),
         }

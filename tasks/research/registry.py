@@ -6,6 +6,7 @@ a champion is used with the bars and the code it was trained on alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,8 @@ class Entry:
         What its backtest said.
     champion : bool
         Whether it is in force.
+    shadow : bool
+        Whether it is in force to speak in shadow alone.
     """
 
     model_id: str
@@ -65,6 +68,7 @@ class Entry:
     created_at: datetime
     metrics: dict[str, Any]
     champion: bool
+    shadow: bool = False
 
 
 def register(model: Model, path: str, metrics: dict[str, Any]) -> None:
@@ -146,7 +150,7 @@ def champions(timeframe: str | None = None) -> list[Entry]:
     return sorted(chosen, key=lambda each: (each.timeframe, each.pair, each.strategy))
 
 
-def appoint(model_id: str, *, who: str) -> Entry:
+def appoint(model_id: str, *, who: str, shadow: bool = False, why: str = "") -> Entry:
     """Put a model in force for its pair, timeframe and strategy.
 
     Parameters
@@ -155,6 +159,10 @@ def appoint(model_id: str, *, who: str) -> Entry:
         Or its beginning; of the model of a later exit rule the first one is meant.
     who : str
         Who says so.
+    shadow : bool
+        Whether its signals are published in shadow: resolved, never executed.
+    why : str
+        What is said for it, or against.
 
     Raises
     ------
@@ -167,7 +175,8 @@ def appoint(model_id: str, *, who: str) -> Entry:
     chosen = entry(chosen.metrics.get("of", chosen.model_id))
     _check_code(open_model(chosen), chosen)
     key = {"pair": chosen.pair, "timeframe": chosen.timeframe, "strategy": chosen.strategy}
-    pointer = {"model_id": chosen.model_id, "who": who, "since": func.now()}
+    said = {"model_id": chosen.model_id, "who": who, "shadow": shadow, "why": why}
+    pointer: dict[str, Any] = {**said, "since": func.now()}
     row = insert(models.Champion).values(**key, **pointer)
     with session() as opened:
         opened.execute(row.on_conflict_do_update(index_elements=list(key), set_=pointer))
@@ -264,13 +273,19 @@ def _way_out(chosen: Entry) -> str:
 def _entries(chosen: Select[tuple[models.Model]]) -> list[Entry]:
     newest = chosen.order_by(models.Model.created_at.desc(), models.Model.model_id)
     with session() as opened:
-        pointers = set(opened.scalars(select(models.Champion.model_id)))
-        return [_entry(row, row.model_id in pointers) for row in opened.scalars(newest)]
+        rows = opened.execute(select(models.Champion.model_id, models.Champion.shadow))
+        pointers = {row.model_id: row.shadow for row in rows}
+        return [_entry(row, pointers) for row in opened.scalars(newest)]
 
 
-def _entry(row: models.Model, champion: bool) -> Entry:
-    same = Entry.__dataclass_fields__.keys() - {"folder", "champion"}
-    return Entry(folder=row.path, champion=champion, **{name: getattr(row, name) for name in same})
+def _entry(row: models.Model, pointers: Mapping[str, bool]) -> Entry:
+    same = Entry.__dataclass_fields__.keys() - {"folder", "champion", "shadow"}
+    return Entry(
+        folder=row.path,
+        champion=row.model_id in pointers,
+        shadow=pointers.get(row.model_id, False),
+        **{name: getattr(row, name) for name in same},
+    )
 
 
 def plain(chosen: Entry) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.outcomes import Outcomes, outcomes
+from tasks.research.charges import Charges
 from tasks.research.measure import closing_of
 from tasks.research.recipe import Recipe
 from tasks.research.simulation import quotes
@@ -103,7 +104,7 @@ def resolve(
     engine : {"auto", "cpu", "gpu"}
     """
     stop, target = distances(metrics, recipe)
-    return outcomes(
+    out = outcomes(
         quotes(bars, recipe.costs),
         metrics["segment"].to_numpy(),
         horizon=recipe.horizon,
@@ -113,3 +114,4 @@ def resolve(
         closing=closing(metrics, recipe),
         engine=engine,
     )
+    return Charges.of(bars, recipe.costs).charged(out)

@@ -35,3 +35,13 @@ def daily_returns(trades: pl.DataFrame, days: pl.Series) -> NDArray[np.float64]:
     calendar = pl.DataFrame({"day": days})
     joined = calendar.join(summed, on="day", how="left", maintain_order="left")
     return joined["gain"].fill_null(0.0).to_numpy()
+
+
+def varied(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns that are not constant: trials that traded.
+
+    Parameters
+    ----------
+    returns : float64[days, k]
+    """
+    return returns[:, np.ptp(returns, axis=0) > 0] if len(returns) else returns[:, :0]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from infra.bars import QUOTES
 from infra.market.quotes import Costs, with_quotes
 from kernels.outcomes import Quotes, outcomes
+from tasks.research.charges import Charges
 
 TRADES = pl.Schema(
     {
@@ -23,6 +24,10 @@ TRADES = pl.Schema(
         "gain": pl.Float64(),
         "gross": pl.Float64(),
         "cost": pl.Float64(),
+        "spread": pl.Float64(),
+        "slippage": pl.Float64(),
+        "commission": pl.Float64(),
+        "swap": pl.Float64(),
         "exit_reason": pl.String(),
         "confidence": pl.Float64(),
         "break_even": pl.Float64(),
@@ -43,7 +48,9 @@ class Simulation(NamedTuple):
     ----------
     trades
         One row a closed trade (columns of `TRADES`). Times are bar starts. ``gain`` is net and
-        ``gross`` at mid prices, both relative to the entry price; ``cost`` is their difference.
+        ``gross`` at mid prices, both relative to the entry price; ``cost`` is their difference:
+        ``spread`` + ``slippage`` + ``commission`` - ``swap``, of which the last is below zero
+        where holding costs.
         ``exit_reason`` is "time", "stop", "target", "opposite" or "hole".
     equity
         One row a bar: ``timestamp``, ``equity`` at the bar's close (starts at 1, the whole of it
@@ -86,7 +93,7 @@ def simulate(
     horizon : int, or Series
         Bars from entry to the time exit: one for all, or one a signal.
     costs : Costs
-        Spread and slippage in price units.
+        Spread, slippage and commission in price units, and what holding earns.
     stop, target : float, float64[n] or None
         Price distances from the entry: none, one for all, or one a signal (null: none; a signal
         whose distance is NaN is not traded).
@@ -111,8 +118,9 @@ def simulate(
         signals, bar, side, held = signals.filter(kept), bar[kept], side[kept], held[kept]
         ends = _Ends(ends.leave[kept], ends.entry[kept], ends.exit[kept], ends.gain[kept])
     positions = _positions(bar, side, ends, segments, held)
-    trades = _trades(bars, signals, prices, ends, positions)
-    return Simulation(trades, _equity(bars, prices, trades, positions))
+    charges = Charges.of(bars, costs)
+    trades = _trades(bars, signals, prices, ends, positions, charges)
+    return Simulation(trades, _equity(bars, prices, trades, positions, charges))
 
 
 def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
@@ -235,6 +243,7 @@ def _trades(
     prices: Quotes,
     ends: _Ends,
     positions: _Positions,
+    charges: Charges,
 ) -> pl.DataFrame:
     signal, bar, side, leave, early, *_ = positions
     direction = 1 - 2 * side
@@ -244,8 +253,11 @@ def _trades(
         np.where(side == 0, prices.bid_open[leave], prices.ask_open[leave]),
         ends.exit[signal],
     )
-    gain = np.where(early, direction * (exit_ - entry) / entry, ends.gain[signal])
-    gross = direction * _mid_move(prices, positions, exit_) / entry
+    moved = np.where(early, direction * (exit_ - entry) / entry, ends.gain[signal])
+    commission, swap = charges.commission(entry), charges.swap(side, bar + 1, leave)
+    gain = moved - commission + swap
+    halves = _half_spread(prices, bar + 1), _half_spread(prices, leave)
+    gross = direction * _mid_move(prices, positions, exit_, halves[1]) / entry
     columns = {
         "signal_time": signals["timestamp"].gather(signal),
         "entry_time": bars["timestamp"].gather(bar + 1),
@@ -256,6 +268,10 @@ def _trades(
         "gain": gain,
         "gross": gross,
         "cost": gross - gain,
+        "spread": sum(halves) / entry,
+        "slippage": charges.costs.slippage / entry,
+        "commission": commission,
+        "swap": swap,
         "exit_reason": _reasons(positions, direction * (exit_ - entry)),
         "confidence": signals["confidence"].gather(signal),
         "break_even": signals["break_even"].gather(signal),
@@ -264,10 +280,14 @@ def _trades(
     return pl.DataFrame(columns, schema=TRADES)
 
 
-def _mid_move(prices: Quotes, positions: _Positions, exit_price: Floats) -> Floats:
+def _half_spread(prices: Quotes, bar: Ints) -> Floats:
+    half: Floats = (prices.ask_open[bar] - prices.bid_open[bar]) / 2
+    return half
+
+
+def _mid_move(prices: Quotes, positions: _Positions, exit_price: Floats, half: Floats) -> Floats:
     """Mid at the exit less mid at the entry; inside a bar the spread is that of its open."""
-    entry, leave = positions.bar + 1, positions.leave
-    half = (prices.ask_open[leave] - prices.bid_open[leave]) / 2
+    entry = positions.bar + 1
     mid_exit = exit_price + np.where(positions.side == 0, half, -half)
     move: Floats = mid_exit - (prices.bid_open[entry] + prices.ask_open[entry]) / 2
     return move
@@ -279,7 +299,11 @@ def _reasons(positions: _Positions, move: Floats) -> list[str]:
 
 
 def _equity(
-    bars: pl.DataFrame, prices: Quotes, trades: pl.DataFrame, positions: _Positions
+    bars: pl.DataFrame,
+    prices: Quotes,
+    trades: pl.DataFrame,
+    positions: _Positions,
+    charges: Charges,
 ) -> pl.DataFrame:
     factor = np.ones(bars.height)
     # a short may lose more than there is: then nothing is left, and no debt becomes a gain
@@ -290,7 +314,9 @@ def _equity(
     ):
         held = slice(entry, leave)
         worth = (prices.bid_close if side == 0 else prices.ask_close)[held]
-        equity[held] *= 1 + (1 - 2 * side) * (worth - paid) / paid
+        nights = charges.swap(side, entry, np.arange(entry, leave))
+        charged = nights - charges.commission(paid)
+        equity[held] *= 1 + ((1 - 2 * side) * (worth - paid) / paid + charged)
     drawdown = equity / np.maximum.accumulate(equity) - 1
     return bars.select("timestamp").with_columns(equity=equity, drawdown=drawdown)
 

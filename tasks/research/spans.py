@@ -50,10 +50,20 @@ class TooShort(SepError, ValueError):
 
 
 MINIMUM_OUTCOMES = 20
+FRACTIONS = (0.5, 0.25)
+"""Shares of library and calibration; the test takes the rest."""
+
+
+def before_test(bars: int) -> int:
+    """Return how many of a history's first bars lie before its test span, wherever metrics begin.
+
+    Warm-up and purges only shift the test span later.
+    """
+    return max(0, int(sum(FRACTIONS) * bars) - len(FRACTIONS))
 
 
 def split(
-    first: int, stop: int, horizon: int, *, fractions: tuple[float, float] = (0.5, 0.25)
+    first: int, stop: int, horizon: int, *, fractions: tuple[float, float] = FRACTIONS
 ) -> Spans:
     """Split the bars `first` to `stop` in time.
 
@@ -65,7 +75,7 @@ def split(
         Bars a trade is held; a purge is `horizon` + 1 bars
         (docs/mathematics.md, "Spans, folds, purge, embargo").
     fractions : (float, float)
-        Shares of library and calibration; the test takes the rest.
+        Shares of library and calibration.
 
     Raises
     ------

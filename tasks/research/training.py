@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kernels.outcomes import SIDES, Outcomes
-from tasks.research.confidence import Confidence, Past
+from tasks.research.confidence import Apart, Confidence, Past
 from tasks.research.knowledge import rows_of
 from tasks.research.learners.rows import Rows
 from tasks.research.measure import Measures
@@ -35,8 +35,30 @@ def train(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.Da
     -------
     Model
     """
+    return Model(
+        _identity(frozen), frozen, Confidence.fit(_past(measures, outcomes, frozen, answers))
+    )
+
+
+def told_apart(
+    measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.DataFrame
+) -> Apart:
+    """Return what is believed of the past itself, by fits that had not seen it.
+
+    Parameters
+    ----------
+    measures : Measures
+        As for `train`.
+    outcomes : Outcomes
+    frozen : Frozen
+    answers : polars.DataFrame
+    """
+    return Confidence.fit_apart(_past(measures, outcomes, frozen, answers))[1]
+
+
+def _past(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.DataFrame) -> Past:
     positions = learnt_from(frozen, answers)
-    past = Past(
+    return Past(
         rows=rows_of(measures, positions, log_sigma=frozen.log_sigma, answers=answers),
         win=np.asarray(outcomes.win)[positions],
         gain=np.asarray(outcomes.gain)[positions],
@@ -46,7 +68,6 @@ def train(measures: Measures, outcomes: Outcomes, frozen: Frozen, answers: pl.Da
         horizon=frozen.recipe.horizon,
         seed=frozen.recipe.seed,
     )
-    return Model(_identity(frozen), frozen, Confidence.fit(past))
 
 
 def predictions(

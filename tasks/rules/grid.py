@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from infra.errors import SepError
 from kernels.sweep_sets import MOST_POINTS, SweepSets
 
+MOST: Final = 5_000_000
+"""Sets of a grid."""
 AXES: Final = ("threshold", "horizon", "stop", "target")
 SHARES: Final = (0.5, 0.005)
 """Of bars that signal at the lowest and at the highest threshold of a default grid."""
@@ -55,6 +57,8 @@ class Grid:
                 raise GridError(f"{name} must be above zero, not {axis[0]:g}")
         if self.horizons[0] < 1 or self.horizons[-1] >= MOST_POINTS:
             raise GridError(f"a horizon is 1 bar or more, not {self.horizons}")
+        if len(self) > MOST:
+            raise GridError(f"{len(self):,} sets are more than {MOST:,}: name fewer values")
 
     @classmethod
     def default(cls, horizon: int, scores: ArrayLike | None = None) -> Grid:
@@ -148,3 +152,39 @@ def _thresholds(scores: ArrayLike | None) -> tuple[float, ...]:
         raise GridError("no bar has a score: nothing can be traded")
     levels = np.quantile(best, 1 - np.geomspace(*SHARES, 10))
     return tuple(sorted({0.0, *(float(f"{level:.3g}") for level in levels.tolist())}))
+
+
+def values_of(text: str, axis: str) -> tuple[float, ...]:
+    """Read the values of an axis: `low:high:count`, evenly spaced, or a list with commas.
+
+    Parameters
+    ----------
+    text : str
+        Stops and targets may be `none`.
+    axis : str
+        One of `AXES`; horizons become whole numbers.
+
+    Raises
+    ------
+    GridError
+        If it is neither.
+    """
+    try:
+        found = _spaced(*text.split(":")) if ":" in text else [*map(_value, text.split(","))]
+    except (ValueError, TypeError) as error:
+        raise GridError(
+            f"{axis} {text!r} is neither low:high:count, such as 1:4:7, nor a list, such as 1,2,4"
+        ) from error
+    if axis == "horizon" and all(map(math.isfinite, found)):
+        found = [round(value) for value in found]
+    return tuple(sorted(set(found)))
+
+
+def _spaced(low: str, high: str, count: str) -> list[float]:
+    if not 1 <= int(count) <= MOST or not -math.inf < float(low) <= float(high) < math.inf:
+        raise ValueError(count)
+    return [float(f"{value:.6g}") for value in np.linspace(float(low), float(high), int(count))]
+
+
+def _value(word: str) -> float:
+    return math.inf if word.strip() == "none" else float(word)

@@ -14,17 +14,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from kernels.outcomes import SIDES
 from kernels.statistics.sharpe import effective_trials
+from tasks.research.knowledge import with_costs
 from tasks.research.recipe import Recipe
-from tasks.research.resolve import closing
+from tasks.research.resolve import closing, resolve
+from tasks.research.returns import varied
+from tasks.research.spans import Span, Spans
+from tasks.research.training import told_apart
+from tasks.research.walkforward import freeze, replay
 from tasks.rules import texts
 from tasks.rules.grid import Grid
 from tasks.rules.setup import Setup
-from tasks.rules.sweep import Past, Try, best, sweep, told_apart
+from tasks.rules.sweep import Past, Try, best, sweep
 from tasks.rules.swept import Swept, swept
 
 HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
@@ -83,7 +87,7 @@ def select(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) ->
     tries : int
         Sets of a text's parameters, at most; a grid has a size of its own.
     fixed : collection of str
-        Parameters that stay as they are.
+        Parameters that stay as they are; "horizon" and "stop" of the strategy in Python.
 
     Raises
     ------
@@ -103,14 +107,14 @@ def by_grid(setup: Setup) -> bool:
 def _by_trying(setup: Setup, past: Past, tries: int, fixed: Collection[str]) -> Selection:
     tried = sweep(setup, past, tries, fixed)
     chosen = best(tried)
-    table = np.column_stack([each.daily for each in tried])
-    returns = table[:, np.ptp(table, axis=0) > 0] if len(table) else table[:, :0]
+    returns = varied(np.column_stack([each.daily for each in tried]))
+    effective = _effective(returns)
     return Selection(
-        setup=replace(setup, parameters=chosen.parameters, tried=len(tried)),
+        setup=replace(setup, parameters=chosen.parameters, tried=len(tried), effective=effective),
         growth=chosen.growth,
         default=tried[0].growth,
         sets=len(tried),
-        effective=_effective(returns),
+        effective=effective,
         returns=returns.astype(np.float32),
         days=(),
         told=_plain(chosen),
@@ -131,56 +135,54 @@ def _effective(returns: Floats) -> float:
 
 
 def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
-    horizon = setup.recipes[setup.first].horizon
-    base = setup.strategy.requires.streams[0].name
-    longest = max(_horizons(setup, fixed))
-    inner = past.until(past.spans(longest).calibration.stop, base)
-    start = inner.spans(longest).test.start
-    told = told_apart(setup, inner, setup.exits(inner.frames), start)[setup.first]
+    spans = past.spans(max(_horizons(setup, fixed)))
+    known = past.until(spans.calibration.stop, setup.strategy.requires.streams[0].name)
     found = swept(
-        inner.bars[start:],
-        inner.measures.metrics[start:],
-        score_of(told),
+        known.bars,
+        known.measures.metrics,
+        _scores(setup, known, spans),
         grid_of(setup, fixed),
         setup.recipe.costs,
-        closing=closing(inner.measures.metrics, setup.recipe)[start:],
-        engine=inner.engine,
+        closing=closing(known.measures.metrics, setup.recipe),
+        engine=past.engine,
     )
-    number = steadiest(found)
-    growth, default = (
-        _growth(found, each) for each in (number, _nearest(found.grid, setup, horizon))
-    )
+    asked = _asked(found.grid, setup)
+    number = steadiest(found, asked)
+    chosen = chosen_setup(setup, found.grid.values(number))
+    effective, sets = max(1.0, found.effective), len(found.grid)
     assert found.daily is not None
-    varying = np.isfinite(found.sharpe)
     return Selection(
-        setup=replace(chosen_setup(setup, found.grid.values(number)), tried=len(found.grid)),
-        growth=growth,
-        default=default,
-        sets=len(found.grid),
-        effective=max(1.0, found.effective),
-        returns=found.daily[:, varying].astype(np.float32),
+        setup=replace(chosen, tried=sets, effective=effective),
+        growth=_growth(found, number),
+        default=_growth(found, asked),
+        sets=sets,
+        effective=effective,
+        returns=found.daily[:, np.isfinite(found.sharpe)].astype(np.float32),
         days=found.days,
         told=_neighbourhood(found, number),
     )
 
 
-def score_of(told: pl.DataFrame) -> NDArray[np.float32]:
-    """Return the expected net gain in deviations of its doubt, float32[n, 2]: a caution exceeds it.
+def _scores(setup: Setup, past: Past, spans: Spans) -> NDArray[np.float32]:
+    """Return what is expected of bars of the past in deviations of its doubt, float32[n, 2].
 
-    Parameters
-    ----------
-    told : polars.DataFrame
-        Predictions of the bars that are traded.
+    By fits that had not seen them: a caution is exceeded or not. NaN where nothing was told. The
+    past ends with the calibration span of `spans`, so that no later bar has a say.
     """
-    columns = []
-    for side in SIDES:
-        expected, doubt = (
-            told[f"{name}_{side}"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-            for name in ("expected", "doubt")
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            columns.append(np.where(doubt > 0, expected / doubt, np.nan))
-    return np.column_stack(columns).astype(np.float32)
+    recipe = setup.recipes[setup.first]
+    metrics = past.measures.metrics.with_columns(setup.exits(past.frames))
+    measures = replace(past.measures, metrics=with_costs(metrics, past.bars, recipe))
+    outcomes = resolve(past.bars, measures.metrics, recipe, engine=past.engine)
+    frozen = freeze(measures, outcomes, replace(recipe, pool=()), "", engine=past.engine)
+    stop = spans.calibration.stop
+    frozen = replace(frozen, spans=replace(spans, test=Span(stop, stop)))
+    _, answers = replay(measures, outcomes, frozen, engine=past.engine)
+    told = told_apart(measures, outcomes, frozen, answers)
+    scores = np.full((len(past.bars), len(SIDES)), np.nan, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(told.doubt > 0, told.expected / told.doubt, np.nan)
+    scores[told.position] = ratio
+    return scores
 
 
 def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
@@ -198,7 +200,7 @@ def grid_of(setup: Setup, fixed: Collection[str]) -> Grid:
     return Grid(
         thresholds=cautions,
         horizons=_horizons(setup, fixed),
-        stops=stops if STOP in fixed else tuple(sorted({*STOPS, *stops})),
+        stops=stops if {STOP, "stop"} & set(fixed) else tuple(sorted({*_stops(setup), *stops})),
         targets=TARGETS if own and recipe.target_deviations is None else _targets(recipe, own),
     )
 
@@ -209,10 +211,22 @@ def _targets(recipe: Recipe, own: bool) -> tuple[float, ...]:
 
 def _horizons(setup: Setup, fixed: Collection[str]) -> tuple[int, ...]:
     usual = setup.recipes[setup.first].horizon
-    if HORIZON in fixed:
+    if {HORIZON, "horizon"} & set(fixed):
         return (usual,)
     around = np.geomspace(max(usual / 2, 1), 2 * usual, 5)
     return tuple(sorted({round(bars) for bars in around.tolist()}))
+
+
+def _stops(setup: Setup) -> tuple[float, ...]:
+    """Return the stops that the strategy may have."""
+    if setup.source.asked == PYTHON:
+        return STOPS
+    param = setup.strategy.parameters[STOP]
+    return tuple(
+        stop
+        for stop in STOPS
+        if param.low <= stop <= param.high and (not param.whole or stop == int(stop))
+    )
 
 
 def _stop(setup: Setup) -> float:
@@ -223,19 +237,21 @@ def _stop(setup: Setup) -> float:
     return setup.parameters.get(STOP, setup.strategy.parameters[STOP].default)
 
 
-def steadiest(found: Swept) -> int:
+def steadiest(found: Swept, asked: int) -> int:
     """Return the set whose Sharpe ratio, taken with its neighbours', is the highest.
 
     Parameters
     ----------
     found : Swept
-        Sets of fewer than 30 trades are left out, unless all are.
+        Sets of fewer than 30 trades are left out.
+    asked : int
+        The one to take where all are, or none of the others has earned anything.
     """
     ratios = np.nan_to_num(found.sharpe)
     beside = [found.grid.neighbours(number) for number in range(len(found.grid))]
     smooth = np.array([ratios[[n, *near]].mean() for n, near in enumerate(beside)])
-    few = np.asarray(found.result.trades) < FEWEST
-    return int(np.where(few, -math.inf, smooth).argmax()) if not few.all() else int(smooth.argmax())
+    smooth[np.asarray(found.result.trades) < FEWEST] = -math.inf
+    return int(smooth.argmax()) if smooth.max() > 0 else asked
 
 
 def _growth(found: Swept, number: int) -> float:
@@ -243,8 +259,9 @@ def _growth(found: Swept, number: int) -> float:
     return float(np.log1p(np.maximum(found.daily[:, number], -0.999)).sum())
 
 
-def _nearest(grid: Grid, setup: Setup, horizon: int) -> int:
+def _asked(grid: Grid, setup: Setup) -> int:
     """Return the set of the grid that is the one asked for, at the least caution."""
+    horizon = setup.recipes[setup.first].horizon
     place = (
         0,
         grid.horizons.index(horizon),

@@ -29,12 +29,15 @@ class Setup:
         Those of the strategy that do not have their defaults.
     tried : int
         How many sets of parameters were compared to find them.
+    effective : float
+        About independent ones among them.
     """
 
     source: Source
     recipe: Recipe
     parameters: dict[str, float] = field(default_factory=dict)
     tried: int = 0
+    effective: float = 0.0
 
     @classmethod
     def of(cls, source: Source, recipe: Recipe, parameters: Mapping[str, float]) -> Setup:

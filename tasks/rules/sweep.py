@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from kernels.outcomes import SIDES
 from tasks.research.gains import RUIN
 from tasks.research.knowledge import with_costs
 from tasks.research.measure import Measures
+from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
 from tasks.research.returns import daily_returns, days_of
 from tasks.research.spans import Spans, TooShort, split
@@ -214,43 +215,43 @@ def _by_belief(setups: list[Setup], past: Past, start: int) -> Iterator[Try]:
             *(int(each.hash().sum()) for each in exits),
         )
         if key not in known:
-            known[key] = told_apart(setup, past, exits, start)
+            known[key] = _told(setup, past, exits, start)
         last = len(past.bars) - start
         found = signals(setup, past.frames, known[key], start=start, last=last)
         yield _traded(setup, past, found, start)
 
 
-def told_apart(
-    setup: Setup, past: Past, exits: list[pl.Series], start: int
-) -> dict[str, pl.DataFrame]:
-    """Train each exit rule on a part of the past, and tell of the rest.
+def _told(setup: Setup, past: Past, exits: list[pl.Series], start: int) -> dict[str, pl.DataFrame]:
+    """Train each exit rule on a part of the past, and tell of the rest."""
+    return {rule: told_apart(past, recipe, exits)[start:] for rule, recipe in setup.recipes.items()}
+
+
+def told_apart(past: Past, recipe: Recipe, exits: Sequence[pl.Series]) -> pl.DataFrame:
+    """Train a recipe inside of a past, and tell of its bars.
 
     Parameters
     ----------
-    setup : Setup
     past : Past
-    exits : list of polars.Series
-        Distances of each rule at every bar, as `Setup.exits` returns them.
-    start : int
-        Position of the first bar that is told of.
+        Its spans are split anew: those who tell of the last one have not seen it.
+    recipe : Recipe
+        A pool is not asked.
+    exits : sequence of polars.Series
+        Stop and target distances of the recipe's rule.
 
     Returns
     -------
-    dict of str to polars.DataFrame
-        Predictions by rule, without what became of the bars.
+    polars.DataFrame
+        As `predictions` returns, without what became of the bars.
     """
-    found = {}
-    for rule, given in setup.recipes.items():
-        recipe = replace(given, pool=())
-        metrics = with_costs(past.measures.metrics.with_columns(exits), past.bars, recipe)
-        measures = Measures(metrics, past.measures.trajectory)
-        outcomes = resolve(past.bars, metrics, recipe, engine=past.engine)
-        frozen = freeze(measures, outcomes, recipe, "", engine=past.engine)
-        _, answers = replay(measures, outcomes, frozen, engine=past.engine)
-        model = train(measures, outcomes, frozen, answers)
-        told = predictions(measures, outcomes, model, answers)[start:]
-        found[rule] = told.drop(f"{name}_{side}" for name in ("win", "gain") for side in SIDES)
-    return found
+    recipe = replace(recipe, pool=())
+    metrics = with_costs(past.measures.metrics.with_columns(exits), past.bars, recipe)
+    measures = Measures(metrics, past.measures.trajectory)
+    outcomes = resolve(past.bars, metrics, recipe, engine=past.engine)
+    frozen = freeze(measures, outcomes, recipe, "", engine=past.engine)
+    _, answers = replay(measures, outcomes, frozen, engine=past.engine)
+    model = train(measures, outcomes, frozen, answers)
+    told = predictions(measures, outcomes, model, answers)
+    return told.drop(f"{name}_{side}" for name in ("win", "gain") for side in SIDES)
 
 
 def _traded(setup: Setup, past: Past, found: pl.DataFrame, start: int) -> Try:

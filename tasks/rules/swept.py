@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from infra.market.days import bar_start
+from infra.market.days import trading_day
 from infra.market.quotes import Costs
 from kernels.outcomes import Quotes
 from kernels.statistics.sharpe import Deflated, deflated_sharpe, moments
-from kernels.sweep import MOST_SWING, OFF_GRID, Sweep, sweep
+from kernels.sweep import MOST_SWING, Sweep, sweep
 from kernels.sweep_sets import MOST_POINTS, SweepSets
 from tasks.research.simulation import quotes as quotes_of
 from tasks.rules.grid import Grid, GridError
@@ -26,11 +26,10 @@ Bools = NDArray[np.bool_]
 
 CELLS: Final = 1 << 24
 """Sets times days of which daily returns are held at once."""
-FINEST, COARSEST = -10, 3
-"""Powers of ten that a point may be."""
-ROUNDED: Final = 1e-9
-"""Share of a price by which arithmetic may have moved it off its grid."""
-_HALF_A_DAY: Final = timedelta(hours=12)
+FINEST: Final = -10
+"""Least power of ten that a point is."""
+OFF: Final = 1e-6
+"""Points by which a price that lies on them may miss: what float64 loses of the longest range."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,17 @@ class Swept:
         Parameters
         ----------
         count : int
-            At most so many; sets without a ratio are left out.
+            At most so many. Sets without a ratio are left out, and so are those that traded as
+            one before them did: a stop that is never reached is as good as none.
         """
-        order = np.argsort(-self.sharpe, kind="stable")[:count]
-        return [int(number) for number in order if np.isfinite(self.sharpe[number])]
+        trades = self.result.trades
+        found: dict[tuple[float, float, int], int] = {}
+        for number in np.argsort(-self.sharpe, kind="stable").tolist():
+            if len(found) == count or not np.isfinite(self.sharpe[number]):
+                break
+            alike = (float(self.sharpe[number]), float(self.net[number]), int(trades[number]))
+            found.setdefault(alike, number)
+        return list(found.values())
 
     def plateau(self, number: int | None = None) -> Plateau:
         """Return what the neighbours of a set brought.
@@ -187,6 +193,7 @@ def swept(
     The kernel counts in points. They are of the greatest power of ten on which quotes and slippage
     lie; where they lie on none, as half spreads in per cent do, of the finest that its integers
     carry, and prices are rounded to it: trades differ from those of `simulate` by points.
+    Commission and swap are left out: what a grid finds is judged by a simulation that has them.
     """
     if bars.is_empty():
         raise GridError("there are no bars to trade")
@@ -195,7 +202,7 @@ def swept(
     traded = Quotes(**{name: _whole(values, point) for name, values in vars(prices).items()})
     moved = max(float(np.abs(vars(traded)[k] - v).max()) for k, v in vars(prices).items())
     series = (metrics["segment"].to_numpy(), _heard(score, closing), _unit(metrics))
-    days = trading_days(bars["timestamp"])
+    days = trading_day(bars["timestamp"])
     numbers = days.to_physical().to_numpy().astype(np.int32)
     named, first = np.unique(numbers, return_index=True)
     tally = _Tally((traded.bid_open[first] + traded.ask_open[first]) / 2, daily)
@@ -214,18 +221,7 @@ def swept(
         )
         progress(share)
     found = tuple(days.gather(first).to_list())
-    return tally.told(grid, found, point, moved if moved > OFF_GRID * point else 0.0)
-
-
-def trading_days(times: pl.Series) -> pl.Series:
-    """Return the trading day of each time: it ends at 17:00 New York and has that date.
-
-    Parameters
-    ----------
-    times : polars.Series
-        `Datetime("us", "UTC")`.
-    """
-    return (bar_start(times, "D1") + _HALF_A_DAY).dt.date()
+    return tally.told(grid, found, point, moved if moved > OFF * point else 0.0)
 
 
 def point_of(prices: Quotes, slippage: float = 0.0) -> float:
@@ -239,7 +235,8 @@ def point_of(prices: Quotes, slippage: float = 0.0) -> float:
     """
     arrays = [*vars(prices).values(), np.array([slippage])]
     finest = _finest(prices, slippage)
-    for power in range(COARSEST, finest, -1):
+    coarsest = math.floor(math.log10(prices.ask_high.max()))
+    for power in range(coarsest, finest, -1):
         point = float(f"1e{power}")
         if all(_lies_on(values, point) for values in arrays):
             return point
@@ -250,8 +247,6 @@ def _finest(prices: Quotes, slippage: float) -> int:
     """Return the least power of ten with which the kernel's integers carry range and moves."""
     every = np.array(list(vars(prices).values()))
     low, high = every.min(axis=0), every.max(axis=0)
-    if not len(low):
-        return FINEST
     moves = np.maximum(high[1:], high[:-1]) - np.minimum(low[1:], low[:-1])
     swing = float(moves.sum() + high[0] - low[0]) + slippage * len(low)
     range_ = float(high.max() - low.min()) + slippage
@@ -274,9 +269,7 @@ def _unit(metrics: pl.DataFrame) -> Floats:
 
 def _lies_on(values: Floats, point: float) -> bool:
     points = values / point
-    # a price below a point is none: a tolerance in points alone takes it for zero
-    off = np.minimum(OFF_GRID, ROUNDED * np.abs(points))
-    return bool((np.abs(points - np.rint(points)) <= off).all())
+    return bool((np.abs(points - np.rint(points)) <= OFF).all())
 
 
 def _whole(values: ArrayLike, point: float) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,8 @@ from flows.execute import execute
 from flows.ingest import ingest
 from flows.signals import signals
 from infra.errors import SepError
+from infra.market.financing import Financing
+from infra.market.spreads import BUILT_IN, SHAPE
 from tests.flows.test_ingest import latest_run
 from tests.flows.test_ingest_oanda import logs
 from tests.stack import Stack
@@ -112,6 +115,34 @@ def test_costs_are_in_any_unit(asked: dict[str, Any], spread: float, slippage: f
     assert (recipe.spread, recipe.slippage, recipe.spread_share) == (spread, slippage, 0.0)
 
 
+def test_spreads_by_the_hour_are_asked_for() -> None:
+    recipe = BacktestRequest(spread="hours").recipe()
+    assert (recipe.spread, recipe.spread_hours) == (1.4 * 0.0001, SHAPE)
+    assert recipe.spread_source == BUILT_IN
+    usual = BacktestRequest().recipe()
+    assert (usual.spread, usual.spread_hours, usual.spread_source) == (1.4 * 0.0001, (), "")
+
+
+@pytest.mark.parametrize(
+    ("swap", "rates"),
+    [("broker", (-0.02, 0.01)), ("none", (0.0, 0.0)), ([-0.03, 0.004], (-0.03, 0.004))],
+)
+def test_swap_is_asked_for(
+    swap: Any, rates: tuple[float, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert BacktestRequest().recipe().costs.financing == Financing()
+    monkeypatch.setenv("SEP_HOME", str(tmp_path))
+    entry = "[EUR_USD]\nlong_rate = -0.02\nshort_rate = 0.01\n"
+    (tmp_path / "instruments.toml").write_text(entry)
+    recipe = BacktestRequest(swap=swap).recipe()
+    assert (recipe.swap_long, recipe.swap_short) == rates
+
+
+def test_commission_is_a_distance() -> None:
+    assert BacktestRequest().recipe().commission == 0.0
+    assert BacktestRequest(commission="0.35 pips").recipe().commission == 0.35 * 0.0001
+
+
 def test_trades_over_a_closure_are_asked_for() -> None:
     assert not BacktestRequest().recipe().weekend
     assert BacktestRequest(strategy="damped", weekend=True).recipe().weekend
@@ -153,6 +184,12 @@ def test_a_spread_may_be_a_share_of_the_price() -> None:
         ({"spread": -1.0}, "no distance|greater than or equal to 0"),
         ({"spread": "1 pip", "spread_pips": 1}, "say the same"),
         ({"slippage": "0.1%"}, "slippage is the same at all times"),
+        ({"commission": "0.1%"}, "commission is the same at all times"),
+        ({"commission": -1.0}, "no distance|greater than or equal to 0"),
+        ({"spread": "hours", "spread_pips": 1}, "say the same"),
+        ({"slippage": "hours"}, "no distance of price"),
+        ({"swap": [-2.0, 0.0]}, "greater than or equal to -1"),
+        ({"swap": "OANDA"}, "'broker' or 'none'"),
         ({"spread_pips": float("inf")}, "finite"),
     ],
 )

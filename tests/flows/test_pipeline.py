@@ -122,7 +122,8 @@ def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) ->
         query = {"flow_runs": {"id": {"any_": [tested.name]}}}
         steps = [run["name"].rsplit("-", 1)[0] for run in api.post("/task_runs/filter", query)]
         artifacts = api.post("/artifacts/filter", query)
-    order = ["strategy", "bars", "measure", "search", "train", "simulate", "report", "register"]
+    order = ["strategy", "reserve", "bars", "measure", "search", "train", "simulate", "judge"]
+    order += ["report", "register"]
     assert sorted(steps) == sorted(order)
     assert {a["key"]: a["type"] for a in artifacts if a["key"]} == {
         "search": "progress",

@@ -213,7 +213,9 @@ def _refusals(run: RunFolder, tmp_path: Path, cycle: dict[str, Any]) -> None:
 
 def test_a_text_that_asks_no_belief(stored: BarStore, tmp_path: Path) -> None:
     (tmp_path / "free.sep").write_text(FREE)
-    run = RunFolder(Path(train(strategy=str(tmp_path / "free.sep"), tries=4)["folder"]))
+    run = RunFolder(
+        Path(train(strategy=str(tmp_path / "free.sep"), tries=4, holdout=0.0)["folder"])
+    )
     setup = Setup.read(run)
     assert setup.tried == 4
     about = json.loads(run.summary.read_text())["about"]

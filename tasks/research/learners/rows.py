@@ -28,7 +28,7 @@ class Rows:
     volatility : float64[n]
         Logarithm of the deviation of one bar beside that of the library span.
     cost : float64[n]
-        Spread and slippage of a round trip, in deviations of the whole horizon.
+        Spread, slippage and commission of a round trip, in deviations of the whole horizon.
     momentum : float64[n, 3]
         Exponential averages of returns, in deviations (`kernels.momentum`).
     pattern : int64[n]

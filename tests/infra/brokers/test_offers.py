@@ -16,14 +16,25 @@ from infra.brokers import offers
 from infra.brokers.simulator.market import Market, random_minutes
 from infra.brokers.simulator.server import Fault, Simulator
 from infra.market import offered
-from infra.market.instruments import find
+from infra.market.financing import USUAL_DAYS, Financing
+from infra.market.instruments import find, usual_financing
 from infra.sources.columns import SourceError
+from tasks.research.recipe import Recipe
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 PAIRS = ("EUR_USD", "USD_JPY", "XAU_USD", "SPX500_USD")
 CHANGES: dict[str, dict[str, Any]] = {
     "EUR_USD": {"marginRate": "0.0333", "minimumTradeSize": "2", "financing": None},
-    "USD_JPY": {"financing": {"longRate": "0.0123", "shortRate": "-0.0456"}},
+    "USD_JPY": {
+        "financing": {
+            "longRate": "0.0123",
+            "shortRate": "-0.0456",
+            "financingDaysOfWeek": [
+                {"dayOfWeek": "THURSDAY", "daysCharged": 3},
+                {"dayOfWeek": "MONDAY", "daysCharged": 1},
+            ],
+        }
+    },
     "XAU_USD": {"pipLocation": -1, "displayPrecision": 2, "novelty": {"unheard": [1]}},
 }
 
@@ -55,6 +66,11 @@ def test_what_is_told_comes_before_the_table(own_home: Path, venue: Simulator) -
     assert (euro.margin, euro.minimum_size, euro.spread_pips) == (0.0333, 2.0, 1.4)
     assert (euro.long_rate, "long_rate" in euro.estimate) == (table.long_rate, True)
     assert (yen.long_rate, yen.short_rate) == (0.0123, -0.0456)
+    assert (yen.financing_days, euro.financing_days) == ((1, 0, 0, 3, 0, 0, 0), USUAL_DAYS)
+    assert usual_financing("USD_JPY") == Financing(0.0123, -0.0456, yen.financing_days)
+    assert not usual_financing("EUR_USD")
+    recipe = Recipe.default("USD_JPY", "H1")
+    assert recipe.costs.financing == usual_financing("USD_JPY")
     assert (gold.pip, gold.precision, gold.kind) == (0.1, 2, "metals")
     assert euro.source.startswith("OANDA 127.0.0.1 (pip, precision, minimum_size, margin), else")
     assert euro.date == f"{datetime.now(UTC):%Y-%m-%d}"

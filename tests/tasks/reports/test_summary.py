@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from infra.market.financing import Financing
 from infra.market.quotes import Costs
 from tasks.reports.format import interval, number, percent
 from tasks.reports.summary import Summary, as_markdown, as_table, print_table, summarise
@@ -199,6 +200,33 @@ def test_base_rate_is_that_of_the_library_and_break_even_that_of_the_test() -> N
     long = judge(predictions)["sides"]["long"]
     assert long["base_rate"] == 0.25
     assert long["break_even"] == pytest.approx(0.6)
+
+
+CHARGED = Costs(0.01, 0.002, 0.0, 0.003, financing=Financing(-0.1, 0.02))
+
+
+def test_a_waterfall_leads_from_gross_to_net() -> None:
+    predictions = planted()
+    signals, simulation = backtest(predictions, CHARGED)
+    summary = summarise(predictions, signals, simulation, horizon=HORIZON)
+    first, *steps, last = summary["waterfall"]
+    assert (first["name"], last["name"]) == ("gross at mid", "net")
+    assert [step["name"] for step in steps] == ["spread", "slippage", "commission", "swap"]
+    assert first["gain"] == summary["money"]["gross"]
+    assert last["gain"] == summary["money"]["net"]
+    assert first["gain"] + sum(s["gain"] for s in steps) == pytest.approx(last["gain"], abs=1e-12)
+    assert all(step["gain"] < 0 for step in steps)
+    rows = {row["metric"]: row["value"] for row in as_table(summary)}
+    names = ("Gross gain", "Spread", "Slippage", "Commission", "Swap", "Net gain")
+    assert [name for name in rows if name in names] == [*names]
+    assert rows["Swap"] == percent(steps[-1]["gain"], sign=True)
+
+
+def test_swap_that_is_not_counted_and_spreads_by_the_hour_are_told() -> None:
+    about = {**ABOUT, "swap_long": 0.0, "swap_short": 0.0, "spread_source": "by the hour"}
+    rows = {row["metric"]: row["value"] for row in as_table(judge(planted(), about=about))}
+    assert rows["Swap"].startswith("not counted")
+    assert rows["Spread"].endswith(", by the hour")
 
 
 def test_money_adds_up() -> None:

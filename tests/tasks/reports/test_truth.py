@@ -122,6 +122,8 @@ def test_it_speaks_of_its_own_bars_and_trades_alone(walk: PlantedWalk, truth: pl
         replace(RECIPE, stop_deviations=1.0),
         replace(RECIPE, target_deviations=1.0),
         replace(RECIPE, slippage=1e-5),
+        replace(RECIPE, commission=1e-5),
+        replace(RECIPE, swap_short=1e-3),
     ):
         assert not speaks_of(truth, recipe, believed)
     other = truth.with_columns(close=pl.col("close") * 1.0001)

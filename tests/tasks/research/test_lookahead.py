@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from infra.bars import PRICES, QUOTES
+from infra.market.spreads import SHAPE
 from infra.sources.sample import read_sample
 from infra.stores.bulk import BarStore
 from kernels.synthetic import WALKS, draw
@@ -32,9 +33,10 @@ from tests.tasks.research.walks import Study, bars_of, measured, recipe_of, run
 
 BARS, SEED = 3_200, 3
 HOUR = timedelta(hours=1)
-SAMPLE = "sample"
+SAMPLE, CHARGED = "sample", "charged"
 BELIEFS = ("confidence", "lower", "upper", "expected", "doubt", "margin", "break_even")
 TOLD = ["k_eff", *(f"{name}_{side}" for name in BELIEFS for side in ("long", "short"))]
+COSTS = {"spread_hours": SHAPE, "commission": 2e-5, "swap_long": -0.03, "swap_short": 0.004}
 Others = dict[str, pl.DataFrame]
 
 
@@ -60,13 +62,15 @@ class Case:
 def case(name: str) -> Case:
     if name == SAMPLE:
         return of(Recipe.default("EUR_USD", "H1"), sample_hours().tail(BARS), {})
+    if name == CHARGED:
+        return of(Recipe.default("EUR_USD", "H1", **COSTS), sample_hours().tail(BARS), {})
     walk, leader = draw(name, BARS, seed=SEED), WALKS[name].leader
     others = {leader: bars_of(walk.leader)} if leader and walk.leader else {}
     return of(recipe_of(name), bars_of(walk), others)
 
 
 def sample_hours() -> pl.DataFrame:
-    """Return real hours: weekends, holidays, ties, and a spread that is a number of the recipe."""
+    """Return real hours: weekends, holidays, ties, and costs that are numbers of the recipe."""
     stamp = pl.col("timestamp").str.to_datetime(time_unit="us", time_zone="UTC")
     prices = pl.col(*PRICES, "volume").cast(pl.Float64)
     return read_sample().select(stamp, prices).sort("timestamp")
@@ -77,6 +81,7 @@ def of(recipe: Recipe, bars: pl.DataFrame, others: Others) -> Case:
 
 
 CASES = pytest.mark.parametrize("name", [*WALKS, SAMPLE])
+ALL_CASES = pytest.mark.parametrize("name", [*WALKS, SAMPLE, CHARGED])
 
 
 def cut_to(model: Model, bars: int) -> Model:
@@ -85,7 +90,7 @@ def cut_to(model: Model, bars: int) -> Model:
     return replace(model, frozen=replace(model.frozen, spans=replace(spans, test=test), bars=bars))
 
 
-@CASES
+@ALL_CASES
 def test_what_is_told_of_a_bar_hangs_on_no_later_one(name: str) -> None:
     whole = case(name)
     first = whole.study.model.frozen.spans.test.start
@@ -171,7 +176,7 @@ def merged(library: Library, more: Library) -> Library:
     return both.take(np.argsort(both.known, kind="stable"))  # type: ignore[arg-type]
 
 
-@CASES
+@ALL_CASES
 def test_the_live_cycle_tells_what_the_backtest_told(name: str, tmp_path: Path) -> None:
     whole = case(name)
     study, stamps = whole.study, whole.bars["timestamp"]

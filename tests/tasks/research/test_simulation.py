@@ -255,7 +255,7 @@ def test_signals_that_do_not_fit_the_bars_are_refused() -> None:
 @pytest.mark.parametrize("name", ["spread", "slippage"])
 def test_costs_are_never_negative(name: str, bad: float) -> None:
     with pytest.raises(ValueError, match=f"{name} is"):
-        Costs(**{name: bad})
+        Costs(**{name: bad})  # type: ignore[arg-type]
 
 
 def test_a_trade_that_runs_its_rule_gains_exactly_its_outcome() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,16 +11,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from infra.market.days import trading_day
 from infra.market.quotes import Costs
 from kernels.device import gpu_unavailable
-from kernels.outcomes import SIDES, Quotes
+from kernels.outcomes import SIDES
 from kernels.statistics.sharpe import effective_trials, sharpe_ratio
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import distances
 from tasks.research.simulation import quotes, simulate
 from tasks.rules import swept as parts
-from tasks.rules.grid import Grid, GridError
-from tasks.rules.swept import Swept, point_of, swept, trading_days
+from tasks.rules.grid import Grid, GridError, values_of
+from tasks.rules.swept import Swept, point_of, swept
 from tests.tasks.frames import random_bars, signals_of
 
 NO_GPU = gpu_unavailable()
@@ -103,7 +104,7 @@ def test_daily_returns_are_shares_of_the_price_at_which_a_day_opened() -> None:
     assert found.daily is not None
     assert (found.point, found.rounded) == (1e-3, 0.0)
     assert found.daily.shape == (len(found.days), len(GRID))
-    opens = bars.group_by(trading_days(bars["timestamp"]).alias("day"), maintain_order=True).agg(
+    opens = bars.group_by(trading_day(bars["timestamp"]).alias("day"), maintain_order=True).agg(
         pl.first("open")
     )
     assert opens["day"].to_list() == list(found.days)
@@ -200,6 +201,36 @@ def test_what_is_no_grid_is_refused(axes: Any, said: str) -> None:
         Grid(*axes)
 
 
+@pytest.mark.parametrize(
+    ("text", "axis", "values"),
+    [
+        ("0:0.3:4", "threshold", (0.0, 0.1, 0.2, 0.3)),
+        ("-0.1:-0.1:1", "threshold", (-0.1,)),
+        ("1:4:10", "horizon", (1, 2, 3, 4)),
+        ("2, 1,none", "stop", (1.0, 2.0, math.inf)),
+    ],
+)
+def test_values_are_spaced_or_listed(text: str, axis: str, values: tuple[float, ...]) -> None:
+    assert values_of(text, axis) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1:2", "1:2:0", "2:1:3", "-inf:1:3", "1:inf:3", "1:2:3:4", "a"]
+)
+def test_values_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(GridError, match="neither low:high:count"):
+        values_of(text, "stop")
+
+
+def test_sets_that_traded_alike_are_ranked_once() -> None:
+    found = run()
+    far = replace(found, sharpe=np.repeat(found.sharpe, 2), net=np.repeat(found.net, 2))
+    twice = replace(far, result=replace(found.result, trades=np.repeat(found.result.trades, 2)))
+    distinct = [2 * number for number in found.ranked(36)]
+    assert len(distinct) > 20
+    assert twice.ranked(100) == distinct
+
+
 def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
     bars = random_bars(200, seed=1).with_columns(pl.col("open", "high", "low", "close").round(2))
     assert point_of(quotes(bars, Costs())) == 1e-2
@@ -207,25 +238,8 @@ def test_points_are_those_of_the_quotes_or_the_finest_that_fit() -> None:
     assert point_of(quotes(bars, Costs(spread=0.02)), 0.0001) == 1e-4
     assert point_of(quotes(bars, Costs(spread_share=1e-5))) <= 1e-6
     assert point_of(quotes(bars.with_columns(pl.lit(7000.0).alias("open")), Costs())) == 1e-2
-    below_one = bars.with_columns(pl.lit(0.9).alias(name) for name in ("open", "high", "low"))
-    assert point_of(quotes(below_one.with_columns(close=0.8995), Costs())) == 1e-4
-    none = np.empty(0)
-    assert point_of(Quotes(*(none,) * 8)) == 1e3
-
-
-def test_a_day_ends_at_five_in_new_york() -> None:
-    times = pl.Series(
-        [
-            datetime(2026, 1, 4, 22, 0, tzinfo=UTC),  # Sunday, 17:00
-            datetime(2026, 1, 5, 21, 59, tzinfo=UTC),
-            datetime(2026, 1, 5, 22, 0, tzinfo=UTC),
-            datetime(2026, 7, 6, 20, 59, tzinfo=UTC),
-            datetime(2026, 7, 6, 21, 0, tzinfo=UTC),
-        ],
-        dtype=pl.Datetime("us", "UTC"),
-    )
-    expected = [date(2026, 1, 5)] * 2 + [date(2026, 1, 6), date(2026, 7, 6), date(2026, 7, 7)]
-    assert trading_days(times).to_list() == expected
+    below_one = bars.select(pl.col("timestamp"), pl.col("^(open|high|low|close)$") / 1e6)
+    assert point_of(quotes(below_one, Costs())) == 1e-8
 
 
 def test_where_nothing_can_be_said_the_reason_is() -> None:
