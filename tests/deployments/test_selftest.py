@@ -27,6 +27,7 @@ def without_prefect(folder: Path) -> str:
     return os.pathsep.join([str(folder / "blocked"), *filter(None, sys.path)])
 
 
+@pytest.mark.slow
 def test_the_short_form_passes_without_prefect_and_goes_on(tmp_path: Path) -> None:
     variables = {"SEP_HOME": str(tmp_path / "home"), "PYTHONPATH": without_prefect(tmp_path)}
     command = [*SEP, "--quick", "--processes", "2", "--png", str(tmp_path / "power.png")]

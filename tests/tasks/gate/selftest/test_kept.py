@@ -88,6 +88,7 @@ def test_cleared_answers_are_gone(kept: Kept) -> None:
     assert kept.read() == {}
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_its_answers_and_no_process(kept: Kept, tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(RUN)
     command = [sys.executable, str(tmp_path / "run.py"), str(kept.path)]
