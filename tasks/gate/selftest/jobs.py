@@ -31,13 +31,17 @@ SIZES: Final = (0.25, 0.5, 0.75, 1.0)
 PRINTED: Final = 1.0
 EDGE_SEEDS: Final = 25
 """Of each size."""
+TRADER: Final = "trend_following"
+"""A strategy that asks no confidence, and so trades on noise: only the gate stops it."""
+TRADER_SEEDS: Final = 60
+TRADER_BARS: Final = 30_000
 CLEAN: Final = 50
 """Random strategies without a leak."""
 CLEAN_A_JOB: Final = 5
 QUICK_BARS: Final = 6_000
 
 SECONDS: Final[Mapping[Kind, float]] = MappingProxyType(
-    {"golden": 0.5, "leak": 0.5, "clean": 4.0, "walk": 5e-4}
+    {"golden": 0.5, "leak": 0.5, "clean": 4.0, "walk": 4e-4}
 )
 """About, on one core; of a walk's bar."""
 
@@ -56,6 +60,8 @@ class Job:
     size : float
         Of the walk's edge.
     bars : int
+    strategy : str
+        That trades the walk.
     """
 
     kind: Kind
@@ -63,6 +69,7 @@ class Job:
     seed: int = 0
     size: float = 0.0
     bars: int = 0
+    strategy: str = DEFAULT
 
     @property
     def seconds(self) -> float:
@@ -88,19 +95,22 @@ def plan(*, quick: bool = False) -> list[Job]:
 
 
 def _walks() -> list[Job]:
-    nulls = [
-        Job("walk", NULLS[number % len(NULLS)], 1 + number // len(NULLS), bars=BARS)
-        for number in range(NULL_SEEDS)
-    ]
+    nulls = [_null(number, BARS, DEFAULT) for number in range(NULL_SEEDS)]
+    traded = [_null(number, TRADER_BARS, TRADER) for number in range(TRADER_SEEDS)]
     edges = [
         Job("walk", EDGE, seed, size, BARS) for seed in range(1, EDGE_SEEDS + 1) for size in SIZES
     ]
-    return nulls + edges
+    return nulls + traded + edges
+
+
+def _null(number: int, bars: int, strategy: str) -> Job:
+    name, seed = NULLS[number % len(NULLS)], 1 + number // len(NULLS)
+    return Job("walk", name, seed, bars=bars, strategy=strategy)
 
 
 def _quick_walks() -> list[Job]:
-    nulls = [Job("walk", name, 1, bars=QUICK_BARS) for name in NULLS]
-    return [*nulls, Job("walk", EDGE, 1, PRINTED, BARS)]
+    nulls = [_null(number, QUICK_BARS, DEFAULT) for number in range(len(NULLS))]
+    return [*nulls, _null(0, BARS, TRADER), Job("walk", EDGE, 1, PRINTED, BARS)]
 
 
 def answered(job: Job, judge: Judge = checks) -> Found:
@@ -135,7 +145,9 @@ def _clean(job: Job) -> Found:
 
 def _walk(job: Job, judge: Judge) -> Found:
     walk = draw(job.name, job.bars, seed=job.seed, size=job.size)
-    rehearsal = rehearse(_setup(WALKS[job.name].instrument), bars_of(walk), judge=judge)
+    rehearsal = rehearse(
+        _setup(WALKS[job.name].instrument, job.strategy), bars_of(walk), judge=judge
+    )
     chosen = rehearsal.selection.setup
     horizon, first = chosen.recipes[chosen.first].horizon, _first_of_test(rehearsal, job)
     told = draw(job.name, job.bars, seed=job.seed, size=job.size, horizon=horizon)
@@ -150,9 +162,9 @@ def _walk(job: Job, judge: Judge) -> Found:
 
 
 @lru_cache
-def _setup(pair: str) -> Setup:
+def _setup(pair: str, strategy: str) -> Setup:
     recipe = Recipe.default(pair, "H1", slippage=0.0)
-    return Setup.of(find(DEFAULT, pair, "H1"), recipe, {})
+    return Setup.of(find(strategy, pair, "H1"), recipe, {})
 
 
 def _first_of_test(rehearsal: Rehearsal, job: Job) -> int:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from kernels.statistics.binomial import clopper_pearson
 from tasks.audit.planted import LEAKS
-from tasks.gate.selftest.jobs import EDGE, NULLS, PRINTED, Found, Job
+from tasks.gate.selftest.jobs import EDGE, NULLS, PRINTED, TRADER, Found, Job
+from tasks.rules.texts import DEFAULT
 
 FALSE: Final = 0.05
 """Share of walks without edge that may pass."""
@@ -133,15 +134,21 @@ def verdict(answers: Mapping[Job, Found]) -> Verdict:
         Of a whole plan.
     """
     walks = {job: found for job, found in answers.items() if job.kind == "walk"}
-    nulls = [found for job, found in walks.items() if job.name in NULLS]
+    nulls, traded = (
+        [found for job, found in walks.items() if job.name in NULLS and job.strategy == strategy]
+        for strategy in (DEFAULT, TRADER)
+    )
     edges = {
         size: [found for job, found in walks.items() if job.name == EDGE and job.size == size]
         for size in sorted({job.size for job in walks if job.name == EDGE})
     }
     power = [_power(0.0, nulls), *(_power(size, found) for size, found in edges.items())]
-    groups = {"no edge": nulls} | {f"edge {size:g}": found for size, found in edges.items()}
+    groups = {"no edge": nulls, f"no edge, {TRADER}": traded}
+    groups |= {f"edge {size:g}": found for size, found in edges.items()}
     demands = [
-        *_demands_on_walks(power),
+        _silent("walks without edge that pass the gate", power[0].passed),
+        _silent(f"those that {TRADER} trades", _passed(traded)),
+        _seen(next(each.passed for each in power if each.size == PRINTED)),
         *(_caught(job, found) for job, found in answers.items() if job.kind == "leak"),
         _clean([found for job, found in answers.items() if job.kind == "clean"]),
         *(_golden(found) for job, found in answers.items() if job.kind == "golden"),
@@ -153,28 +160,23 @@ def _power(size: float, found: Sequence[Found]) -> Power:
     best = sum(each["true_gain"] for each in found)
     return Power(
         size,
-        Share(sum(each["passed"] for each in found), len(found)),
+        _passed(found),
         sum(each["true_skill"] for each in found) / len(found),
         sum(each["net"] for each in found) / best if best > 0 else None,
     )
 
 
-def _demands_on_walks(power: Sequence[Power]) -> list[Demand]:
-    false, seen = power[0].passed, {each.size: each.passed for each in power}[PRINTED]
-    return [
-        Demand(
-            "walks without edge that pass the gate",
-            str(false),
-            f"at most {100 * FALSE:g} %",
-            false.share <= FALSE,
-        ),
-        Demand(
-            "walks of the printed edge that pass it",
-            str(seen),
-            f"at least {100 * POWER:g} %",
-            seen.share >= POWER,
-        ),
-    ]
+def _passed(found: Sequence[Found]) -> Share:
+    return Share(sum(each["passed"] for each in found), len(found))
+
+
+def _silent(what: str, false: Share) -> Demand:
+    return Demand(what, str(false), f"at most {100 * FALSE:g} %", false.share <= FALSE)
+
+
+def _seen(seen: Share) -> Demand:
+    what = "walks of the printed edge that pass it"
+    return Demand(what, str(seen), f"at least {100 * POWER:g} %", seen.share >= POWER)
 
 
 def _caught(job: Job, found: Found) -> Demand:

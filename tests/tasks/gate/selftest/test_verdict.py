@@ -10,9 +10,20 @@ import pytest
 from kernels.synthetic import draw
 from tasks.audit.planted import LEAKS
 from tasks.gate.selftest.golden import off
-from tasks.gate.selftest.jobs import CLEAN, EDGE_SEEDS, NULL_SEEDS, NULLS, SIZES, Job, plan
+from tasks.gate.selftest.jobs import (
+    CLEAN,
+    EDGE_SEEDS,
+    NULL_SEEDS,
+    NULLS,
+    SIZES,
+    TRADER,
+    TRADER_SEEDS,
+    Job,
+    plan,
+)
 from tasks.gate.selftest.verdict import Verdict, verdict
 from tasks.gate.selftest.walks import bars_of, true_gain, true_skill
+from tasks.rules.texts import DEFAULT
 
 Answers = dict[Job, dict[str, Any]]
 
@@ -43,8 +54,9 @@ def test_the_plan_is_what_is_promised() -> None:
     jobs = plan()
     assert len(set(jobs)) == len(jobs)
     assert sum(job.kind == "clean" for job in jobs) * 5 == CLEAN == 50
-    nulls = [job for job in jobs if job.name in NULLS]
+    nulls = [job for job in jobs if job.name in NULLS and job.strategy == DEFAULT]
     assert len(nulls) == NULL_SEEDS == 200
+    assert sum(job.strategy == TRADER for job in jobs) == TRADER_SEEDS
     assert {job.name for job in nulls} == {"none", "fat", "clustered"}
     for size in SIZES:
         assert sum(job.size == size for job in jobs) == EDGE_SEEDS
@@ -65,13 +77,22 @@ def test_a_sound_harness_passes() -> None:
     assert found.to_dict()["power"][0]["high"] == pytest.approx(1 - 0.025 ** (1 / 200))
 
 
-@pytest.mark.parametrize(("count", "passes"), [(10, True), (11, False)])
-def test_a_gate_that_passes_noise_fails(count: int, passes: bool) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "count", "wrong"),
+    [
+        (DEFAULT, 10, []),
+        (DEFAULT, 11, ["walks without edge that pass the gate"]),
+        (TRADER, 3, []),
+        (TRADER, 4, ["those that trend_following trades"]),
+    ],
+)
+def test_a_gate_that_passes_noise_fails(strategy: str, count: int, wrong: list[str]) -> None:
     answers = good()
-    for job in [job for job in answers if job.name in NULLS][:count]:
+    nulls = [job for job in answers if job.name in NULLS and job.strategy == strategy]
+    for job in nulls[:count]:
         answers[job]["passed"] = True
-    assert failed(verdict(answers)) == [] if passes else ["walks without edge that pass the gate"]
-    assert verdict(answers).passed is passes
+    assert failed(verdict(answers)) == wrong
+    assert verdict(answers).passed is (not wrong)
 
 
 @pytest.mark.parametrize(("count", "passes"), [(5, True), (6, False)])
