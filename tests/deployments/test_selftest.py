@@ -13,6 +13,7 @@ import pytest
 
 from deployments.sep import selftest_tables
 from deployments.sep.selftest_tables import Asked, selftest
+from tasks.gate.rehearsal import Judge
 from tasks.gate.selftest.jobs import Job, plan
 from tasks.gate.selftest.kept import Kept
 from tasks.rules.texts import DEFAULT
@@ -68,7 +69,7 @@ def few(*, quick: bool = False) -> list[Job]:
     ],
 )
 def test_a_gate_that_is_none_fails(
-    gate: selftest_tables.Judge,
+    gate: Judge,
     wrong: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
