@@ -27,6 +27,7 @@ SepError
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full
+├── NotOurs                     a file of answers has lines that no self-test wrote
 ├── NothingStored               no row of a source is a bar
 ├── NothingToAudit              there is no signal that could change
 ├── NoTrees                     a model has trees, and LightGBM is not installed
