@@ -27,7 +27,7 @@ BARS: Final = 20_000
 NULL_SEEDS: Final = 200
 """Of all walks without edge together."""
 SIZES: Final = (0.5, 0.75, 1.0, 1.5)
-"""Of the planted edge; 1 is the printed one."""
+"""Of the planted edge."""
 PRINTED: Final = 1.5
 EDGE_SEEDS: Final = 25
 """Of each size."""
