@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from prefect import get_run_logger
 from pydantic import Field
 
 from flows.backtest import BacktestRequest, run_backtest
 from flows.parameters import flow_of
+from infra.settings import settings
+from tasks.judge import promote_model
 
 
 class TrainRequest(BacktestRequest):
@@ -24,6 +27,11 @@ class TrainRequest(BacktestRequest):
         description="Encoders and dampings that the project's own strategies compare on the past: "
         "all on its newest part, the best two on all of it. Every set of each counts as a trial.",
     )
+    promote: bool = Field(
+        False,
+        description="Open the holdout at once and ask the gate; else `sep model promote` does. It "
+        "is opened once.",
+    )
     holdout: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.15,
         description="Share of the bars, the last ones, that are locked first: nothing but the gate "
@@ -35,6 +43,13 @@ class TrainRequest(BacktestRequest):
 def train(request: TrainRequest) -> dict[str, Any]:
     """Choose a strategy's parameters on the past, and say honestly what it would have earned since.
 
-    Returns verdict, gate, sentence, report (path), model_id and folder.
+    Returns verdict, gate, sentence, report (path), model_id and folder; with `promote` whether it
+    is champion.
     """
-    return run_backtest(request, request.tries, request.holdout, request.settings)
+    found = run_backtest(request, request.tries, request.holdout, request.settings)
+    if not request.promote:
+        return found
+    asked = promote_model(found["model_id"], request.engine or settings().engine)
+    told = "champion" if asked["passed"] else "in shadow: " + "; ".join(asked["reasons"])
+    get_run_logger().info("the gate: %s", told)
+    return found | {"champion": asked["passed"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,8 @@ import polars as pl
 from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from tasks import document
+from tasks.audit.detectors import NothingToAudit
+from tasks.audit.models import audit
 from tasks.folder import RunFolder
 from tasks.gate import holdout, log
 from tasks.gate.checks import Check, Judged, checks, passed, reasons
@@ -25,6 +27,9 @@ from tasks.research.registry import Entry
 from tasks.research.resolve import resolve
 from tasks.research.returns import varied
 from tasks.rules.bench import Bench
+
+AUDITED: Final = 2
+"""Bars whose future the leak detectors change."""
 
 
 @dataclass(frozen=True)
@@ -175,12 +180,25 @@ def _asked(
     counted = log.tally(chosen.pair, chosen.timeframe, chosen.trained_from, last)
     asked = checks(together, Search(returns, counted.sets, counted.effective))
     asked.append(_positive("net gain on the holdout alone", alone.net))
+    asked.append(_leaks(chosen, store, engine))
     champion = _champion(chosen, first)
     if champion is not None:
         theirs = _evidence_alone(champion, first, store, engine).net
         name = f"net gain on the holdout, less that of the champion {champion.model_id}"
         asked.append(_positive(name, alone.net - theirs))
     return asked
+
+
+def _leaks(chosen: Entry, store: BarStore, engine: str) -> Check:
+    """Say how many of the leak detectors find look-ahead."""
+    name = "leak detectors that find look-ahead"
+    try:
+        found = audit(chosen, store, count=AUDITED, engine=engine)
+    except NothingToAudit as error:
+        return Check(name, None, 0.0, passed=False, why=str(error))
+    leaks = [each.detector for each in found if not each.clean]
+    why = f"of {len(found)}: {', '.join(leaks) or 'none'}; at most"
+    return Check(name, float(len(leaks)), 0.0, passed=not leaks, why=why)
 
 
 def _positive(name: str, value: float) -> Check:

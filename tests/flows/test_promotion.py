@@ -73,7 +73,7 @@ def test_an_edge_becomes_champion_by_bars_that_nobody_had_seen() -> None:
     code, told = ask(model)
     assert code == 0, told
     assert "is champion of PLANTED H1 damped_consensus" in told
-    assert told.count("PASS") == 8
+    assert told.count("PASS") == 9
     chosen = registry.entry(model)
     assert (chosen.champion, chosen.shadow) == (True, False)
     (opening,) = holdout.openings("PLANTED", "H1")
