@@ -19,6 +19,11 @@ class TrainRequest(BacktestRequest):
         "staying as they are; the project's own strategies have a grid of some hundred sets. 0: "
         "none is looked for.",
     )
+    settings: Annotated[int, Field(ge=1, le=8)] = Field(
+        1,
+        description="Encoders and dampings that the project's own strategies compare on the past: "
+        "all on its newest part, the best two on all of it. Every set of each counts as a trial.",
+    )
     holdout: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.15,
         description="Share of the bars, the last ones, that are locked first: nothing but the gate "
@@ -32,4 +37,4 @@ def train(request: TrainRequest) -> dict[str, Any]:
 
     Returns verdict, gate, sentence, report (path), model_id and folder.
     """
-    return run_backtest(request, request.tries, request.holdout)
+    return run_backtest(request, request.tries, request.holdout, request.settings)

@@ -21,6 +21,7 @@ SepError
 ├── LimitsError                 limits of risk are not what they may be
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
+├── NoReport                    no run or model has such a report
 ├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoSuchBar           there is no such bar
 ├── NoSeries                    there are no bars of such a pair or timeframe

@@ -157,14 +157,8 @@ def _in_shadow(
     chosen: Entry, who: str, asked: list[Check], why: list[str], **about: Any
 ) -> Promotion:
     """Let a model speak in shadow, unless a champion is in force for its key."""
-    kept = next(
-        (
-            each.model_id
-            for each in registry.champions(chosen.timeframe)
-            if each.strategy == chosen.strategy and each.pair == chosen.pair and not each.shadow
-        ),
-        None,
-    )
+    champion = _in_force(chosen)
+    kept = champion.model_id if champion else None
     if kept is None:
         registry.appoint(chosen.model_id, who=who, shadow=True, why="; ".join(why))
     return Promotion(*_key(chosen), passed=False, checks=asked, reasons=why, kept=kept, **about)
@@ -195,10 +189,17 @@ def _positive(name: str, value: float) -> Check:
 
 def _champion(chosen: Entry, first: datetime) -> Entry | None:
     """Return the champion that a model would replace, if the holdout is unseen by it, too."""
-    for each in registry.champions(chosen.timeframe):
-        same = (each.pair, each.strategy) == (chosen.pair, chosen.strategy)
-        if same and not each.shadow and each.model_id != chosen.model_id:
-            return each if each.trained_until < first else None
+    champion = _in_force(chosen)
+    if champion is None or champion.model_id == chosen.model_id:
+        return None
+    return champion if champion.trained_until < first else None
+
+
+def _in_force(chosen: Entry) -> Entry | None:
+    """Return the champion of a model's pair, timeframe and strategy; shadows are none."""
+    for each in registry.entries(chosen.pair, chosen.timeframe):
+        if each.champion and not each.shadow and each.strategy == chosen.strategy:
+            return each
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,9 @@ from tasks.rules.frames import measured
 from tasks.rules.selection import Selection, select
 from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past
+
+Judge = Callable[..., list[Check]]
+"""As `tasks.gate.checks.checks`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ class Rehearsal:
 
 
 def rehearse(
-    setup: Setup, bars: pl.DataFrame, *, tries: int = 16, engine: str = "cpu", seed: int = 0
+    setup: Setup,
+    bars: pl.DataFrame,
+    *,
+    tries: int = 16,
+    engine: str = "cpu",
+    seed: int = 0,
+    judge: Judge = checks,
 ) -> Rehearsal:
     """Choose parameters on the past, train, trade the test span, and ask the gate.
 
@@ -72,6 +81,8 @@ def rehearse(
     engine : {"cpu", "gpu"}
     seed : int
         Of the bootstraps.
+    judge : callable
+        The gate.
 
     Raises
     ------
@@ -112,7 +123,7 @@ def rehearse(
         simulation,
         found,
         search,
-        checks(found, search, seed=seed),
+        judge(found, search, seed=seed),
     )
 
 
