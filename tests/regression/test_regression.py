@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.research.learners import boosted
+from tasks.rules.texts import DEFAULT
 from tests.regression.cases import CASES, Figures
 from tests.regression.record import moved, read, table, write
 
@@ -26,6 +27,15 @@ def test_nothing_moved() -> None:
             f"\n{lines}",
             pytrace=False,
         )
+
+
+@pytest.mark.skipif(not boosted.installed(), reason="LightGBM, which has a say, is not installed")
+def test_a_prior_that_is_wider_by_a_hundredth_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.research.stack.WEIGHT", 0.303)
+    case = f"model of {DEFAULT} on the walk drift"
+    names = {each.name for each in moved({case: read()[case]}, {case: CASES[case]()})}
+    assert {"weight hours", "weight context", "closest decision"} <= names
+    assert not {"bars", "library rows", "neighbours", "base rate long"} & names
 
 
 def test_no_decision_hangs_on_the_machine() -> None:
