@@ -25,6 +25,7 @@ lint: install  ## Style, types and docstrings
 
 chaos: install  ## Long proofs by kills and random seeds, for CHAOS=600 seconds; goes on where it stopped
 	$(BIN)/python -m pytest tests/chaos --chaos $(CHAOS)
+	$(BIN)/python -m pytest -m proof
 
 bench: install  ## All benchmarks, each after a check of equality
 	$(BIN)/python -m tests.benchmarks

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,8 +219,13 @@ def family(pid: int) -> list[psutil.Process]:
 
 def _rest(stack: Stack) -> None:
     if stack.pids():
-        stack.sep("down")
+        _stop(stack)
 
 
 def _stop(stack: Stack) -> None:
+    """End everything; what keeps no data is not asked, which on a busy machine takes a minute."""
+    named = [name for name in stack.pids() if name not in ("postgres", "valkey")]
+    for process in stack.processes(*named) if named else ():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     stack.sep("down")

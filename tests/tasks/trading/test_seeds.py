@@ -9,7 +9,7 @@ import pytest
 
 from tests.tasks.trading import seeds
 
-SHARE = 200
+SHARE = 60
 BOTH = (11, 17, 23)
 
 
