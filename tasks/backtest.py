@@ -32,7 +32,7 @@ from tasks.rules.frames import others
 from tasks.rules.selection import select
 from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past
-from tasks.rules.texts import find
+from tasks.rules.texts import find, of_texts
 from tasks.steps import step
 from tasks.strategy import commands
 
@@ -45,6 +45,7 @@ def take_strategy(
     asked: str,
     recipe: dict[str, Any],
     parameters: dict[str, float],
+    files: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Fix the strategy the run works with, whatever becomes of its file meanwhile.
 
@@ -57,6 +58,8 @@ def take_strategy(
     recipe : dict
         A plain `Recipe`: pair, timeframe and all that the strategy does not say itself.
     parameters : dict of str to float
+    files : dict of str to str, optional
+        Its texts by path, where its file is on another machine.
 
     Returns
     -------
@@ -69,7 +72,12 @@ def take_strategy(
         If there is none, or it is no program, or has other parameters.
     """
     plan = from_plain(Recipe, recipe)
-    setup = Setup.of(find(asked, plan.pair, plan.timeframe), plan, parameters)
+    source = (
+        of_texts(asked, plan.pair, plan.timeframe, files)
+        if files
+        else find(asked, plan.pair, plan.timeframe)
+    )
+    setup = Setup.of(source, plan, parameters)
     document.write(RunFolder(Path(folder)).strategy, setup)
     rules = list(setup.recipes)
     return {"strategy": setup.strategy.title, "digest": setup.strategy.digest, "rules": rules}
