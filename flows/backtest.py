@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,7 +20,6 @@ from infra.market.spreads import BUILT_IN, SHAPE
 from infra.market.timeframes import Timeframe
 from infra.settings import EngineChoice, settings
 from tasks.backtest import (
-    choose_parameters,
     measure_bars,
     search_paths,
     simulate_trades,
@@ -27,12 +27,14 @@ from tasks.backtest import (
     take_strategy,
     train_model,
 )
+from tasks.choose import choose_parameters
 from tasks.costs import measure_spread
 from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.judge import judge, reserve_bars
 from tasks.parameters import Pair, Parameters, StrategyName
-from tasks.reports.report import CAPTIONS
+from tasks.reports import sections
+from tasks.reports.report import pictures_of
 from tasks.reports.summary import as_markdown, as_table
 from tasks.research.recipe import Recipe, default_horizon
 from tasks.rules import texts
@@ -272,6 +274,7 @@ def run_backtest(
     request: BacktestRequest,
     tries: int = 0,
     holdout: float = 0.0,
+    settings_tried: int = 1,
     files: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
@@ -283,6 +286,8 @@ def run_backtest(
         Sets of the strategy's parameters that are compared before; 0: it has those asked for.
     holdout : float
         Share of the bars, the last ones, that are locked before anything is tried on them.
+    settings_tried : int
+        Encoders and dampings that are compared before; 1: those of the recipe alone.
     files : dict of str to str, optional
         Texts of the strategy, where its file is on another machine.
     """
@@ -306,7 +311,9 @@ def run_backtest(
     measured = measure_bars(folder, engine)
     logger.info("engine %s: %s", measured["engine"], measured["reason"])
     if tries:
-        chosen = choose_parameters(folder, tries, request.given(), measured["engine"])
+        chosen = choose_parameters(
+            folder, tries, request.given(), measured["engine"], settings_tried
+        )
         told = "of %s sets %s: log growth on the past %s, of what was asked for %s"
         grown = [f"{growth:+.4f}" for growth in chosen["growths"]]
         logger.info(told, chosen["tried"], chosen["told"]["parameters"] or "the defaults", *grown)
@@ -326,6 +333,7 @@ def run_backtest(
     _show(summary, folder)
     run.end()
     logger.info("%s Report: %s", summary["sentence"], summary["report"])
+    logger.info("SHA-256 of the report: %s", summary["report_hash"])
     return {
         "verdict": summary["verdict"],
         "gate": judged["passed"],
@@ -341,12 +349,15 @@ def _show(summary: dict[str, Any], folder: str) -> None:
     sentence = summary["sentence"]
     create_table_artifact(key="backtest-table", table=as_table(summary), description=sentence)
     shown = [
-        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})" for name, text in CAPTIONS.items()
+        f"{text}\n\n![]({_inline(Path(folder, f'{name}.png'))})"
+        for name, text in pictures_of(Path(folder)).items()
     ]
     pictures = "\n\n".join(shown)
+    tables = sections.as_markdown(chain.from_iterable(sections.tables_of(summary).values()))
+    where = f"The whole report: `{summary['report']}`\n"
     create_markdown_artifact(
         key="backtest-report",
-        markdown=f"{as_markdown(summary)}\nThe whole report: `{summary['report']}`\n\n{pictures}",
+        markdown="\n".join([as_markdown(summary), where, tables, pictures]),
         description=sentence,
     )
 

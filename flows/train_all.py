@@ -83,6 +83,7 @@ class TrainAllRequest(Parameters):
     pool: list[Pair] = _alike("pool")
     caution: Caution | None = _alike("caution")
     tries: Annotated[int, Field(ge=0, le=1000)] = _alike("tries")
+    settings: Annotated[int, Field(ge=1, le=8)] = _alike("settings")
     holdout: Annotated[float, Field(ge=0, le=0.5)] = _alike("holdout")
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = _alike("seed")
     engine: EngineChoice | None = _alike("engine")

@@ -22,12 +22,14 @@ SepError
 ├── LimitsError                 limits of risk are not what they may be
 ├── ModelRefused, NoModel       no model may be used
 ├── NoAnswer                    a venue did not answer, or not with what it was asked for
+├── NoReport                    no run or model has such a report
 ├── NoBroker, NotArmed          the settings name no broker, or live trading is not armed so
 ├── NoBars, NoSuchBar           there is no such bar
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full
 ├── NotCarried, NotOffered      a model or bars did not come from another machine
+├── NotOurs                     a file of answers has lines that no self-test wrote
 ├── NothingStored               no row of a source is a bar
 ├── NothingToAudit              there is no signal that could change
 ├── NoTrees                     a model has trees, and LightGBM is not installed

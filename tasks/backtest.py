@@ -29,9 +29,7 @@ from tasks.research.training import opinions, predictions, train
 from tasks.research.walkforward import freeze, replay
 from tasks.rules.bench import Bench, frames_of, with_exits
 from tasks.rules.frames import others
-from tasks.rules.selection import select
 from tasks.rules.setup import Setup
-from tasks.rules.sweep import Past
 from tasks.rules.texts import find, of_texts
 from tasks.steps import step
 from tasks.strategy import commands
@@ -194,18 +192,11 @@ def measure_bars(folder: str, engine: str) -> dict[str, Any]:
     """
     run = RunFolder(Path(folder))
     setup, bars = Setup.read(run), pl.read_parquet(run.bars)
-    chosen, plan = choose_engine(engine), setup.recipe
-    measures = measure_by(plan, bars, engine=engine)
-    if plan.leads:
-        measures = with_leads(measures, _others(run.leads), plan, engine=engine)
-    keep(measures.metrics, run.metrics)
-    _keep_exits(run, setup, measures.metrics, engine)
-    flat = measures.trajectory.reshape(len(measures.metrics), DIMENSIONS)
-    names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
-    keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
-    measured = measures.metrics.filter(pl.col("steps") > 0)
+    chosen = choose_engine(engine)
+    metrics = keep_measures(run, setup, measured_by(run, setup.recipe, bars, engine), engine)
+    measured = metrics.filter(pl.col("steps") > 0)
     return {
-        "bars": len(measures.metrics),
+        "bars": len(metrics),
         "with_metrics": len(measured),
         "converged": float(np.mean(measured["converged"].to_numpy())) if len(measured) else 0.0,
         "engine": chosen.name,
@@ -213,51 +204,62 @@ def measure_bars(folder: str, engine: str) -> dict[str, Any]:
     }
 
 
-def _keep_exits(run: RunFolder, setup: Setup, metrics: pl.DataFrame, engine: str) -> None:
-    """Keep where stop and target of each rule would be at every bar."""
-    frames = frames_of(run, setup, metrics, engine=engine)
-    keep(setup.strategy.distances(frames, setup.parameters), run.exits)
-
-
-@step("sweep", version=2)
-def choose_parameters(folder: str, tries: int, fixed: list[str], engine: str) -> dict[str, Any]:
-    """Choose the strategy's parameters on the past, the test span unseen.
+def measured_by(run: RunFolder, recipe: Recipe, bars: pl.DataFrame, engine: str) -> Measures:
+    """Measure bars of a run, with its leads up to the last of them.
 
     Parameters
     ----------
-    folder : str
-        The run's folder.
-    tries : int
-        How many sets of a text's parameters are compared, at most.
-    fixed : list of str
-        Parameters that stay as they are.
-    engine : {"cpu", "gpu"}
-        The one that measured the bars.
+    run : RunFolder
+    recipe : Recipe
+    bars : polars.DataFrame
+    engine : {"auto", "cpu", "gpu"}
+    """
+    measures = measure_by(recipe, bars, engine=engine)
+    if recipe.leads:
+        last = bars["timestamp"][-1]
+        leads = {
+            k: each.filter(pl.col("timestamp") <= last) for k, each in _others(run.leads).items()
+        }
+        measures = with_leads(measures, leads, recipe, engine=engine)
+    return measures
+
+
+def keep_measures(run: RunFolder, setup: Setup, measures: Measures, engine: str) -> pl.DataFrame:
+    """Keep what was measured, and where stop and target of each rule would be.
+
+    Parameters
+    ----------
+    run : RunFolder
+    setup : Setup
+    measures : Measures
+    engine : {"auto", "cpu", "gpu"}
 
     Returns
     -------
-    dict
-        `parameters` (those that do not have their defaults), `caution`, `tried` (how many sets
-        were), `rules` (that each train a confidence), `growths` (of the chosen, and of what was
-        asked for), `told` (what is to be said of the choice).
+    polars.DataFrame
+        The metrics.
     """
-    run = RunFolder(Path(folder))
-    setup, metrics = Setup.read(run), pl.read_parquet(run.metrics)
+    metrics = measures.metrics
+    keep(metrics, run.metrics)
+    keep_exits(run, setup, metrics, engine)
+    flat = measures.trajectory.reshape(len(metrics), DIMENSIONS)
+    names = [f"trajectory_{d}" for d in range(DIMENSIONS)]
+    keep(pl.from_numpy(flat, names), run.trajectory, "uncompressed")
+    return metrics
+
+
+def keep_exits(run: RunFolder, setup: Setup, metrics: pl.DataFrame, engine: str) -> None:
+    """Keep where stop and target of each rule would be at every bar.
+
+    Parameters
+    ----------
+    run : RunFolder
+    setup : Setup
+    metrics : polars.DataFrame
+    engine : {"auto", "cpu", "gpu"}
+    """
     frames = frames_of(run, setup, metrics, engine=engine)
-    past = Past(pl.read_parquet(run.bars), _measures(run), frames, engine)
-    found = select(setup, past, tries, fixed)
-    document.write(run.strategy, found.setup)
-    names = [str(number) for number in range(found.returns.shape[1])]
-    keep(pl.from_numpy(found.returns, names), run.trials)
-    _keep_exits(run, found.setup, metrics, engine)
-    return {
-        "parameters": found.setup.parameters,
-        "caution": found.setup.recipe.caution,
-        "tried": found.sets,
-        "rules": list(found.setup.recipes),
-        "growths": [found.growth, found.default],
-        "told": found.told,
-    }
+    keep(setup.strategy.distances(frames, setup.parameters), run.exits)
 
 
 @step("search", version=5)
@@ -288,7 +290,7 @@ def search_paths(
     run = RunFolder(Path(folder))
     setup = Setup.read(run)
     mine, plan = setup.folder(run, rule), setup.recipes[rule]
-    measures = _measures(run, plan)
+    measures = measures_of(run, plan)
     outcomes = resolve(pl.read_parquet(run.bars), measures.metrics, plan, engine=engine)
     frozen = freeze(measures, outcomes, plan, data_hash, engine=engine)
     frozen = replace(
@@ -325,8 +327,15 @@ def search_paths(
     }
 
 
-def _measures(run: RunFolder, recipe: Recipe | None = None) -> Measures:
-    """Return what is known of the bars; with exits and costs of the trades of a recipe."""
+def measures_of(run: RunFolder, recipe: Recipe | None = None) -> Measures:
+    """Return what is known of the bars of a run.
+
+    Parameters
+    ----------
+    run : RunFolder
+    recipe : Recipe, optional
+        With exits and costs of its trades.
+    """
     flat: NDArray[np.float32] = pl.read_parquet(run.trajectory).to_numpy()
     trajectory = np.ascontiguousarray(flat).reshape(len(flat), -1, 4)
     metrics = pl.read_parquet(run.metrics)
@@ -355,7 +364,7 @@ def train_model(folder: str, rule: str) -> dict[str, Any]:
     run = RunFolder(Path(folder))
     mine = Setup.read(run).folder(run, rule)
     frozen = document.read(mine.frozen, Frozen)
-    measures, answers = _measures(run, frozen.recipe), pl.read_parquet(mine.counts)
+    measures, answers = measures_of(run, frozen.recipe), pl.read_parquet(mine.counts)
     bars, recipe = pl.read_parquet(run.bars), frozen.recipe
     outcomes = resolve(bars, measures.metrics, recipe, engine=frozen.engine)
     model = train(measures, outcomes, frozen, answers)

@@ -17,6 +17,7 @@ from tasks.gate import holdout, log
 from tasks.gate.checks import Judged, checks
 from tasks.gate.evidence import Search, Unseen, unseen
 from tasks.gate.paths import paths_of
+from tasks.gate.promotion import promote
 from tasks.research.model import Model
 from tasks.research.returns import varied
 from tasks.research.simulation import Simulation
@@ -182,3 +183,23 @@ def _record(
     )
     log.record(tried)
     return tried
+
+
+@step("promote", version=1)
+def promote_model(model_id: str, engine: str) -> dict[str, Any]:
+    """Open the holdout and ask the gate, as `sep model promote` does.
+
+    Parameters
+    ----------
+    model_id : str
+    engine : {"auto", "cpu", "gpu"}
+
+    Returns
+    -------
+    dict
+        `passed` and `reasons`, and, where it was asked, what else a promotion tells.
+    """
+    try:
+        return promote(model_id, bar_store(), who="train", engine=engine).to_dict()
+    except holdout.HoldoutUsed as error:  # the model is made and recorded all the same
+        return {"passed": False, "reasons": [str(error)]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from socket import gethostname
@@ -14,8 +15,11 @@ from tasks.document import to_plain
 from tasks.folder import RunFolder
 from tasks.intake.truth import read_truth
 from tasks.reports.cautions import cautions
+from tasks.reports.hashes import hashes
 from tasks.reports.learners import learners
+from tasks.reports.periods import periods
 from tasks.reports.report import write_report
+from tasks.reports.shown import shown
 from tasks.reports.summary import summarise
 from tasks.reports.truth import against_truth, speaks_of
 from tasks.research.model import Model
@@ -32,7 +36,7 @@ FIGURES = (
 """What of a summary is recorded with its model."""
 
 
-@step("report", version=4)
+@step("report", version=5)
 def write_run_report(
     folder: str, about: dict[str, Any], judged: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def write_run_report(
     Returns
     -------
     dict
-        The summary, with `report` (path of the HTML file).
+        The summary, with `report` (path of the HTML file) and `report_hash` (its SHA-256).
     """
     run = RunFolder(Path(folder))
     bench, models, told = Bench.read(run), {}, {}
@@ -67,12 +71,16 @@ def write_run_report(
         rule: _learnt(mine, bench, rule, models[rule]) for rule, mine in bench.setup.folders(run)
     }
     summary |= learnt[first] | _truth(bench, models, predicted, simulation)
+    summary["shown"] = {rule: _shown(mine, models[rule]) for rule, mine in bench.setup.folders(run)}
+    summary["periods"] = periods(simulation.trades)
+    summary["hashes"] = hashes(models[first].frozen, run.model)
     for rule, told_of in summary["rules"].items():
         summary["rules"][rule] = {"calibration": told_of, **learnt[rule]}
     summary |= judged or {}
     run.summary.write_text(json.dumps(summary, indent=1))
-    report = write_report(run.path, predicted, signals, simulation, summary)
-    return {**summary, "report": str(report)}
+    report = write_report(run.path, predicted, signals, simulation, summary, told)
+    digest = hashlib.sha256(report.read_bytes()).hexdigest()
+    return {**summary, "report": str(report), "report_hash": digest}
 
 
 @step("register", version=3)
@@ -134,6 +142,14 @@ def _learnt(mine: RunFolder, bench: Bench, rule: str, model: Model) -> dict[str,
     said, weights = pl.read_parquet(mine.opinions), confidence.weights
     judged = learners(predicted, said, weights, horizon=recipe.horizon)
     return {"learners": judged, "caution": tried}
+
+
+def _shown(mine: RunFolder, model: Model) -> dict[str, Any]:
+    """Show the calibration of a rule, by the seed of its recipe."""
+    predicted, said = pl.read_parquet(mine.predictions), pl.read_parquet(mine.opinions)
+    confidence, recipe = model.confidence, model.frozen.recipe
+    weights, seed = confidence.weights, recipe.seed
+    return shown(predicted, said, confidence.stack, weights, horizon=recipe.horizon, seed=seed)
 
 
 def _truth(

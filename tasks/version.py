@@ -27,9 +27,15 @@ COMPUTES = (
 @cache
 def code_version() -> str:
     """Return the release and 8 digits of the code that decides numbers: 0.1.0+1a2b3c4d."""
+    return f"{version('sep-trader')}+{code_digest(COMPUTES)}"
+
+
+@cache
+def code_digest(patterns: tuple[str, ...]) -> str:
+    """Return 8 digits of the files that these patterns name, from the project's folder."""
     digest = hashlib.sha256()
-    for pattern in COMPUTES:
+    for pattern in patterns:
         for path in sorted(PROJECT.glob(pattern)):
             digest.update(path.relative_to(PROJECT).as_posix().encode())
             digest.update(path.read_bytes())
-    return f"{version('sep-trader')}+{digest.hexdigest()[:8]}"
+    return digest.hexdigest()[:8]

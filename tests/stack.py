@@ -75,6 +75,12 @@ class Stack:
         command = [sys.executable, "-m", "deployments.sep.cli", *arguments]
         return self._run(command, check, {**self.environment, **(extra or {})})
 
+    def appoint(self, model_id: str) -> None:
+        """Put a model in force as champion, whatever a gate would say of it."""
+        code = "import sys; from tasks.research.registry import appoint; "
+        command = [sys.executable, "-c", code + "appoint(sys.argv[1], who='a test')", model_id]
+        self._run(command, True, self.environment)
+
     def prefect(self, *arguments: str, check: bool = True) -> str:
         """Run the `prefect` command as a user would after `eval "$(sep env)"`."""
         variables = environment.client_environment(self.settings, self.api_url)

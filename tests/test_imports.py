@@ -84,8 +84,9 @@ ROOMS = {
     | {"tasks/research", "tasks/rules", "tasks/strategy"},
     "tasks/audit": {"infra", "kernels", "tasks/document", "tasks/folder"}
     | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live"},
-    "tasks/gate": {"infra", "kernels", "tasks/document", "tasks/folder"}
-    | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live", "tasks/reports"},
+    "tasks/gate": {"infra", "kernels", "tasks/document", "tasks/folder", "tasks/version"}
+    | {"tasks/research", "tasks/rules", "tasks/strategy", "tasks/live", "tasks/reports"}
+    | {"tasks/audit"},
     "tasks/trading": {"infra"},
     "tasks/reports": {"infra", "kernels", "tasks"},
     "tasks/upkeep": {"infra", "kernels", "tasks/document", "tasks/folder"}

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.sep import audit, bars, promotion, risk, standing, strategy, sweep, trading
+from deployments.sep import (
+    audit,
+    bars,
+    promotion,
+    report,
+    risk,
+    selftest,
+    standing,
+    strategy,
+    sweep,
+    trading,
+)
 from infra.files import UMASK
 
 app = typer.Typer(
@@ -191,7 +202,9 @@ app.add_typer(model, name="model")
 app.add_typer(bars.app, name="bars")
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(audit.app)
+app.add_typer(selftest.app)
 app.add_typer(sweep.app)
+app.add_typer(report.app, name="report")
 app.add_typer(trading.app)
 app.add_typer(risk.app, name="risk")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -17,6 +18,7 @@ from deployments.sep import sweep_page
 from infra.files import replaced
 from kernels.device import choose_engine
 from tasks.folder import bar_store
+from tasks.gate.log import Tried, record
 from tasks.reports.format import number, percent
 from tasks.reports.sweep_pictures import draw_sweep, value_label
 from tasks.research import registry
@@ -89,9 +91,30 @@ def sweep(console: Console, asked: Asked) -> None:
         seconds = perf_counter() - began
     told = {"model": chosen.model_id, **figures(known, found), "seconds": round(seconds, 3)}
     told["engine"] = choose_engine(asked.engine).name
+    _log(chosen.model_id, known, found)
     if not asked.sets:
         _write(asked, axes, found, told)
     _show(console, asked, told)
+
+
+def _log(model_id: str, known: Scores, found: Swept) -> None:
+    """Count the sets; those that were compared before count once."""
+    stamps, recipe = known.bars["timestamp"], known.recipe
+    digest = sha256(repr(found.grid.axes).encode()).hexdigest()[:12]
+    tried = Tried(
+        pair=recipe.pair,
+        timeframe=recipe.timeframe,
+        first=stamps[0],
+        last=stamps[-1],
+        run_id=f"sweep {model_id} {digest}",
+        kind="sweep",
+        strategy=recipe.strategy,
+        sets=len(found.grid),
+        effective=min(max(found.effective, 1.0), float(len(found.grid))),
+        deviation=None,
+        details={"model": model_id},
+    )
+    record(tried)
 
 
 def figures(known: Scores, found: Swept) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from infra.backups.manifest import (
 from infra.backups.manifest import write as write_manifest
 from infra.files import locked, sync, write_durably
 from infra.postgres import database
-from infra.postgres.models import Base
+from infra.postgres.schema import TABLES
 from infra.settings import settings
 from infra.stores.bulk import BarStore
 from infra.stores.years import StoreError
@@ -203,7 +203,7 @@ def _describe(connection: Connection) -> dict[str, Any]:
         "revision": connection.scalar(text("SELECT version_num FROM alembic_version")),
         "postgres": str(connection.scalar(text("SHOW server_version"))).split()[0],
         "extensions": dict(sorted(extensions.all())),
-        "tables": count_rows(connection, sorted(there & set(Base.metadata.tables))),
+        "tables": count_rows(connection, sorted(there & TABLES)),
     }
 
 

@@ -31,7 +31,7 @@ from infra.backups.manifest import (
     verify,
 )
 from infra.postgres import database
-from infra.postgres.models import Base
+from infra.postgres.schema import TABLES
 from infra.settings import settings
 from infra.stores.bulk import BarStore
 from infra.stores.years import StoreError
@@ -183,7 +183,7 @@ def _more(things: list[str]) -> str:
 
 
 def _our_tables(connection: Connection) -> list[str]:
-    return sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+    return sorted(set(inspect(connection).get_table_names()) & TABLES)
 
 
 def _places(manifest: Manifest) -> list[str]:

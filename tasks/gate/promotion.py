@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,8 @@ import polars as pl
 from infra.market.timeframes import bar_length
 from infra.stores.bulk import BarStore
 from tasks import document
+from tasks.audit.detectors import NothingToAudit
+from tasks.audit.models import audit
 from tasks.folder import RunFolder
 from tasks.gate import holdout, log
 from tasks.gate.checks import Check, Judged, checks, passed, reasons
@@ -25,6 +27,9 @@ from tasks.research.registry import Entry
 from tasks.research.resolve import resolve
 from tasks.research.returns import varied
 from tasks.rules.bench import Bench
+
+AUDITED: Final = 2
+"""Bars whose future the leak detectors change."""
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,8 @@ def _in_shadow(
     chosen: Entry, who: str, asked: list[Check], why: list[str], **about: Any
 ) -> Promotion:
     """Let a model speak in shadow, unless a champion is in force for its key."""
-    kept = next(
-        (
-            each.model_id
-            for each in registry.champions(chosen.timeframe)
-            if each.strategy == chosen.strategy and each.pair == chosen.pair and not each.shadow
-        ),
-        None,
-    )
+    champion = _in_force(chosen)
+    kept = champion.model_id if champion else None
     if kept is None:
         registry.appoint(chosen.model_id, who=who, shadow=True, why="; ".join(why))
     return Promotion(*_key(chosen), passed=False, checks=asked, reasons=why, kept=kept, **about)
@@ -181,6 +180,7 @@ def _asked(
     counted = log.tally(chosen.pair, chosen.timeframe, chosen.trained_from, last)
     asked = checks(together, Search(returns, counted.sets, counted.effective))
     asked.append(_positive("net gain on the holdout alone", alone.net))
+    asked.append(_leaks(chosen, store, engine))
     champion = _champion(chosen, first)
     if champion is not None:
         theirs = _evidence_alone(champion, first, store, engine).net
@@ -189,16 +189,35 @@ def _asked(
     return asked
 
 
+def _leaks(chosen: Entry, store: BarStore, engine: str) -> Check:
+    """Say how many of the leak detectors find look-ahead."""
+    name = "leak detectors that find look-ahead"
+    try:
+        found = audit(chosen, store, count=AUDITED, engine=engine)
+    except NothingToAudit as error:
+        return Check(name, None, 0.0, passed=False, why=str(error))
+    leaks = [each.detector for each in found if not each.clean]
+    why = f"of {len(found)}: {', '.join(leaks) or 'none'}; at most"
+    return Check(name, float(len(leaks)), 0.0, passed=not leaks, why=why)
+
+
 def _positive(name: str, value: float) -> Check:
     return Check(name, value, 0.0, value > 0, "above")
 
 
 def _champion(chosen: Entry, first: datetime) -> Entry | None:
     """Return the champion that a model would replace, if the holdout is unseen by it, too."""
-    for each in registry.champions(chosen.timeframe):
-        same = (each.pair, each.strategy) == (chosen.pair, chosen.strategy)
-        if same and not each.shadow and each.model_id != chosen.model_id:
-            return each if each.trained_until < first else None
+    champion = _in_force(chosen)
+    if champion is None or champion.model_id == chosen.model_id:
+        return None
+    return champion if champion.trained_until < first else None
+
+
+def _in_force(chosen: Entry) -> Entry | None:
+    """Return the champion of a model's pair, timeframe and strategy; shadows are none."""
+    for each in registry.entries(chosen.pair, chosen.timeframe):
+        if each.champion and not each.shadow and each.strategy == chosen.strategy:
+            return each
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from tasks.gate.checks import Check, checks
 from tasks.gate.evidence import Search, Unseen, unseen
 from tasks.research.knowledge import with_costs
 from tasks.research.measure import Measures, measure_by
+from tasks.research.model import Model
 from tasks.research.resolve import resolve
 from tasks.research.simulation import Simulation
 from tasks.research.training import predictions, train
@@ -22,6 +23,9 @@ from tasks.rules.selection import Selection, select
 from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past
 
+Judge = Callable[..., list[Check]]
+"""As `tasks.gate.checks.checks`."""
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -30,8 +34,14 @@ class Rehearsal:
     Attributes
     ----------
     selection : Selection
+    models : dict of str to Model
+        By rule, the first one's first.
+    library : int
+        Rows of the first rule's library.
     predictions : polars.DataFrame
         Of the first rule.
+    signals : polars.DataFrame
+        Of the test span.
     simulation : Simulation
         Of the test span.
     found : Unseen
@@ -40,7 +50,10 @@ class Rehearsal:
     """
 
     selection: Selection
+    models: dict[str, Model]
+    library: int
     predictions: pl.DataFrame
+    signals: pl.DataFrame
     simulation: Simulation
     found: Unseen
     search: Search
@@ -48,7 +61,13 @@ class Rehearsal:
 
 
 def rehearse(
-    setup: Setup, bars: pl.DataFrame, *, tries: int = 16, engine: str = "cpu", seed: int = 0
+    setup: Setup,
+    bars: pl.DataFrame,
+    *,
+    tries: int = 16,
+    engine: str = "cpu",
+    seed: int = 0,
+    judge: Judge = checks,
 ) -> Rehearsal:
     """Choose parameters on the past, train, trade the test span, and ask the gate.
 
@@ -62,6 +81,8 @@ def rehearse(
     engine : {"cpu", "gpu"}
     seed : int
         Of the bootstraps.
+    judge : callable
+        The gate.
 
     Raises
     ------
@@ -78,7 +99,8 @@ def rehearse(
     )
     selection = select(setup, Past(bars, measures, frames, engine), tries)
     setup = selection.setup
-    told, test = _trained(setup, bars, measures, frames, engine)
+    models, library, told = _trained(setup, bars, measures, frames, engine)
+    test = max(each.frozen.spans.test.start for each in models.values())
     bench = Bench(
         setup,
         frames,
@@ -94,11 +116,14 @@ def rehearse(
     search = Search(selection.returns.astype(np.float64), selection.sets, selection.effective)
     return Rehearsal(
         selection,
+        models,
+        library,
         told[setup.first],
+        signals,
         simulation,
         found,
         search,
-        checks(found, search, seed=seed),
+        judge(found, search, seed=seed),
     )
 
 
@@ -108,16 +133,16 @@ def _trained(
     measures: Measures,
     frames: Mapping[str, pl.DataFrame],
     engine: str,
-) -> tuple[dict[str, pl.DataFrame], int]:
-    """Return what models of each rule tell, and where the test span of all begins."""
-    told, test = {}, 0
+) -> tuple[dict[str, Model], int, dict[str, pl.DataFrame]]:
+    """Return the model of each rule, rows of the first library, and what each model tells."""
+    models, told, rows = {}, {}, 0
     for rule, recipe in setup.recipes.items():
         metrics = measures.metrics.with_columns(setup.exits(frames))
         known = replace(measures, metrics=with_costs(metrics, bars, recipe))
         outcomes = resolve(bars, known.metrics, recipe, engine=engine)
         frozen = freeze(known, outcomes, recipe, "", engine=engine)
-        _, answers = replay(known, outcomes, frozen, engine=engine)
-        model = train(known, outcomes, frozen, answers)
-        told[rule] = predictions(known, outcomes, model, answers)
-        test = max(test, frozen.spans.test.start)
-    return told, test
+        library, answers = replay(known, outcomes, frozen, engine=engine)
+        rows = rows or len(library)
+        models[rule] = train(known, outcomes, frozen, answers)
+        told[rule] = predictions(known, outcomes, models[rule], answers)
+    return models, rows, told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,7 @@ from tasks.reports.drawing import (
     times_of,
     values_of,
 )
+from tasks.reports.shown_pictures import draw_curve
 
 BINS, OUTCOMES_A_BIN = 8, 20
 FEW = 400
@@ -53,11 +55,14 @@ def draw_confidence(predictions: pl.DataFrame) -> bytes:
     return png(figure)
 
 
-def draw_reliability(predictions: pl.DataFrame, *, horizon: int) -> bytes:
+def draw_reliability(
+    predictions: pl.DataFrame, *, horizon: int, shown: Mapping[str, Any] | None = None
+) -> bytes:
     """Draw how often trades won against how often confidence said they would.
 
-    Equal-mass bins over the test span, one series a side. Outcomes closer than the horizon
-    overlap, so the Wilson intervals count one outcome in each ``horizon + 1`` bars.
+    The curve without bins in its bands, where it is known, and equal-mass bins over the test
+    span, one series a side. Outcomes closer than the horizon overlap, so the Wilson intervals of
+    the bins count one outcome in each ``horizon + 1`` bars.
 
     Parameters
     ----------
@@ -65,6 +70,8 @@ def draw_reliability(predictions: pl.DataFrame, *, horizon: int) -> bytes:
         One row a bar, as `tasks.research.training.predictions` returns.
     horizon : int
         Bars a trade is held.
+    shown : dict, optional
+        What `tasks.reports.shown.shown` returned.
     """
     figure, (above, below) = panels(2, height=6.4, ratios=(3.4, 1), sharex=True)
     entitle(above, "Reliability", "does a confidence of 60 % win six times in ten?")
@@ -73,6 +80,8 @@ def draw_reliability(predictions: pl.DataFrame, *, horizon: int) -> bytes:
     if not any(confidence.size for confidence, _ in outcomes.values()):
         return png(say(figure, above, "no confidence with a known outcome"))
     for side, (confidence, win) in outcomes.items():
+        if shown is not None:
+            draw_curve(above, side, shown["sides"][side])
         _draw_bins(above, side, confidence, win, horizon)
     _draw_histogram(below, outcomes)
     above.axline((0.5, 0.5), slope=1, color=MUTED, linewidth=1, linestyle=DASHES)

@@ -47,4 +47,7 @@ def number(value: float | None, digits: int = 2) -> str:
     digits : int
         After the point.
     """
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    if value is None:
+        return "–"
+    shown = round(value, digits) + 0.0  # no zero with a sign
+    return f"{shown:.{digits}f}".replace("-", "−")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from tasks.reports.belief_pictures import draw_confidence, draw_reliability
 from tasks.reports.drawing import (
@@ -19,14 +18,12 @@ from tasks.reports.drawing import (
     LONG,
     MARKERS,
     MUTED,
-    SHORT,
     Look,
     date_axis,
     entitle,
     in_slices,
     known,
     panels,
-    percent_label,
     png,
     put_legend,
     say,
@@ -36,6 +33,8 @@ from tasks.reports.drawing import (
     values_of,
 )
 from tasks.reports.learner_pictures import draw_caution, draw_learners
+from tasks.reports.money_pictures import draw_equity, draw_plateau, draw_waterfall, is_map
+from tasks.reports.shown_pictures import draw_coverage
 from tasks.research.simulation import Simulation
 
 TRADES = 1200
@@ -49,6 +48,7 @@ def draw(
     horizon: int,
     learners: Sequence[dict[str, Any]] = (),
     caution: dict[str, Any] | None = None,
+    shown: dict[str, Any] | None = None,
 ) -> dict[str, bytes]:
     """Draw every picture of a report, by name; equity over the test span alone.
 
@@ -64,6 +64,8 @@ def draw(
         What `tasks.reports.learners.learners` returned.
     caution : dict, optional
         What `tasks.reports.cautions.cautions` returned.
+    shown : dict, optional
+        What `tasks.reports.shown.shown` returned.
     """
     test = tested(predictions).select(
         first=pl.col("timestamp").min(), last=pl.col("timestamp").max()
@@ -71,14 +73,46 @@ def draw(
     within = pl.col("timestamp").is_between("first", "last")
     equity = simulation.equity.join(test, how="cross").filter(within)
     return {
-        "price": draw_price(predictions, simulation.trades),
         "equity": draw_equity(equity),
+        "reliability": draw_reliability(predictions, horizon=horizon, shown=shown),
+        "coverage": draw_coverage(shown),
+        "confidence": draw_confidence(predictions),
         "learners": draw_learners(learners),
         "caution": draw_caution(caution),
-        "confidence": draw_confidence(predictions),
-        "reliability": draw_reliability(predictions, horizon=horizon),
+        "price": draw_price(predictions, simulation.trades),
         "metrics": draw_metrics(predictions),
     }
+
+
+def draw_rule(
+    predictions: pl.DataFrame, shown: dict[str, Any] | None, *, horizon: int
+) -> dict[str, bytes]:
+    """Draw what is shown of the calibration of a further exit rule, by name.
+
+    Parameters
+    ----------
+    predictions : polars.DataFrame
+        Of the rule.
+    shown : dict, optional
+        What `tasks.reports.shown.shown` returned of it.
+    horizon : int
+        Bars its trades are held.
+    """
+    reliability = draw_reliability(predictions, horizon=horizon, shown=shown)
+    return {"reliability": reliability, "coverage": draw_coverage(shown)}
+
+
+def draw_more(summary: Mapping[str, Any]) -> dict[str, bytes]:
+    """Draw what not every summary has: the way from gross to net, neighbouring parameters.
+
+    Parameters
+    ----------
+    summary : dict
+        With ``waterfall``, and ``plateau`` with its map, where they are known.
+    """
+    waterfall, plateau = summary.get("waterfall"), summary.get("plateau") or {}
+    drawn = {"waterfall": draw_waterfall(waterfall)} if waterfall else {}
+    return drawn | ({"plateau": draw_plateau(plateau)} if is_map(plateau) else {})
 
 
 def draw_price(predictions: pl.DataFrame, trades: pl.DataFrame) -> bytes:
@@ -105,26 +139,6 @@ def draw_price(predictions: pl.DataFrame, trades: pl.DataFrame) -> bytes:
     if trades.height:
         _draw_trades(below, trades.gather_every(step))
         put_legend(figure, below)
-    return png(figure)
-
-
-def draw_equity(equity: pl.DataFrame) -> bytes:
-    """Draw the equity curve, net of costs, and its drawdown."""
-    figure, (above, below) = panels(2, height=4.6, ratios=(2.2, 1), sharex=True)
-    entitle(above, "Equity", "change since the start, after costs")
-    entitle(below, "Drawdown", "below the highest point so far")
-    if equity.is_empty():
-        return png(say(figure, above, "no bars were traded"))
-    growth, drawdown = 100 * (values_of(equity, "equity") - 1), 100 * values_of(equity, "drawdown")
-    for axis, values, colour in ((above, growth, LONG), (below, drawdown, SHORT)):
-        rows = thin(values)
-        when = times_of(equity[rows])
-        axis.axhline(0, color=MUTED, linewidth=0.8)
-        axis.fill_between(when, values[rows], 0, color=colour, alpha=0.12, linewidth=0)
-        axis.plot(when, values[rows], color=colour, linewidth=1.5)
-        axis.yaxis.set_major_formatter(FuncFormatter(percent_label))
-    below.set_ylim(top=max(-float(drawdown.min()), 0.1) * 0.05)
-    date_axis(below)
     return png(figure)
 
 

@@ -12,7 +12,7 @@ from infra.bars import PRICES
 from infra.errors import SepError
 from infra.market.hours import calendar_of
 from infra.market.timeframes import bar_length, bar_seconds
-from kernels.bits import encode_bits, patterns, transitions, volatility
+from kernels.bits import COLUMNS, encode_bits, patterns, transitions, volatility
 from kernels.damping import DampingParams, damp
 from kernels.momentum import MEMORIES, momentum
 from kernels.segments import segments as find_segments
@@ -72,13 +72,14 @@ def measure(
     Raises
     ------
     BarsError
-        If there are no bars, or a price is missing, NaN or not positive.
+        If there are no bars, or a price is missing, NaN or not positive, or there is no column
+        that the encoder reads.
     UnknownInstrument
         If no instrument goes by the pair's name.
     """
     refuse_bad_prices(bars)
     params = params or DampingParams()
-    columns = {name: bars[name].to_numpy() for name in bars.columns if name != "timestamp"}
+    columns = _columns(bars, encoder)
     segment = segments_of(bars, pair, timeframe)
     log_price = np.log(columns["close"])
     sigma = volatility(log_price, segment, engine=engine)
@@ -104,6 +105,14 @@ def measure(
         **{name: averages[:, m] for m, name in enumerate(MOMENTUM)},
     )
     return Measures(metrics, damping.trajectory)
+
+
+def _columns(bars: pl.DataFrame, encoder: str) -> dict[str, NDArray[np.float64]]:
+    """Return prices and what the encoder reads, NaN where unknown."""
+    wanted = dict.fromkeys((*PRICES, *COLUMNS.get(encoder, ())))
+    if missing := [name for name in wanted if name not in bars.columns]:
+        raise BarsError(f"encoder={encoder!r} reads {', '.join(missing)}, which bars do not have")
+    return {name: bars[name].cast(pl.Float64).to_numpy() for name in wanted}
 
 
 def measure_by(

@@ -12,6 +12,7 @@ from infra.bars import QUOTES
 from infra.market.quotes import Costs, with_quotes
 from kernels.outcomes import Quotes, outcomes
 from tasks.research.charges import Charges
+from tasks.research.measure import BarsError
 
 TRADES = pl.Schema(
     {
@@ -176,7 +177,7 @@ def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
 
     Raises
     ------
-    ValueError
+    BarsError
         When a price is missing, NaN or infinite.
     """
     quoted = with_quotes(bars, costs)
@@ -185,7 +186,7 @@ def quotes(bars: pl.DataFrame, costs: Costs) -> Quotes:
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             when = bars["timestamp"][row]
-            raise ValueError(f"{name} of the bar at {when} is no number: ingest the bars again")
+            raise BarsError(f"{name} of the bar at {when} is no number: ingest the bars again")
     return Quotes(**columns)
 
 

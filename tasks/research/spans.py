@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,8 @@ class TooShort(SepError, ValueError):
     """The history cannot be split into spans worth measuring on."""
 
 
+WARM_UP: Final = 257
+"""Bars before the first one that has metrics."""
 MINIMUM_OUTCOMES = 20
 FRACTIONS = (0.5, 0.25)
 """Shares of library and calibration; the test takes the rest."""
@@ -82,21 +86,48 @@ def split(
     TooShort
         If a span holds fewer than 20 outcomes that do not overlap.
     """
+    spans = _cut(first, stop, horizon, fractions)
+    if not _suffices(spans, horizon):
+        count, needed = max(0, stop - first), least(horizon, fractions=fractions)
+        raise TooShort(
+            f"{count:,} bars with metrics are too few for horizon {horizon}: each span needs "
+            f"{MINIMUM_OUTCOMES} outcomes that do not overlap, {needed:,} such bars in all; ingest "
+            f"at least {first + needed - stop:,} more bars or shorten the horizon"
+        )
+    return spans
+
+
+def least(horizon: int, *, fractions: tuple[float, float] = FRACTIONS) -> int:
+    """Return the least number of bars with metrics that can be split.
+
+    Parameters
+    ----------
+    horizon : int
+    fractions : (float, float)
+        As for `split`.
+    """
+
+    def suffices(bars: int) -> bool:
+        return _suffices(_cut(0, bars, horizon, fractions), horizon)
+
+    share = min(*fractions, 1 - sum(fractions))
+    enough = int((MINIMUM_OUTCOMES + 2) * (horizon + 1) / share) + 3 * (horizon + 1)
+    return bisect_left(range(enough), 1, key=suffices)
+
+
+def _cut(first: int, stop: int, horizon: int, fractions: tuple[float, float]) -> Spans:
     purge = horizon + 1
     usable = stop - first - 2 * purge
     library = int(usable * fractions[0])
     calibration = int(usable * fractions[1])
     start = first + library + purge
-    spans = Spans(
+    return Spans(
         Span(first, first + library),
         Span(start, start + calibration),
         Span(start + calibration + purge, stop),
     )
-    shortest = min(len(spans.library), len(spans.calibration), len(spans.test) - purge)
-    if shortest < MINIMUM_OUTCOMES * horizon:
-        raise TooShort(
-            f"{stop - first} bars with metrics are too few for horizon {horizon}: each span needs "
-            f"{MINIMUM_OUTCOMES} outcomes that do not overlap; ingest more bars or shorten the "
-            "horizon"
-        )
-    return spans
+
+
+def _suffices(spans: Spans, horizon: int) -> bool:
+    shortest = min(len(spans.library), len(spans.calibration), len(spans.test) - horizon - 1)
+    return shortest >= MINIMUM_OUTCOMES * horizon

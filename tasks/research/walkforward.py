@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from kernels.bits import COLUMNS
 from kernels.evaluation import non_overlapping
 from kernels.outcomes import SIDES, Outcomes
-from kernels.paths import Standard, fit_standard
+from kernels.paths import Standard, fit_standard, has_path, unit_paths
 from tasks.research.knowledge import features, log_deviation
 from tasks.research.library import Library
 from tasks.research.measure import BarsError, Measures
@@ -21,7 +22,7 @@ from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.search import search
 from tasks.research.similarity import Sample, choose, shares, told_apart
-from tasks.research.spans import MINIMUM_OUTCOMES, Span, split
+from tasks.research.spans import MINIMUM_OUTCOMES, WARM_UP, Span, split
 from tasks.research.timeline import Timeline
 from tasks.version import code_version
 
@@ -52,19 +53,23 @@ def freeze(
     """
     stamps: list[datetime] = measures.metrics["timestamp"].to_list()
     measured = np.flatnonzero(np.isfinite(measures.trajectory[:, -1, 0]))
+    first = int(measured[0]) if len(measured) else WARM_UP
+    spans = split(first, len(stamps), recipe.horizon)
     if not len(measured):
-        raise BarsError(
-            f"none of {len(stamps)} bars has metrics: a bar needs the 257 before it in one stretch"
-        )
-    spans = split(int(measured[0]), len(stamps), recipe.horizon)
+        raise BarsError(f"none of {len(stamps):,} bars has metrics: {_wanted(recipe)}")
     learned = measured[(measured >= spans.library.start) & (measured < spans.library.stop)]
+    if not np.isfinite(measures.trajectory[learned]).all(axis=(1, 2)).any():
+        raise BarsError(
+            f"none of {len(spans.library):,} bars of the library span has metrics: "
+            f"{_wanted(recipe)}"
+        )
     ended = learned[(np.asarray(outcomes.win)[learned] >= 0).all(axis=1)]
     if not len(ended):
         raise BarsError("no trade of the library span has ended: ingest more bars")
     standard = fit_standard(measures.trajectory, learned)
     log_sigma = float(np.nanmean(log_deviation(measures.metrics)[learned]))
     sample = _sample(measures, outcomes, recipe, spans.library, standard, log_sigma)
-    _refuse_few(sample, recipe.stride_for(len(stamps)))
+    _refuse_few(sample, standard, recipe.stride_for(len(stamps)))
     return Frozen(
         recipe=recipe,
         data_hash=data_hash,
@@ -82,7 +87,22 @@ def freeze(
     )
 
 
-def _refuse_few(sample: Sample, stride: int) -> None:
+def _wanted(recipe: Recipe) -> str:
+    """Say what a bar needs to have metrics."""
+    read = ", ".join(COLUMNS.get(recipe.encoder, ()))
+    return (
+        f"a bar needs the {WARM_UP} before it in one stretch, with prices that move and with what "
+        f"encoder={recipe.encoder!r} reads of each ({read})"
+    )
+
+
+def _refuse_few(sample: Sample, standard: Standard, stride: int) -> None:
+    alike = len(sample.position) - int(has_path(unit_paths(sample.trajectory, standard)).sum())
+    if alike > len(sample.position) // 2:
+        raise BarsError(
+            f"{alike:,} of {len(sample.position):,} bars of the library span look as all do in the "
+            "mean, so that none is like another: prices move evenly, as no market's do"
+        )
     apart = int(non_overlapping(sample.position, sample.horizon).sum())
     if apart < MINIMUM_OUTCOMES:
         raise BarsError(

@@ -4,7 +4,6 @@ of the rest."""
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ from tasks.research.measure import measure_by
 from tasks.research.model import Frozen
 from tasks.research.recipe import Recipe
 from tasks.research.registry import Entry
-from tasks.research.spans import MINIMUM_OUTCOMES, TooShort, split
+from tasks.research.spans import TooShort, least
 from tasks.rules.frames import measured, others
 from tasks.rules.setup import Setup
 from tasks.rules.sweep import Past, told_apart
@@ -135,27 +134,13 @@ def _start(past: Past, recipe: Recipe) -> int:
         start = past.spans(recipe.horizon).test.start
     except TooShort as error:
         known = np.flatnonzero(np.isfinite(past.measures.trajectory[:, -1, 0]))
-        needed = _needed(int(known[0]) if len(known) else 0, recipe.horizon)
+        needed = (int(known[0]) if len(known) else 0) + least(recipe.horizon)
         raise TooShort(_missing(count, needed, "to train on a part of them")) from error
     days = trading_day(past.bars["timestamp"][start:]).n_unique()
     if days < LEAST:
         what = f"to judge by: the part to trade has {days} days of at least {LEAST}"
         raise TooShort(_missing(count, math.ceil(count * LEAST / days), what))
     return start
-
-
-def _needed(first: int, horizon: int) -> int:
-    """Return the least number of bars that can be split, of which the first ones know nothing."""
-
-    def fits(stop: int) -> bool:
-        try:
-            split(first, stop, horizon)
-        except TooShort:
-            return False
-        return True
-
-    enough = first + 5 * (MINIMUM_OUTCOMES + 1) * (horizon + 1)
-    return bisect_left(range(enough), 1, key=fits)
 
 
 def _missing(count: int, needed: int, what: str) -> str:

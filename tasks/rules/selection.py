@@ -22,13 +22,13 @@ from tasks.research.knowledge import with_costs
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import closing, resolve
 from tasks.research.returns import varied
-from tasks.research.spans import Span, Spans
+from tasks.research.spans import Span, Spans, TooShort
 from tasks.research.training import told_apart
 from tasks.research.walkforward import freeze, replay
 from tasks.rules import texts
 from tasks.rules.grid import Grid
 from tasks.rules.setup import Setup
-from tasks.rules.sweep import Past, Try, best, sweep
+from tasks.rules.sweep import Past, Try, best, sweep, too_few
 from tasks.rules.swept import Swept, swept
 
 HORIZON, STOP = (f"{texts.DEFAULT}.{name}" for name in ("horizon", "deviations"))
@@ -137,10 +137,14 @@ def _effective(returns: Floats) -> float:
 def _by_grid(setup: Setup, past: Past, fixed: Collection[str]) -> Selection:
     spans = past.spans(max(_horizons(setup, fixed)))
     known = past.until(spans.calibration.stop, setup.strategy.requires.streams[0].name)
+    try:
+        scores = _scores(setup, known, spans)
+    except TooShort as error:
+        raise too_few(past, setup, setup.recipes[setup.first].horizon) from error
     found = swept(
         known.bars,
         known.measures.metrics,
-        _scores(setup, known, spans),
+        scores,
         grid_of(setup, fixed),
         setup.recipe.costs,
         closing=closing(known.measures.metrics, setup.recipe),

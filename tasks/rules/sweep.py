@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,7 @@ from tasks.research.measure import Measures
 from tasks.research.recipe import Recipe
 from tasks.research.resolve import resolve
 from tasks.research.returns import daily_returns, days_of
-from tasks.research.spans import Spans, TooShort, split
+from tasks.research.spans import FRACTIONS, WARM_UP, Spans, TooShort, least, split
 from tasks.research.training import predictions, train
 from tasks.research.walkforward import freeze, replay
 from tasks.rules.bench import traded
@@ -85,7 +86,7 @@ class Past:
     def spans(self, horizon: int) -> Spans:
         """Return the split that a model of this horizon is trained on."""
         known = np.flatnonzero(np.isfinite(self.measures.trajectory[:, -1, 0]))
-        return split(int(known[0]) if len(known) else 0, len(self.bars), horizon)
+        return split(int(known[0]) if len(known) else WARM_UP, len(self.bars), horizon)
 
 
 def candidates(
@@ -110,7 +111,7 @@ def candidates(
         Those that do not have their defaults; one alone where there is nothing to choose.
     """
     free = {name: p for name, p in strategy.parameters.items() if name not in fixed}
-    if not free:
+    if not free or tries < 2:
         return [dict(given)]
     drawn = qmc.Halton(len(free), rng=np.random.default_rng(seed)).random(4 * tries)
     kept = {name: value for name, value in given.items() if name in fixed}
@@ -163,10 +164,10 @@ def sweep(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) -> 
     chosen = candidates(setup.strategy, setup.parameters, fixed, tries, setup.recipe.seed)
     if len(chosen) == 1:
         return [Try(chosen[0], 0.0, 0)]
-    setups = [each for each in (replace(setup, parameters=c) for c in chosen) if _fits(each, past)]
+    proposed = [replace(setup, parameters=each) for each in chosen]
+    setups = [each for each in proposed if _fits(each, past)]
     if not setups:
-        problem = f"{len(past.bars)} bars are too few to compare parameters on a part of them"
-        raise TooShort(f"{problem}: ingest more bars, or leave them as they are by tries=0")
+        raise too_few(past, setup, min(map(_horizon, proposed)))
     longest = max(_horizon(each) for each in setups)
     base = setup.strategy.requires.streams[0].name
     inner = past.until(past.spans(longest).calibration.stop, base)
@@ -178,6 +179,25 @@ def sweep(setup: Setup, past: Past, tries: int, fixed: Collection[str] = ()) -> 
 def best(tried: list[Try]) -> Try:
     """Return what grew most, the first of equals."""
     return max(tried, key=lambda each: each.growth)
+
+
+def too_few(past: Past, setup: Setup, horizon: int) -> TooShort:
+    """Return the refusal of a past that is too short to compare parameters on a part of it.
+
+    Parameters
+    ----------
+    past : Past
+    setup : Setup
+    horizon : int
+        The shortest that is asked for.
+    """
+    share = sum(FRACTIONS) if setup.strategy.requires.rules else 1.0
+    needed, count = WARM_UP + math.ceil(least(horizon) / share) + 2 * (horizon + 1), len(past.bars)
+    return TooShort(
+        f"{count:,} bars are too few to compare parameters on a part of them: horizon {horizon} "
+        f"takes about {needed:,}, {max(1, needed - count):,} are missing; ingest more bars, or "
+        "leave them as they are by tries=0"
+    )
 
 
 def _horizon(setup: Setup) -> int:

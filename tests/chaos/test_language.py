@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tasks.audit.frames import frames_for
 from tasks.strategy.language.errors import DslError
 from tasks.strategy.language.formatting import formatted
 from tasks.strategy.language.parsing import parse
@@ -11,7 +12,6 @@ from tasks.strategy.language.printing import printed
 from tasks.strategy.language.program import Program
 from tests.chaos.conftest import Proof
 from tests.tasks.strategy.language import drawn
-from tests.tasks.strategy.language.examples import frames_for
 from tests.tasks.strategy.language.test_lookahead import assert_blind, assert_incremental
 
 TEXTS = 2_000

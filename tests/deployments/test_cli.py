@@ -23,7 +23,7 @@ ON_SERVERS = ("up", "down", "status", "doctor", "logs", "env", "ui")
 ON_TRADING = ("halt", "resume", "flatten", "exits", "accept", "statement", "live")
 COMMANDS = (
     *ON_SERVERS, *ON_TRADING, "risk", "model", "instruments", "bars", "strategy", "audit",
-    "sweep", "ingest", "backup", "restore",
+    "report", "selftest", "sweep", "ingest", "backup", "restore",
 )  # fmt: skip
 SEP = (sys.executable, "-m", "deployments.sep.cli")
 

@@ -21,11 +21,11 @@ from deployments.sep.cli import app
 from infra.errors import SepError
 from infra.stores.bulk import BarStore
 from infra.stores.catalog import NoSeries
+from tasks.audit.frames import frame
 from tasks.intake.rows import planted_rows
 from tasks.strategy.language.builtins import BUILTINS
 from tasks.strategy.language.errors import DslError
 from tests.tasks.strategy.language.examples import FOLDER
-from tests.tasks.strategy.language.frames import frame
 
 Sep = Callable[..., str]
 TEXT = """stream bars from "PLANTED" { timeframe: "H1" }

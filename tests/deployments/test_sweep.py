@@ -22,6 +22,7 @@ from infra.errors import SepError
 from kernels.synthetic import draw
 from tasks import document
 from tasks.folder import RunFolder, bar_store
+from tasks.gate import log
 from tasks.research import registry
 from tasks.research.recipe import Recipe
 from tasks.research.registry import ModelRefused, NoModel
@@ -128,6 +129,9 @@ def test_the_past_alone_is_told_beside_chance(model: str, trained: Study, tmp_pa
     assert told["own"]["horizon"] == trained.recipe.horizon
     assert told["chance"]["logged"] == 36
     assert 1 < told["chance"]["effective"] < 36
+    # both asked for the same sets: they count once
+    (logged,) = log.everything("PLANTED", "H1")
+    assert (logged.kind, logged.sets) == ("sweep", 36)
 
 
 def test_a_rule_of_a_text_is_swept_too(model: str, trained: Study) -> None:

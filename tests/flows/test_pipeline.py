@@ -35,7 +35,7 @@ def tested(session_stack: Stack) -> Path:
     session_stack.empty()
     complete(session_stack, "ingest/local", **PLANTED, source="planted", seed=5, bars=BARS)
     run = complete(session_stack, "backtest/local", **PLANTED)
-    session_stack.sep("model", "champion", model_of(session_stack.home / "runs" / "backtest" / run))
+    session_stack.appoint(model_of(session_stack.home / "runs" / "backtest" / run))
     return session_stack.home / "runs" / "backtest" / run
 
 
@@ -117,6 +117,25 @@ def test_a_backtest_says_what_each_learner_and_caution_is_worth(tested: Path) ->
     )
 
 
+def test_a_backtest_shows_calibration_and_what_it_hangs_on(tested: Path) -> None:
+    summary = json.loads((tested / "summary.json").read_text())
+    frozen = document.read(tested / "model.json", Model).frozen
+    (shown,) = summary["shown"].values()
+    assert shown["sides"]["long"]["why"] is None
+    skills = {row["name"]: row["both"]["skill"] for row in shown["skills"]}
+    assert skills["confidence"] > max(skills["sign reversal"], skills["random neighbours"])
+    assert sum(row["trades"] for row in summary["periods"]["hour"]) == summary["trades"]["count"]
+    assert summary["hashes"]["data"] == frozen.data_hash
+    assert (tested / "coverage.png").exists()
+
+
+def test_its_report_is_found_by_run_and_by_model(stack: Stack, tested: Path) -> None:
+    for named in (tested.name, model_of(tested)):
+        assert stack.sep("report", "show", named).stdout.strip() == str(tested / "report.html")
+    same = stack.sep("report", "diff", tested.name, model_of(tested))
+    assert same.stdout.strip() == "nothing differs"
+
+
 def test_a_backtest_shows_its_steps_and_artifacts(stack: Stack, tested: Path) -> None:
     with stack.api() as api:
         query = {"flow_runs": {"id": {"any_": [tested.name]}}}
@@ -188,7 +207,7 @@ def test_a_pool_is_kept_with_its_model(stack: Stack, tested: Path) -> None:
     assert (folder / "pool.parquet").exists()
     assert not (folder / "pool_bars.parquet").exists()
     assert "pooled" in document.read(folder / "model.json", Model).confidence.learners
-    stack.sep("model", "champion", model_of(folder))
+    stack.appoint(model_of(folder))
     cycle = complete(stack, "signals/H1", pairs=[own["pair"]], as_of=closes(folder), bars=3)
     live = told(stack.home / "runs" / "signals" / cycle / own["pair"] / "damped_consensus")
     columns = [name for name in live.columns if name != "segment"]

@@ -26,6 +26,7 @@ from tasks.judge import Locked
 from tasks.research import registry
 
 KEY = {"pair": "PLANTED", "timeframe": "H1"}
+NOISE = "PLANTED_NONE"
 BARS = 9_000
 EDGE = 2.5
 """Of the planted drift: enough to be seen on so few bars."""
@@ -33,14 +34,14 @@ EDGE = 2.5
 pytestmark = pytest.mark.usefixtures("database", "prefect_server", "cache")
 
 
-def planted(bars: int = BARS, size: float = EDGE) -> pl.Series:
-    rows = planted_rows(bars, timeframe="H1", seed=7, size=size).drop("source_row")
-    bar_store().write("PLANTED", "H1", rows)
+def planted(bars: int = BARS, size: float = EDGE, pair: str = "PLANTED") -> pl.Series:
+    rows = planted_rows(bars, timeframe="H1", seed=7, size=size, pair=pair).drop("source_row")
+    bar_store().write(pair, "H1", rows)
     return rows["timestamp"]
 
 
 def trained(**asked: Any) -> RunFolder:
-    return RunFolder(Path(train(**KEY, engine="cpu", **asked)["folder"]))
+    return RunFolder(Path(train(**{**KEY, **asked}, engine="cpu")["folder"]))
 
 
 def model_of(run: RunFolder) -> str:
@@ -72,7 +73,7 @@ def test_an_edge_becomes_champion_by_bars_that_nobody_had_seen() -> None:
     code, told = ask(model)
     assert code == 0, told
     assert "is champion of PLANTED H1 damped_consensus" in told
-    assert told.count("PASS") == 8
+    assert told.count("PASS") == 9
     chosen = registry.entry(model)
     assert (chosen.champion, chosen.shadow) == (True, False)
     (opening,) = holdout.openings("PLANTED", "H1")
@@ -111,8 +112,8 @@ def _used(champion: str, times: pl.Series) -> None:
 
 
 def test_noise_speaks_in_shadow_at_most() -> None:
-    times = planted(5_000, size=0.0)
-    model = model_of(trained())
+    times = planted(5_000, pair=NOISE)
+    model = model_of(trained(pair=NOISE))
     code, told = ask(model, "--json")
     assert code == 1
     plain = json.loads(told)
@@ -123,8 +124,7 @@ def test_noise_speaks_in_shadow_at_most() -> None:
     why = read_frame("SELECT why FROM champion")["why"][0]
     assert plain["reasons"][0] in why
     # bars that came since are a holdout of their own
-    later = planted_rows(6_000, timeframe="H1", seed=7, size=0.0).drop("source_row")
-    bar_store().write("PLANTED", "H1", later)
-    trained()
-    assert holdout.locked("PLANTED", "H1") > times[-1]
-    assert holdout.locked("PLANTED", "H1") < later["timestamp"][-1] + timedelta(hours=1)
+    later = planted(6_000, pair=NOISE)
+    trained(pair=NOISE)
+    assert holdout.locked(NOISE, "H1") > times[-1]
+    assert holdout.locked(NOISE, "H1") < later[-1] + timedelta(hours=1)

@@ -133,6 +133,11 @@ def test_a_text_of_two_exit_rules(stored: BarStore, tmp_path: Path) -> None:
     assert len(set(ids.values())) == 2
     assert list(models["buy"].model.frozen.stream_hashes) == [f"EUR_USD {SLOW}"]
 
+    assert list(json.loads(run.summary.read_text())["shown"]) == ["buy", "sell"]
+    assert {"reliability-sell.png", "coverage-sell.png"} <= {
+        each.name for each in run.path.iterdir()
+    }
+
     found = pl.read_parquet(run.signals)
     assert set(found["signal"]) == {"buy", "sell", "out"}
     assert found.filter(signal="buy")["rule"].unique().to_list() == ["buy"]

@@ -333,7 +333,7 @@ def test_what_is_there_is_not_replaced_unasked(
     with pytest.raises(BackupError, match="empty database and an empty home") as refused:
         restore(taken.path)
     for found in (
-        "bars 241, champion 1, control 1, equity 1,",
+        "bars 241, champion 1, control 1, demotion 1, equity 1,",
         "4 files",
         "runs/backtest/one",
         "--force",

@@ -17,11 +17,20 @@ from tasks.reports.belief_pictures import draw_confidence, draw_reliability
 from tasks.reports.drawing import thin
 from tasks.reports.learner_pictures import draw_caution, draw_learners
 from tasks.reports.learners import STACK
-from tasks.reports.pictures import draw, draw_equity, draw_metrics, draw_price
+from tasks.reports.money_pictures import (
+    draw_equity,
+    draw_plateau,
+    draw_waterfall,
+    equity_bands,
+    is_sum,
+)
+from tasks.reports.pictures import draw, draw_metrics, draw_price
 from tasks.reports.report import CAPTIONS
+from tasks.reports.shown_pictures import draw_coverage
 from tasks.research.simulation import TRADES, Simulation, simulate
 from tasks.strategy.strategies import damped
 from tests.tasks.frames import one_segment, predictions_of, random_predictions
+from tests.tasks.reports.test_shown import case, judge
 
 LEARNT = ("learners", "caution")
 """Pictures that say in words that nothing was learnt."""
@@ -181,3 +190,44 @@ def test_at_most_four_thousand_points(n: int) -> None:
     rows = thin(np.random.default_rng(0).normal(size=n))
     assert rows.size <= 4000
     assert rows.size == n or rows.size > 1900
+
+
+def test_equity_ends_within_its_bands_and_flat_equity_has_none() -> None:
+    growth = np.random.default_rng(0).normal(1e-4, 1e-3, 3000)
+    equity = np.exp(growth.cumsum())
+    bands = equity_bands(equity)
+    assert bands is not None
+    rows, low, high = bands
+    assert rows[-1] == 2999
+    assert low[-1] < equity[-1] < high[-1]
+    assert np.diff(high - low)[-1] > -0.1
+    for without in (np.ones(3000), equity[:15], equity[:0], np.append(equity, 0.0)):
+        assert equity_bands(without) is None
+
+
+def test_a_waterfall_ends_in_a_sum_or_goes_on() -> None:
+    steps = [{"name": name, "gain": gain} for name, gain in (("gross", 0.3), ("spread", -0.1))]
+    net = [*steps, {"name": "net", "gain": 0.2}]
+    assert is_sum(net)
+    assert not is_sum(steps)
+    assert ink(draw_waterfall(net)) > 0.01
+    assert draw_waterfall(net) != draw_waterfall(steps)
+    assert ink(draw_waterfall(steps[:1])) > 0.01
+
+
+def test_a_plateau_of_one_row_and_of_holes_is_drawn() -> None:
+    x, y = {"name": "n", "values": [1, 2]}, {"name": "", "values": [0]}
+    plateau = {"x": x, "y": y, "value": {"name": "growth", "rows": [[0.1, None]]}, "chosen": [1, 0]}
+    assert ink(draw_plateau(plateau)) > 0.01
+
+
+def test_what_is_shown_is_drawn_and_nothing_says_so() -> None:
+    assert ink(draw_coverage(None)) > 0.005
+    predictions, opinions = case()
+    told = judge(predictions, opinions)
+    assert ink(draw_coverage(told)) > 0.01
+    with_curve = draw_reliability(predictions, horizon=8, shown=told)
+    assert ink(with_curve) > ink(draw_reliability(predictions, horizon=8)) + 0.02
+    few = judge(*case(40))
+    assert ink(draw_coverage(few)) > 0.005
+    assert ink(draw_reliability(predictions, horizon=8, shown=few)) > 0.01

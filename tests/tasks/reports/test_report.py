@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ ABOUT: dict[str, Any] = {
     "seed": 20260101,
     "settings": {"horizon": 8, "stop": None},
 }
-FILES = {"report.html", *(f"{name}.png" for name in CAPTIONS)}
+PICTURES = ("waterfall", *CAPTIONS)
+FILES = {"report.html", *(f"{name}.png" for name in PICTURES)}
 
 
 def report(
@@ -31,6 +33,7 @@ def report(
     predictions: pl.DataFrame,
     about: dict[str, Any] | None = None,
     more: dict[str, Any] | None = None,
+    pictures: Iterable[str] = (),
 ) -> str:
     test = predictions.filter(pl.col("split") == "test")
     signals = damped(test)
@@ -41,7 +44,7 @@ def report(
     summary |= more or {}
     path = write_report(folder, predictions, signals, simulation, summary)
     assert path == folder / "report.html"
-    assert {file.name for file in folder.iterdir()} == FILES
+    assert {file.name for file in folder.iterdir()} == FILES | {f"{each}.png" for each in pictures}
     return path.read_text(encoding="utf-8")
 
 
@@ -90,7 +93,7 @@ def test_it_is_one_file_that_loads_nothing(traded: str) -> None:
 
 def test_every_picture_is_inside_with_its_caption(traded: str) -> None:
     images = Page(traded).addresses
-    assert len(images) == len(CAPTIONS) == 7
+    assert len(images) == len(PICTURES) == 9
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
     for name, caption in CAPTIONS.items():
@@ -180,11 +183,28 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "a &amp; b" in text
 
 
+def test_a_further_exit_rule_has_pictures_of_its_own(tmp_path: Path) -> None:
+    predictions = random_predictions(600, seed=3)
+    test = predictions.filter(pl.col("split") == "test")
+    trades = simulate(
+        test, damped(test), segments=one_segment(test.height), horizon=8, costs=Costs(spread=0.02)
+    )
+    summary = summarise(predictions, damped(test), trades, horizon=8)
+    path = write_report(
+        tmp_path, predictions, damped(test), trades, summary, {"buy": (predictions, 12)}
+    )
+    text = path.read_text(encoding="utf-8")
+    for name in ("reliability", "coverage"):
+        assert f'id="{name}-buy"' in text
+        assert (tmp_path / f"{name}-buy.png").exists()
+    assert "Exit rule buy." in text
+
+
 def test_the_pictures_lie_beside_it_and_writing_again_replaces_all(tmp_path: Path) -> None:
     assert "FIRST" in report(tmp_path, predictions_of(20), {"pair": "FIRST"})
     text = report(tmp_path, predictions_of(30), {"pair": "SECOND"})
     assert "FIRST" not in text
-    for name, image in zip(CAPTIONS, Page(text).addresses, strict=True):
+    for name, image in zip(PICTURES, Page(text).addresses, strict=True):
         assert (tmp_path / f"{name}.png").read_bytes() == base64.b64decode(image.partition(",")[2])
 
 

@@ -67,7 +67,7 @@ def register(trained: Whole, name: str) -> registry.Entry:
 def test_a_backtest_puts_nothing_in_force(whole: Whole, store: BarStore) -> None:
     register(whole, "first")
     assert registry.champions() == []
-    with pytest.raises(NoModel, match=r"any pair is in force for H1: .*sep model champion"):
+    with pytest.raises(NoModel, match=r"any pair is in force for H1: .*sep model promote"):
         find_champions.fn("H1", None)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.document import from_plain, to_plain
-from tasks.research.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, split
+from tasks.research.spans import MINIMUM_OUTCOMES, Span, Spans, TooShort, least, split
 
 
 @given(st.integers(0, 500), st.integers(1_000, 100_000), st.integers(1, 60))
@@ -36,8 +36,18 @@ def test_no_outcome_of_a_span_reaches_the_next() -> None:
 
 
 def test_a_short_history_is_refused_with_what_to_do() -> None:
-    with pytest.raises(TooShort, match="ingest more bars or shorten the horizon"):
+    told = r"343 bars .* horizon 8: .* 689 such bars in all; ingest at least 346 more bars"
+    with pytest.raises(TooShort, match=told):
         split(257, 600, 8)
+    assert split(257, 946, 8)
+
+
+@given(st.integers(1, 200))
+def test_what_is_asked_for_is_the_least(horizon: int) -> None:
+    needed = least(horizon)
+    assert split(257, 257 + needed, horizon)
+    with pytest.raises(TooShort, match=f"ingest at least {1:,} more bars"):
+        split(257, 256 + needed, horizon)
 
 
 def test_names_tell_the_span_of_each_bar() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infra.bars import PRICES, QUOTES
 from kernels.outcomes import SIDES, Outcomes
 from kernels.synthetic import WALKS, PlantedWalk, draw
+from tasks.gate.selftest.walks import bars_of as bars_of
 from tasks.research.knowledge import with_costs
 from tasks.research.leads import with_leads
 from tasks.research.measure import Measures, measure
@@ -65,13 +65,6 @@ class Study:
             target=distances["target_distance"],
             closing=closing(self.measures.metrics, self.recipe)[first:],
         )
-
-
-def bars_of(walk: PlantedWalk) -> pl.DataFrame:
-    """Return the walk as bars of the store."""
-    times = pl.Series(walk.time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    columns = {name: getattr(walk, name) for name in (*PRICES, "volume", *QUOTES)}
-    return pl.DataFrame({"timestamp": times, **columns})
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:

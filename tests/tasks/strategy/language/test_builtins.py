@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tasks.audit.frames import frame
 from tasks.strategy.language.builtins import BUILTINS, GROUPS
 from tasks.strategy.language.program import Program
 from tasks.strategy.language.registry import Builtin, Slot
-from tests.tasks.strategy.language.frames import frame
 from tests.tasks.strategy.language.reference import REFERENCE, Bars
 
 N = 420

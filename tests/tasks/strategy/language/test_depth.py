@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.audit.frames import frame
 from tasks.strategy.language.formatting import formatted
 from tasks.strategy.language.program import Program
-from tests.tasks.strategy.language.frames import frame
 
 HEAD = 'stream m5 from "EUR_USD" { timeframe: "M5" }\n'
 TAIL = "\nsignal s { trigger: p.v > 0; action: BUY; stop: 1; horizon: 5; }\n"

@@ -7,9 +7,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from infra.market.days import bar_end
+from tasks.audit.frames import frames_for
 from tasks.strategy.language.program import Program
 from tests.tasks.strategy.language import drawn
-from tests.tasks.strategy.language.examples import DATA, NAMES, example, frames_for, real
+from tests.tasks.strategy.language.examples import DATA, NAMES, example, real
 from tests.tasks.strategy.language.frames import poisoned, timeframes_of, truncated
 
 BARS = {"multi_timeframe": 4_500}

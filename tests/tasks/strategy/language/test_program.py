@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from tasks.audit.frames import frame, frames_for
 from tasks.strategy.language.errors import DslError
 from tasks.strategy.language.program import Program
 from tasks.strategy.language.rows import SCHEMA
 from tasks.strategy.strategies import damped
 from tests.tasks.frames import random_predictions
-from tests.tasks.strategy.language.examples import DATA, NAMES, digest_of, example, frames_for, real
-from tests.tasks.strategy.language.frames import frame
+from tests.tasks.strategy.language.examples import DATA, NAMES, digest_of, example, real
 
 HEAD = 'stream h1 from "EUR_USD" { timeframe: "H1" }\n'
 HASHES = {
