@@ -70,12 +70,8 @@ def take_strategy(
         If there is none, or it is no program, or has other parameters.
     """
     plan = from_plain(Recipe, recipe)
-    source = (
-        of_texts(asked, plan.pair, plan.timeframe, files)
-        if files
-        else find(asked, plan.pair, plan.timeframe)
-    )
-    setup = Setup.of(source, plan, parameters)
+    place = asked, plan.pair, plan.timeframe
+    setup = Setup.of(of_texts(*place, files) if files else find(*place), plan, parameters)
     document.write(RunFolder(Path(folder)).strategy, setup)
     rules = list(setup.recipes)
     return {"strategy": setup.strategy.title, "digest": setup.strategy.digest, "rules": rules}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -44,9 +45,10 @@ def test_a_pair_neither_leads_itself_nor_is_asked_for_nonsense() -> None:
     )
     with pytest.raises(ValidationError, match="spread=hours goes by all bars"):
         TrainAllRequest(spread="hours")
-    for wrong in ({"tries": -1}, {"holdout": 0.6}, {"pairs": []}):
+    nonsense: list[dict[str, Any]] = [{"tries": -1}, {"holdout": 0.6}, {"pairs": []}]
+    for wrong in nonsense:
         with pytest.raises(ValidationError):
-            TrainAllRequest(**wrong)  # type: ignore[arg-type]
+            TrainAllRequest(**wrong)
     assert needed("damped", "EUR_USD H1", asked.leads) == ["EUR_USD H1", "GBP_USD H1"]
 
 
