@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.api import Api
-from infra.site import DROPLET_POOL, RESEARCH_POOL
+from infra.site import DROPLET_POOL, RESEARCH_POOL, TRAINING_QUEUE
 
 GPU_POOL = RESEARCH_POOL
 """The pool whose flow runs use the GPU."""
@@ -14,10 +14,12 @@ POOLS: dict[str, dict[str, dict[str, int | None]]] = {
     GPU_POOL: {
         "live": {"priority": 1, "concurrency_limit": None},
         "research": {"priority": 2, "concurrency_limit": 2},
+        TRAINING_QUEUE: {"priority": 3, "concurrency_limit": None},
     },
     DROPLET_POOL: {},
 }
-"""Pools, their queues. Research has two places; the live cycle never waits for them."""
+"""Pools, their queues. Research has two places; the live cycle never waits for them. Trainings have
+places on each machine (`SEP_TRAINING_PLACES`)."""
 
 
 REFUSED = ("command", "env", "working_dir")

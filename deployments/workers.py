@@ -18,7 +18,7 @@ from infra.servers.process import MARK, Launch
 from infra.servers.process import start as start_process
 from infra.servers.process import stop as stop_process
 from infra.settings import Settings
-from infra.site import worker_name
+from infra.site import TRAINING_QUEUE, site, worker_name
 from infra.topology import Topology
 
 LOST = ("RUNNING", "PENDING", "CANCELLING")
@@ -103,7 +103,8 @@ def find(home: Path, pool: str) -> str | None:
 def bury(api: Api, pool: str) -> int:
     """Mark the pool's flow runs that lost their process as crashed, and count them.
 
-    Only for a server and a pool that no other worker serves, while ours does not run.
+    Only for a server and a pool that no other worker serves, while ours does not run. A training
+    may be another machine's: that one is missed by its heartbeats.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def bury(api: Api, pool: str) -> int:
         "work_pools": {"name": {"any_": [pool]}},
         "flow_runs": {"state": {"type": {"any_": list(LOST)}}},
     }
-    lost = api.post("/flow_runs/filter", query)
+    found = api.post("/flow_runs/filter", query)
+    lost = [run for run in found if run["work_queue_name"] != TRAINING_QUEUE]
     crashed = {"type": "CRASHED", "message": "Its process ended with its worker."}
     for run in lost:
         api.post(f"/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
@@ -139,7 +141,8 @@ def placement(topology: Topology, settings: Settings) -> Pinning:
 
 
 def _command(pool: str) -> list[str]:
-    worker = ("--pool", pool, "--type", "process", "--name", f"{pool}@{gethostname()}")
+    worker = ["--pool", pool, "--type", "process", "--name", f"{pool}@{gethostname()}"]
+    worker += [f"--work-queue={queue}" for queue in site().queues]
     return [sys.executable, "-m", "deployments.worker_main", "worker", "start", *worker]
 
 

@@ -271,7 +271,11 @@ def backtest(request: BacktestRequest) -> dict[str, Any]:
 
 
 def run_backtest(
-    request: BacktestRequest, tries: int = 0, holdout: float = 0.0, settings_tried: int = 1
+    request: BacktestRequest,
+    tries: int = 0,
+    holdout: float = 0.0,
+    settings_tried: int = 1,
+    files: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run the steps of a backtest in the present flow run.
 
@@ -284,13 +288,16 @@ def run_backtest(
         Share of the bars, the last ones, that are locked before anything is tried on them.
     settings_tried : int
         Encoders and dampings that are compared before; 1: those of the recipe alone.
+    files : dict of str to str, optional
+        Texts of the strategy, where its file is on another machine.
     """
     logger, engine = get_run_logger(), request.engine or settings().engine
     recipe = request.recipe()
     run_id = str(flow_run.get_id())
     run = RunFolder.of("backtest", run_id)
     folder, pair, timeframe = str(run.path), recipe.pair, recipe.timeframe
-    chosen = take_strategy(folder, request.strategy, to_plain(recipe), request.parameters())
+    asked = request.strategy, to_plain(recipe), request.parameters()
+    chosen = take_strategy(folder, *asked, files) if files else take_strategy(folder, *asked)
     logger.info("strategy %s: models of %s", chosen["strategy"], ", ".join(chosen["rules"]))
     start, end = (edge.isoformat() if edge else None for edge in (request.start, request.end))
     kept = reserve_bars(run_id, pair, timeframe, start, end, holdout, request.i_know)

@@ -10,7 +10,11 @@ from pydantic import Field
 from flows.backtest import BacktestRequest, run_backtest
 from flows.parameters import flow_of
 from infra.settings import settings
+from tasks.folder import bar_store, bars_of
 from tasks.judge import promote_model
+from tasks.train import fetch_bars, lacking, pinned_store, send_model
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class TrainRequest(BacktestRequest):
@@ -37,6 +41,15 @@ class TrainRequest(BacktestRequest):
         description="Share of the bars, the last ones, that are locked first: nothing but the gate "
         "looks at them, once. 0: none is locked.",
     )
+    bars: dict[str, Hash] = Field(
+        default_factory=dict,
+        description="By `EUR_USD H1` the content hash of bars that are trained on, as `train_all` "
+        "says: they come from its machine if this one has others. Left out: those that are here.",
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="Texts of a strategy by path, where its file is on the machine of `train_all`.",
+    )
 
 
 @flow_of(TrainRequest, run_name="train {pair} {timeframe}")
@@ -46,7 +59,19 @@ def train(request: TrainRequest) -> dict[str, Any]:
     Returns verdict, gate, sentence, report (path), model_id and folder; with `promote` whether it
     is champion.
     """
-    found = run_backtest(request, request.tries, request.holdout, request.settings)
+    if not request.bars:
+        return _train(request)
+    if missing := lacking(request.bars):
+        get_run_logger().info("bars of %s come from another machine", ", ".join(missing))
+        fetch_bars(missing)
+    with bars_of(pinned_store(bar_store(), request.bars)):
+        done = _train(request)
+    send_model(done["folder"], done["model_id"])
+    return done
+
+
+def _train(request: TrainRequest) -> dict[str, Any]:
+    found = run_backtest(request, request.tries, request.holdout, request.settings, request.files)
     if not request.promote:
         return found
     asked = promote_model(found["model_id"], request.engine or settings().engine)

@@ -7,6 +7,7 @@ SepError
 ├── BarsError                   bars cannot be measured
 ├── BrokerError                 a broker gives no good answer
 ├── CannotAccept                a journal cannot go on from where the broker stands
+├── ChildrenFailed              runs that another run started failed
 ├── ClockError, SourceError     a source is not what it should be
 ├── DatabaseError               no database answers
 ├── DemoFailed                  a run of the demo failed
@@ -27,6 +28,7 @@ SepError
 ├── NoSeries                    there are no bars of such a pair or timeframe
 ├── NoSignal                    there is no signal of such a number
 ├── NoSpace                     a disk is full
+├── NotCarried, NotOffered      a model or bars did not come from another machine
 ├── NotOurs                     a file of answers has lines that no self-test wrote
 ├── NothingStored               no row of a source is a bar
 ├── NothingToAudit              there is no signal that could change

@@ -28,8 +28,9 @@ class Settings(BaseSettings):
     )
     site: str | None = Field(
         default=None,
-        description="Which machine this is: `single` (everything), `research` (the GPU's) or "
-        "`droplet`; unset: what the file `site` in `SEP_HOME` says, else `single`.",
+        description="Which machine this is: `single` (everything), `research` (the GPU's), "
+        "`droplet`, or `helper` (another one for trainings); unset: what the file `site` in "
+        "`SEP_HOME` says, else `single`.",
     )
     database_url: SecretStr | None = Field(
         default=None,
@@ -86,6 +87,18 @@ class Settings(BaseSettings):
         ge=0,
         description="Newest bars of each pair and timeframe kept in Valkey once they were read; "
         "what nobody read for a day leaves it.",
+    )
+    offered_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="MiB of bars that may wait in PostgreSQL for machines that lack them, while "
+        "`train_all` runs.",
+    )
+    training_places: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many pairs of a `train_all` this machine trains at once.",
     )
     run_days: int = Field(
         default=30,

@@ -22,10 +22,14 @@ VALKEY: Final = "valkey"
 PREFECT: Final = "prefect-server"
 RESEARCH_POOL: Final = "local-gpu"
 DROPLET_POOL: Final = "droplet"
+TRAINING_QUEUE: Final = "training"
+"""Queue of the research pool whose flow runs any machine may take: they bring their bars."""
 EXITS: Final = "exits"
 """The part that makes rounds of exits without Prefect, where orders are sent from."""
 DATABASE: Final = "sep"
 
+HELPER: Final = "helper"
+"""The site that has neither bars nor a live cycle."""
 _FILE: Final = "site"
 
 
@@ -61,6 +65,11 @@ class Site:
         """Names of the parts that run here: servers, a worker for each pool, exits."""
         exits = (EXITS,) if self.trades else ()
         return (*self.servers, *(worker_name(pool) for pool in self.pools), *exits)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Queues of its pools that it serves; none: all there are."""
+        return (TRAINING_QUEUE,) if self.name == HELPER else ()
 
     @property
     def trades(self) -> bool:
@@ -104,10 +113,12 @@ SITES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = MappingPro
         "single": ((RESEARCH_POOL, DROPLET_POOL), _ALL),
         "research": ((RESEARCH_POOL,), (POSTGRES, VALKEY)),
         "droplet": ((DROPLET_POOL,), _ALL),
+        HELPER: ((RESEARCH_POOL,), ()),
     }
 )
 """By name, the pools a site serves and the servers it runs: everything on one machine, or the
-GPU's machine and the droplet, which has the one Prefect server."""
+GPU's machine and the droplet, which has the one Prefect server; a helper takes over trainings of
+one of these, with the servers that settings name."""
 
 
 def site(chosen: Settings | None = None) -> Site:

@@ -30,7 +30,7 @@ from tasks.research.walkforward import freeze, replay
 from tasks.rules.bench import Bench, frames_of, with_exits
 from tasks.rules.frames import others
 from tasks.rules.setup import Setup
-from tasks.rules.texts import find
+from tasks.rules.texts import find, of_texts
 from tasks.steps import step
 from tasks.strategy import commands
 
@@ -43,6 +43,7 @@ def take_strategy(
     asked: str,
     recipe: dict[str, Any],
     parameters: dict[str, float],
+    files: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Fix the strategy the run works with, whatever becomes of its file meanwhile.
 
@@ -55,6 +56,8 @@ def take_strategy(
     recipe : dict
         A plain `Recipe`: pair, timeframe and all that the strategy does not say itself.
     parameters : dict of str to float
+    files : dict of str to str, optional
+        Its texts by path, where its file is on another machine.
 
     Returns
     -------
@@ -67,7 +70,8 @@ def take_strategy(
         If there is none, or it is no program, or has other parameters.
     """
     plan = from_plain(Recipe, recipe)
-    setup = Setup.of(find(asked, plan.pair, plan.timeframe), plan, parameters)
+    place = asked, plan.pair, plan.timeframe
+    setup = Setup.of(of_texts(*place, files) if files else find(*place), plan, parameters)
     document.write(RunFolder(Path(folder)).strategy, setup)
     rules = list(setup.recipes)
     return {"strategy": setup.strategy.title, "digest": setup.strategy.digest, "rules": rules}

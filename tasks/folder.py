@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
@@ -140,5 +143,23 @@ def keep(
 
 
 def bar_store() -> BarStore:
-    """Return the bulk store of the present settings."""
-    return BarStore(settings().home / "bars")
+    """Return the bulk store of the present settings, or the one that a run is to read."""
+    return _READ.get() or BarStore(settings().home / "bars")
+
+
+@contextmanager
+def bars_of(store: BarStore) -> Iterator[None]:
+    """Let `bar_store` mean another store, such as one whose bars are pinned.
+
+    Parameters
+    ----------
+    store : BarStore
+    """
+    token = _READ.set(store)
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
+_READ: ContextVar[BarStore | None] = ContextVar("bars that a run reads", default=None)

@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.postgres import database
 from infra.settings import settings
-from infra.stores import removals, warm
+from infra.stores import offers, pinned, removals, warm
 from infra.stores.paths import PathStore, libraries
+from tasks.research import carried
 from tasks.steps import step
 from tasks.upkeep.health import look_after
 
@@ -28,13 +29,14 @@ def clean_runs() -> dict[str, Any]:
     """Delete folders of runs in which nothing changed for `SEP_RUN_DAYS` days.
 
     The folder of a pair's newest model and that of a champion stay. A model whose folder is gone
-    leaves no path library in the database. Bars that were removed so long ago go for good.
+    leaves no path library in the database. Bars that were removed so long ago go for good, as do
+    those that were kept or offered for `train_all`, and models that came back from it.
 
     Returns
     -------
     dict
         `deleted` (folders), `bytes` (freed), `kept` (folders), `libraries` (dropped), `removals`
-        (whose rows were deleted).
+        (whose rows were deleted), `carried` (files that went from the database).
     """
     used = set(database.read_frame(_IN_USE)["path"])
     oldest = time.time() - settings().run_days * _DAY
@@ -45,7 +47,8 @@ def clean_runs() -> dict[str, Any]:
         shutil.rmtree(path)
     kept = len(folders) - len(old)
     done = {"deleted": len(old), "bytes": freed, "kept": kept, "libraries": _drop_libraries()}
-    return {**done, "removals": removals.clear(settings().run_days)}
+    done["removals"] = removals.clear(settings().run_days)
+    return {**done, "carried": _clear_carried(settings().run_days)}
 
 
 clean = step("clean runs", version=1)(clean_runs)
@@ -70,6 +73,16 @@ def _drop(name: str) -> bool:
             raise
         return False
     return True
+
+
+def _clear_carried(days: int) -> int:
+    pinned.clear(days)
+    try:
+        return offers.clear(days) + carried.clear(days)
+    except DBAPIError as error:
+        if not warm.denied(error):
+            raise
+        return 0
 
 
 def _is_gone(folder: str | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import polars as pl
@@ -101,6 +102,7 @@ def register_model(folder: str, summary: dict[str, Any]) -> dict[str, Any]:
     run = RunFolder(Path(folder))
     setup, figures = Setup.read(run), {n: summary[n] for n in FIGURES if n in summary}
     same = {"engine": summary["about"]["engine"], "strategy": setup.source.asked}
+    same |= {"run": run.path.name, "machine": gethostname()}
     for rule, mine in setup.folders(run):
         model = document.read(mine.model, Model)
         if rule == setup.first:

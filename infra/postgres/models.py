@@ -353,3 +353,41 @@ class Signal(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"))
     run_id: Mapped[str | None]
     published_at: Mapped[datetime] = _now()
+
+
+class BarWant(Base):
+    """Bars that a machine lacks, by the hash of all of them; whoever has them offers the files."""
+
+    __tablename__ = "bar_want"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    refused: Mapped[str | None]
+    asked_at: Mapped[datetime] = _now()
+
+
+class BarFile(Base):
+    """A year of bars on its way to another machine; `hash` is that of all years together."""
+
+    __tablename__ = "bar_file"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    pair: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    year: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str]
+    content: Mapped[bytes]
+    offered_at: Mapped[datetime] = _now()
+
+
+class ModelFile(Base):
+    """A file of a model that was trained on another machine: one of `files`, by its path."""
+
+    __tablename__ = "model_file"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.model_id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    files: Mapped[int]
+    sha256: Mapped[str]
+    content: Mapped[bytes]

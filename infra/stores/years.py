@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
-from infra.bars import SCHEMA_VERSION
+from infra.bars import SCHEMA_VERSION, content_hash
 from infra.errors import SepError
 from infra.files import replaced
 
@@ -177,3 +177,21 @@ def stored_hash(path: Path) -> str:
     if metadata.get(_VERSION) != SCHEMA_VERSION or _HASH not in metadata:
         raise StoreError(f"{path} is not of this store's version: delete it and ingest again")
     return metadata[_HASH]
+
+
+def checked_hash(path: Path) -> str:
+    """Return the hash of a file's rows, which must be the one that it carries.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged, or not of this store.
+    """
+    stored = stored_hash(path)
+    try:
+        rows = pl.read_parquet(path, glob=False)
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    if content_hash(rows) != stored:
+        raise StoreError(f"{path} does not hold the rows that it says it does")
+    return stored

@@ -25,6 +25,7 @@ from infra.postgres.outcomes import Demotion
 from infra.stores.bulk import BarStore
 from tasks import document
 from tasks.folder import RunFolder
+from tasks.research import carried
 from tasks.research.model import Model
 from tasks.version import code_version
 
@@ -45,7 +46,7 @@ class Entry:
     ----------
     model_id, pair, timeframe, strategy : str
     folder : str
-        Where its files lie.
+        Where its files lie, or will once they have come from another machine.
     code_version : str
     trained_from, trained_until : datetime
         Starts of the first and the last bar of its history.
@@ -215,7 +216,7 @@ def in_force(chosen: Entry, store: BarStore) -> Model:
 
 
 def open_model(chosen: Entry) -> Model:
-    """Return a model, whether or not it may be used.
+    """Return a model, whether or not it may be used; all its files are here from then on.
 
     Raises
     ------
@@ -224,9 +225,31 @@ def open_model(chosen: Entry) -> Model:
     """
     path = RunFolder(Path(chosen.folder)).model
     try:
+        if _is_fetched(chosen):
+            carried.fetch(_first(chosen.model_id, chosen.metrics))
         return document.read(path, Model)
-    except document.DocumentError as error:
+    except (document.DocumentError, carried.NotCarried) as error:
         raise refused(chosen, error) from error
+
+
+def _is_fetched(chosen: Entry) -> bool:
+    return Path(chosen.folder).is_relative_to(
+        carried.place(_first(chosen.model_id, chosen.metrics))
+    )
+
+
+def _first(model_id: str, metrics: Mapping[str, Any]) -> str:
+    """Return the model of the first exit rule, whose files all lie with."""
+    return str(metrics.get("of", model_id))
+
+
+def _folder(row: models.Model) -> str:
+    """Return where a model's files lie: in its run's folder, or where they are fetched to."""
+    first = _first(row.model_id, row.metrics)
+    if Path(row.path).is_dir() or not (carried.place(first).is_dir() or carried.is_carried(first)):
+        return row.path
+    place = RunFolder(carried.place(first))
+    return str(place.path / "rules" / row.metrics["rule"] if "of" in row.metrics else place.path)
 
 
 def refused(chosen: Entry, why: Exception) -> ModelRefused:
@@ -293,7 +316,7 @@ def _entries(chosen: Select[tuple[models.Model]]) -> list[Entry]:
 def _entry(row: models.Model, pointers: Mapping[str, bool]) -> Entry:
     same = Entry.__dataclass_fields__.keys() - {"folder", "champion", "shadow"}
     return Entry(
-        folder=row.path,
+        folder=_folder(row),
         champion=row.model_id in pointers,
         shadow=pointers.get(row.model_id, False),
         **{name: getattr(row, name) for name in same},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,30 @@ def find(asked: str, pair: str | None = None, timeframe: str | None = None) -> S
         raise DslError(problem)
     program = Program.read(path, pair=pair, timeframe=timeframe)
     return Source(asked, *base_of(program), _texts(program))
+
+
+def of_texts(asked: str, pair: str, timeframe: str, files: Mapping[str, str]) -> Source:
+    """Return a strategy whose file is on another machine.
+
+    Parameters
+    ----------
+    asked : str
+        Its file there.
+    pair, timeframe : str
+        In place of its own.
+    files : mapping of str to str
+        Its texts by path, relative to the folder of the program's own.
+
+    Raises
+    ------
+    DslError
+        If its own is not among them, or a path leads out of the folder.
+    """
+    own = Path(asked).name
+    outside = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]
+    if own not in files or outside:
+        raise DslError(f"the texts of {asked} are those of {', '.join(files)}")
+    return Source(asked, pair, timeframe, {own: files[own], **files})
 
 
 def names() -> list[str]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.base import BaseWorker
 
+from deployments import worker_main
 from deployments.pools import GPU_POOL
-from deployments.worker_main import _KNOWN, report_crashes_once
+from deployments.worker_main import _KNOWN, report_crashes_once, take_trainings
 from infra.topology import format_cpus, parse_cpus
 from tests.infra.machines import FIRST, TWO_NODES, fake_cupy, policy_follows, with_hwloc
 
@@ -55,6 +62,9 @@ def test_another_prefect_is_not_patched_blindly(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(_KNOWN, report, ("self", "flow_run", "message"))
     with pytest.raises(RuntimeError, match="report takes self, run: install the version of"):
         report_crashes_once()
+    monkeypatch.setitem(worker_main._TAKING, report, ("self", "flow_run", "message"))
+    with pytest.raises(RuntimeError, match="report takes self, run: install the version of"):
+        take_trainings(1)
 
 
 @with_hwloc
@@ -76,3 +86,53 @@ def test_its_flow_runs_are_where_the_gpu_is(tmp_path: Path) -> None:
     reason = f"topology: pinned to node 0 of GPU {FIRST}, CPUs {format_cpus(cpus)}"
     policy_follows(first, reason, rest)
     assert rest.splitlines()[0] == f"['start', '{GPU_POOL}'] {' '.join(map(str, sorted(cpus)))}"
+
+
+@dataclass
+class Answer:
+    flow_run: FlowRun
+
+
+class Looking:
+    """What the worker's methods need of a worker."""
+
+    def __init__(self) -> None:
+        self._submitting_flow_run_ids: set[UUID] = set()
+
+
+def test_a_machine_takes_no_more_trainings_than_it_has_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainings = [FlowRun(flow_id=uuid4(), tags=["training"]) for _ in range(3)]
+    another = FlowRun(flow_id=uuid4())
+    done = asyncio.Event()
+
+    async def look(self: object) -> list[Answer]:
+        return [Answer(each) for each in (*trainings, another)]
+
+    async def run(self: object, flow_run: FlowRun, task_status: object = None) -> None:
+        await done.wait()
+
+    async def play() -> None:
+        monkeypatch.setattr(worker_main, "_TAKING", {look: ("self",), run: RUN})
+        for name in ("_get_scheduled_flow_runs", "_submit_run_and_capture_errors"):
+            monkeypatch.setattr(BaseWorker, name, getattr(BaseWorker, name))
+        take_trainings(2)
+        get, submit = BaseWorker._get_scheduled_flow_runs, BaseWorker._submit_run_and_capture_errors
+        worker: Any = Looking()
+        assert await ids(get(worker)) == [each.id for each in (*trainings[:2], another)]
+        first = asyncio.create_task(submit(worker, trainings[0]))
+        await asyncio.sleep(0)
+        assert await ids(get(worker)) == [trainings[0].id, another.id]
+        done.set()
+        await first
+        assert len(await ids(get(worker))) == 3
+
+    asyncio.run(play())
+
+
+RUN = ("self", "flow_run", "task_status")
+
+
+async def ids(found: Any) -> list[UUID]:
+    return [each.flow_run.id for each in await found]

@@ -43,6 +43,13 @@ def test_each_machine_runs_its_own(tmp_path: Path) -> None:
     assert names(named) == {"postgres", "valkey", "prefect-server", "worker-local-gpu"}
 
 
+def test_a_helper_trains_and_nothing_else(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, site="helper")
+    assert names(settings) == {"worker-local-gpu"}
+    assert site(settings).queues == ("training",)
+    assert site(Settings(home=tmp_path)).queues == ()
+
+
 @pytest.mark.parametrize("name", ["moon", "SINGLE", "../single"])
 def test_an_unknown_site_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "site").write_text(name)
@@ -54,7 +61,7 @@ def test_a_site_without_servers_has_no_addresses(tmp_path: Path) -> None:
     here = site(Settings(home=tmp_path))
     assert (here.database_url(), here.cache_url(), here.prefect_url()) == (None, None, None)
     assert not here.had_cache()
-    assert set(SITES) == {"single", "research", "droplet"}
+    assert set(SITES) == {"single", "research", "droplet", "helper"}
 
 
 def test_a_record_counts_only_with_its_process(tmp_path: Path) -> None:

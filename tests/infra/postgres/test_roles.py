@@ -65,6 +65,8 @@ WRITES = {
     "high, low, close) VALUES ('p', 'H1', now(), now(), 1, 1, 1, 1)",
     "bar_removal": "INSERT INTO bar_removal (pair, timeframe, first, last, removed_at, rows, "
     "put_back, who, what, file) VALUES ('p', 'H1', now(), now(), now(), 1, 0, 'me', 'x', 'f')",
+    "bar_want": "INSERT INTO bar_want VALUES ('h', 'p', 'H1')",
+    "bar_file": "INSERT INTO bar_file VALUES ('h', 'p', 'H1', '2026', 's', 'b')",
     "metrics": "INSERT INTO metrics (pair, timeframe, timestamp) VALUES ('p', 'H1', now())",
     "quarantine": "INSERT INTO quarantine (pair, timeframe, source, source_row, reason, raw) "
     "VALUES ('p', 'H1', 's', 1, 'r', '{}')",
@@ -72,6 +74,7 @@ WRITES = {
     "content_hash) VALUES ('p', 'H1', 's', 1, 0, 'h')",
     "pairs": "INSERT INTO pairs VALUES ('EUR_USD', 'H1')",
     "model": MODEL,
+    "model_file": "INSERT INTO model_file VALUES ('m', 'model.json', 1, 's', 'b')",
     "champion": "INSERT INTO champion VALUES ('EUR_USD', 'H1', 's', 'm', 'me')",
     "trial": "INSERT INTO trial (pair, timeframe, first, last, run_id, kind, strategy, sets, "
     "effective, details) VALUES ('EUR_USD', 'H1', now(), now(), 'r', 'k', 's', 2, 1.5, '{}')",
@@ -99,11 +102,14 @@ UPDATES = {
     "bar_span": "run_id = 'q'",
     "bar_revision": "volume = 1",
     "bar_removal": "undone_at = now()",
+    "bar_want": "refused = 'x'",
+    "bar_file": "year = '2025'",
     "metrics": "entropy = 1",
     "quarantine": "reason = ''",
     "ingest_cursor": "rows = 2",
     "pairs": "enabled = false",
     "model": "path = 'q'",
+    "model_file": "files = 2",
     "champion": "who = 'you'",
     "trial": "sets = 3",
     "holdout": "run_id = 'q'",

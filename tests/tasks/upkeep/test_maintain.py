@@ -27,7 +27,7 @@ from tests.infra.stores.test_paths import rows
 
 DAY = 86_400
 PAIR = ("PLANTED", "H1")
-NOTHING = {"libraries": 0, "removals": 0}
+NOTHING = {"libraries": 0, "removals": 0, "carried": 0}
 
 
 @pytest.fixture(autouse=True)
