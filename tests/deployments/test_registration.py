@@ -21,6 +21,7 @@ NAMES = {
     "ingest/local",
     "backtest/local",
     "train/local",
+    "train_all/droplet",
     *(f"signals/{timeframe}" for timeframe in TIMEFRAMES),
     "execute/droplet",
     "maintain/local",
