@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,20 @@ BARS = 9_000
 EDGE = 2.5
 """Of the planted drift: enough to be seen on so few bars."""
 
-pytestmark = pytest.mark.usefixtures("database", "prefect_server", "cache")
+pytestmark = pytest.mark.usefixtures("emptied", "prefect_server", "cache")
+
+
+@pytest.fixture
+def emptied(database: str) -> Iterator[None]:
+    """No bars of either pair before and after: other tests have their own."""
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    for pair in ("PLANTED", NOISE):
+        shutil.rmtree(bar_store().folder(pair, "H1"), ignore_errors=True)
 
 
 def planted(bars: int = BARS, size: float = EDGE, pair: str = "PLANTED") -> pl.Series:

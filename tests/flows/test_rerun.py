@@ -20,6 +20,7 @@ def marks(stack: Stack, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.proof
 def test_a_step_that_raises(stack: Stack, marks: Path) -> None:
     (marks / "fail").touch()
     run = stack.begin("scratch/local", folder=str(marks))
@@ -44,6 +45,7 @@ def test_a_database_that_dies(stack: Stack, marks: Path) -> None:
     assert scratch.counts(marks) == {"first": 1, "second": 1, "store": 2}
 
 
+@pytest.mark.proof
 def test_a_flow_process_that_dies(stack: Stack, marks: Path) -> None:
     (marks / "wait").touch()
     run = stack.begin("scratch/local", folder=str(marks))

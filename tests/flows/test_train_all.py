@@ -107,6 +107,7 @@ def _serves(stack: Stack, away: registry.Entry) -> None:
     assert "paused" not in said(stack, run)
 
 
+@pytest.mark.proof
 def test_a_pool_with_one_place_is_the_childs_and_none_stops_another(planted: Stack) -> None:
     stack, short = planted, planted_rows(200, timeframe="H1", seed=9, pair="PLANTED_GAPS")
     bar_store().write("PLANTED_GAPS", "H1", short.drop("source_row"))

@@ -256,6 +256,7 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
         yield simulator
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_candles_killed_anywhere_and_read_on(
     venue: Simulator, crash: Crash, tmp_path: Path

@@ -115,6 +115,7 @@ def test_removal_killed_anywhere(
     assert killed >= 30
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_undoing_killed_anywhere(
     crash: Crash, earlier: IngestRequest, request_: IngestRequest, tmp_path: Path

@@ -62,6 +62,7 @@ def test_no_example_raises_an_alarm(name: str) -> None:
     assert [each for each in found if not each.clean] == []
 
 
+@pytest.mark.proof
 def test_no_random_program_raises_an_alarm() -> None:
     found = (alarms_of(seed) for seed in itertools.count())
     audits = itertools.islice((each for each in found if each is not None), CLEAN)

@@ -77,6 +77,7 @@ def test_bounds_of_long_trades_hold_the_doubt_of_the_base_rate() -> None:
     assert np.mean(above) > 0.9
 
 
+@pytest.mark.proof
 def test_an_edge_that_died_is_not_confirmed_by_weights_that_saw_it_die() -> None:
     """The drift ends with the library span: the calibration span must speak for itself."""
     for name, least, most in (("dying", 0.0, 0.5), ("regime", 0.9, 1.1)):

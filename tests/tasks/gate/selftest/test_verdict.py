@@ -15,6 +15,7 @@ from tasks.gate.selftest.jobs import (
     EDGE_SEEDS,
     NULL_SEEDS,
     NULLS,
+    PRINTED,
     SIZES,
     TRADER,
     TRADER_SEEDS,
@@ -40,7 +41,7 @@ def answer(job: Job) -> dict[str, Any]:
         return {"caught": [*LEAKS[job.name].detectors, "another"]}
     if job.kind == "clean":
         return {"strategies": 5, "alarms": []}
-    good = job.size == 1 or (job.size > 0 and job.seed % 2 == 0)
+    good = job.size == PRINTED or (job.size > 0 and job.seed % 2 == 0)
     criteria = {"one": [1.0, True], "other": [None, good]}
     edge = {"net": job.size, "true_gain": 2 * job.size, "true_skill": job.size / 10}
     return {"passed": good, "criteria": criteria, "trades": 100, **edge}
@@ -98,7 +99,7 @@ def test_a_gate_that_passes_noise_fails(strategy: str, count: int, wrong: list[s
 @pytest.mark.parametrize(("count", "passes"), [(5, True), (6, False)])
 def test_a_gate_that_sees_no_edge_fails(count: int, passes: bool) -> None:
     answers = good()
-    for job in [job for job in answers if job.size == 1][:count]:
+    for job in [job for job in answers if job.size == PRINTED][:count]:
         answers[job]["passed"] = False
     assert verdict(answers).passed is passes
 
