@@ -76,7 +76,7 @@ def running_prefect(home: Path) -> Iterator[str]:
     ):
         yield address
         for worker in (APILogWorker, EventsWorker):
-            worker.drain_all(timeout=10)
+            worker.drain_all(timeout=3)
 
 
 def once(

@@ -198,6 +198,7 @@ def test_the_replayed_live_cycle_is_the_backtest(stack: Stack, tested: Path) -> 
     assert len(doubled) == 0
 
 
+@pytest.mark.proof
 def test_a_pool_is_kept_with_its_model(stack: Stack, tested: Path) -> None:
     """The live cycle asks the pool that the backtest left, to the same answer."""
     own = {"pair": "PLANTED_REVERSAL", "timeframe": "H1"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tasks.trading import seeds
 
-SHARE = 60
+SHARE = 40
 BOTH = (11, 17, 23)
 
 
