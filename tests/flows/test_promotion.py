@@ -114,7 +114,7 @@ def _locked(first: Any, times: pl.Series) -> None:
 
 def _used(champion: str, times: pl.Series) -> None:
     """Another model of these bars is refused, and by --i-know the look counts."""
-    other = model_of(trained(seed=1, end=times[int(BARS * 0.85)]))
+    other = model_of(trained(seed=1, settings=2, end=times[int(BARS * 0.85)]))
     with pytest.raises(HoldoutUsed, match=f"for the model {champion}"):
         promote(other, bar_store(), who="me")
     before = log.tally("PLANTED", "H1", times[0], times[-1])
