@@ -107,10 +107,7 @@ def simulate(
         When prices are missing, or signals do not ascend, repeat a bar or lie on no bar.
     """
     prices = quotes(bars, costs)
-    bar = _bar_numbers(signals, bars)
-    side = (
-        signals["side"].replace_strict(_CODES, default=_NEITHER, return_dtype=pl.Int64).to_numpy()
-    )
+    bar, side = _bar_numbers(signals, bars), _sides(signals)
     held = np.broadcast_to(np.asarray(horizon, dtype=np.int64), bar.shape)
     barriers = [_per_bar(distance, bar, bars.height) for distance in (stop, target)]
     ends = _ends(prices, segments, barriers, costs.slippage, bar, side, held)

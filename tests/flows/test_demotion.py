@@ -15,17 +15,12 @@ from flows.maintain import maintain
 from flows.signals import signals
 from infra.postgres import database as db
 from infra.postgres.models import Signal
-from tasks import document
-from tasks.folder import RunFolder, bar_store
-from tasks.intake.rows import planted_rows
-from tasks.research.registry import appoint, entry, register
+from tasks.research.registry import appoint, entry
 from tasks.research.resolve import resolve
-from tasks.rules.setup import Setup
-from tasks.rules.texts import Source
 from tasks.upkeep.standing import standings
+from tests.flows.champions import put_in_force
 from tests.flows.test_ingest import artifacts, latest_run
 from tests.tasks.research.test_walkforward import RECIPE, Whole
-from tests.tasks.research.test_walkforward import run as backtested
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "cache")
 
@@ -36,16 +31,7 @@ HOUR = timedelta(hours=1)
 def champion(home: Path, database: str) -> Iterator[Whole]:
     """A model of PLANTED in force, with its files and bars."""
     shutil.rmtree(home / "bars", ignore_errors=True)
-    whole = backtested(planted_rows(2_500, timeframe="H1", seed=5).drop("source_row"))
-    bar_store().write("PLANTED", "H1", whole.bars)
-    folder = RunFolder.of("backtest", "of-the-test")
-    document.write(folder.model, whole.model)
-    whole.library.write(folder.library)
-    document.write(folder.strategy, Setup(Source("damped", "PLANTED", "H1"), RECIPE))
-    register(whole.model, str(folder.path), {})
-    appoint(whole.model.model_id, who="a test")
-    with db.engine().begin() as connection:
-        connection.execute(text("INSERT INTO pairs VALUES ('PLANTED', 'H1')"))
+    whole, folder = put_in_force(2_500)
     yield whole
     shutil.rmtree(folder.path)
 

@@ -29,21 +29,15 @@ from infra.market.hours import calendar_of
 from infra.postgres import database as db
 from infra.postgres.outage import is_outage
 from infra.servers import postgres
-from tasks import document
-from tasks.folder import RunFolder, bar_store
+from tasks.folder import bar_store
 from tasks.ingest import fetch_rows, store, validate_rows
 from tasks.intake.request import IngestRequest
-from tasks.intake.rows import planted_rows
-from tasks.research.registry import appoint, register
-from tasks.rules.setup import Setup
-from tasks.rules.texts import Source
 from tasks.steps import TRIES, step
+from tests.flows.champions import put_in_force
 from tests.flows.test_ingest import latest_run, retry
 from tests.flows.test_ingest_oanda import logs
 from tests.servers import FAST
 from tests.stack import family
-from tests.tasks.research.test_walkforward import RECIPE
-from tests.tasks.research.test_walkforward import run as backtested
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -148,16 +142,7 @@ def test_run_completes_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def replayed(home: Path) -> Iterator[dict[str, Any]]:
     """A model of PLANTED in the stores, and the parameters of a live cycle that has signals."""
-    whole = backtested(planted_rows(6_000, timeframe="H1", seed=5).drop("source_row"))
-    bar_store().write("PLANTED", "H1", whole.bars)
-    folder = RunFolder.of("backtest", "of-the-test")
-    document.write(folder.model, whole.model)
-    whole.library.write(folder.library)
-    document.write(folder.strategy, Setup(Source("damped", "PLANTED", "H1"), RECIPE))
-    register(whole.model, str(folder.path), {})
-    appoint(whole.model.model_id, who="a test")
-    with db.engine().begin() as connection:
-        connection.execute(text("INSERT INTO pairs VALUES ('PLANTED', 'H1')"))
+    whole, folder = put_in_force(6_000)
     as_of = whole.bars["timestamp"][-1] + HOUR
     yield {"timeframe": "H1", "as_of": as_of, "bars": 1_400}
     shutil.rmtree(folder.path)
